@@ -1,0 +1,160 @@
+"""What the lifecycle says: transitions, SLA events and states, field for field the Avro schemas."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from leadstream.schemas.events import EpochMs
+
+EFFECTIVE = "effective"
+RETRACTED = "retracted"
+
+
+class Contribution(msgspec.Struct, frozen=True, kw_only=True):
+    """What one rule adds to the score at the instant of a decision."""
+
+    rule: str
+    group: str
+    raw: float
+    capped: float
+    points: float
+    hits: int
+    event_ids: list[str] = []
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """Points, rounded to 4 digits, and the fit grade A to F."""
+
+    total: float
+    fit: float
+    engagement: float
+    grade: str
+
+
+class TouchSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A recent touchpoint, as context for the person who takes the lead over."""
+
+    event_id: str
+    occurred_at: EpochMs
+    type: str
+    channel: str | None = None
+    campaign: str | None = None
+    asset: str | None = None
+    category: str | None = None
+
+
+class Transition(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of a lead's stage, with the context that a router needs."""
+
+    id: str
+    lead_id: str
+    seq: int
+    cycle: int
+    from_stage: str
+    to_stage: str
+    occurred_at: EpochMs
+    cause: str
+    model_version: str
+    score: Score
+    revision: int = 0
+    status: str = EFFECTIVE
+    supersedes: str | None = None
+    inferred: bool = False
+    cause_event_id: str | None = None
+    cause_type: str | None = None
+    criterion: str | None = None
+    reason: str | None = None
+    reason_given: str | None = None
+    leak: str | None = None
+    threshold: float | None = None
+    margin: float | None = None
+    contributions: list[Contribution] = []
+    recent_touchpoints: list[TouchSummary] = []
+    buyer_stage: str | None = None
+    persona: str | None = None
+    interest: str | None = None
+    track: str | None = None
+    owner: str | None = None
+    route: str | None = None
+    channel: str | None = None
+    campaign: str | None = None
+    last_channel: str | None = None
+    first_mql_at: EpochMs | None = None
+    latest_mql_at: EpochMs | None = None
+    sla_policy: str | None = None
+    sla_due_at: EpochMs | None = None
+    opportunity_id: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+
+
+class SlaEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An SLA clock started, warned, was met, breached or cancelled."""
+
+    id: str
+    lead_id: str
+    policy: str
+    clock: str
+    cycle: int
+    event: str
+    occurred_at: EpochMs
+    transition_id: str
+    started_at: EpochMs
+    due_at: EpochMs
+    target_s: int
+    grade: str
+    model_version: str
+    revision: int = 0
+    status: str = EFFECTIVE
+    warn_at: EpochMs | None = None
+    warned_at: EpochMs | None = None
+    met_at: EpochMs | None = None
+    breached_at: EpochMs | None = None
+    cancelled_at: EpochMs | None = None
+    response_s: int | None = None
+    met_by_event_id: str | None = None
+    owner: str | None = None
+
+
+class LeadState(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest state of a lead, as others read it."""
+
+    lead_id: str
+    revision: int
+    stage: str
+    stage_since: EpochMs
+    cycle: int
+    score: Score
+    score_as_of: EpochMs
+    mql_count: int
+    first_event_at: EpochMs
+    last_event_at: EpochMs
+    event_count: int
+    late_count: int
+    unknown_count: int
+    model_version: str
+    owner: str | None = None
+    reason: str | None = None
+    cooldown_until: EpochMs | None = None
+    reached: dict[str, EpochMs] = {}
+    inferred: list[str] = []
+    first_mql_at: EpochMs | None = None
+    latest_mql_at: EpochMs | None = None
+    channel: str | None = None
+    source: str | None = None
+    medium: str | None = None
+    campaign: str | None = None
+    last_channel: str | None = None
+    last_campaign: str | None = None
+    buyer_stage: str | None = None
+    persona: str | None = None
+    interest: str | None = None
+    track: str | None = None
+    opportunity_id: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    attributes: dict[str, str] = {}
+    sla_due_at: EpochMs | None = None
+    merged_into: str | None = None

@@ -1,0 +1,91 @@
+"""Input events as structs: field for field the Avro schemas, times as UTC epoch milliseconds."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+EpochMs = int
+
+
+class Touchpoint(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Something a lead, or an unknown visitor, did."""
+
+    event_id: str
+    event_time: EpochMs
+    type: str
+    sent_at: EpochMs | None = None
+    received_at: EpochMs | None = None
+    lead_id: str | None = None
+    anonymous_id: str | None = None
+    email: str | None = None
+    channel: str | None = None
+    source: str | None = None
+    medium: str | None = None
+    campaign: str | None = None
+    content: str | None = None
+    term: str | None = None
+    url: str | None = None
+    referrer: str | None = None
+    asset: str | None = None
+    category: str | None = None
+    properties: dict[str, str] = {}
+
+
+class CrmEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Something that happened to a lead in the CRM."""
+
+    event_id: str
+    event_time: EpochMs
+    lead_id: str
+    type: str
+    actor: str | None = None
+    owner: str | None = None
+    reason: str | None = None
+    stage: str | None = None
+    opportunity_id: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    attributes: dict[str, str] = {}
+    merged_lead_id: str | None = None
+
+
+class LeadEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One accepted event of either input under the lead that it belongs to."""
+
+    lead_id: str
+    event_id: str
+    occurred_at: EpochMs
+    source_topic: str = ""
+    source_partition: int = -1
+    source_offset: int = -1
+    ingest_time: EpochMs = 0
+    touchpoint: Touchpoint | None = None
+    crm: CrmEvent | None = None
+
+
+TOUCHPOINT_TYPES = frozenset(
+    """page_viewed content_downloaded form_submitted demo_requested contact_sales_requested
+    trial_started product_milestone email_delivered email_opened email_clicked email_replied
+    email_bounced email_unsubscribed ad_clicked webinar_registered webinar_attended event_attended
+    meeting_booked meeting_held meeting_no_show call_inbound chat_started referral_received
+    intent_signal identify alias""".split()
+)
+
+CRM_EVENT_TYPES = frozenset(
+    """lead_created lead_updated lead_owner_changed lead_accepted lead_rejected lead_qualified
+    lead_recycled lead_disqualified lead_converted lead_merged sales_activity_logged
+    opportunity_created opportunity_stage_changed opportunity_won opportunity_lost
+    opportunity_reopened feedback_submitted consent_changed erasure_requested""".split()
+)
+
+
+def corrected_time(event: Touchpoint | CrmEvent) -> EpochMs:
+    """Return when the event happened, corrected for a skewed device clock.
+
+    Source: DESIGN, Events: `received_at - (sent_at - event_time)`.
+    """
+    if isinstance(event, Touchpoint) and event.sent_at is not None and event.received_at is not None:
+        return event.received_at - (event.sent_at - event.event_time)
+    return event.event_time

@@ -1,0 +1,56 @@
+"""The one place where topic names live. Each may carry a prefix from the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+TOUCHPOINTS: Final = "touchpoints"
+CRM_EVENTS: Final = "crm-events"
+LEAD_EVENTS: Final = "lead.events"
+LEAD_TRANSITIONS: Final = "lead.transitions"
+LEAD_MQL: Final = "lead.mql"
+LEAD_SQL: Final = "lead.sql"
+LEAD_SLA: Final = "lead.sla"
+LEAD_STATE: Final = "lead.state"
+
+IDENTIFY_STORE: Final = "leadstream.identify.store"
+LIFECYCLE_STORE: Final = "leadstream.lifecycle.store"
+
+DLQ_SUFFIX: Final = ".dlq"
+
+INPUTS: Final = (TOUCHPOINTS, CRM_EVENTS)
+OUTPUTS: Final = (LEAD_EVENTS, LEAD_TRANSITIONS, LEAD_MQL, LEAD_SQL, LEAD_SLA, LEAD_STATE)
+STORES: Final = (IDENTIFY_STORE, LIFECYCLE_STORE)
+DEAD_LETTERS: Final = tuple(topic + DLQ_SUFFIX for topic in (*INPUTS, LEAD_EVENTS))
+SUNK: Final = (LEAD_EVENTS, LEAD_TRANSITIONS, LEAD_SLA, LEAD_STATE, *DEAD_LETTERS)
+ALL: Final = (*INPUTS, *OUTPUTS, *STORES, *DEAD_LETTERS)
+
+SCHEMA_OF: Final = {
+    TOUCHPOINTS: "touchpoint",
+    CRM_EVENTS: "crm_event",
+    LEAD_EVENTS: "lead_event",
+    LEAD_TRANSITIONS: "transition",
+    LEAD_MQL: "transition",
+    LEAD_SQL: "transition",
+    LEAD_SLA: "sla_event",
+    LEAD_STATE: "lead_state",
+}
+
+
+def dlq_of(topic: str) -> str:
+    """Return the dead-letter topic of `topic`."""
+    return topic + DLQ_SUFFIX
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """Maps contract names to the names on the broker, and back."""
+
+    prefix: str = ""
+
+    def full(self, topic: str) -> str:
+        return self.prefix + topic
+
+    def bare(self, full: str) -> str:
+        return full.removeprefix(self.prefix)
