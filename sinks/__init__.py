@@ -1,1 +1,1 @@
-"""TODO"""
+"""Kafka into ClickHouse, and the answers out of it."""

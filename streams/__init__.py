@@ -1,1 +1,1 @@
-"""TODO"""
+"""The stream processors: who is it (identify), where does the lead stand (lifecycle)."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Who is it: both inputs, merged into one log a lead."""

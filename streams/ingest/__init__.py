@@ -1,1 +1,1 @@
-"""TODO"""
+"""Exports of other systems onto the input topics, by a mapping file."""

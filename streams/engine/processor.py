@@ -1,0 +1,85 @@
+"""What a stage must be for the engine to run it: pure functions of records, one object a partition.
+
+The engine promises that the records of one partition reach one `PartitionLogic` in order, that its
+outputs, dead letters, store writes and input positions are committed in one transaction, and that
+a failed transaction ends the process; so a logic may change its memory before the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One input record; `topic` is the bare contract name, `timestamp_ms` the broker's."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One record to produce; without `partition`, the key decides as Java's default does."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp_ms: int | None = None
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An input record that cannot be processed, with the class of the fault and its explanation."""
+
+    record: Record
+    kind: str
+    message: str
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What one batch of one partition says; committed together or not at all."""
+
+    outputs: list[Output] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    store: dict[bytes, bytes | None] = field(default_factory=dict)
+
+
+class PartitionLogic(Protocol):
+    """The memory of one partition of one stage."""
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Take one record of the store topic; None deletes. Called before the first `process`."""
+        ...
+
+    def process(self, records: Sequence[Record], now_ms: int) -> BatchResult:
+        """Fold a batch, possibly empty, and fire what is due; `now_ms` is the wall clock."""
+        ...
+
+    def next_due_ms(self) -> int | None:
+        """Return when, by the wall clock, `process` wants to be called even without records."""
+        ...
+
+
+class Stage(Protocol):
+    """A step of the flow: its inputs share partition numbers, its store is compacted."""
+
+    name: str
+    inputs: tuple[str, ...]
+    store: str
+
+    def open(self, partition: int) -> PartitionLogic:
+        """Return the empty logic of a partition that was just assigned."""
+        ...
