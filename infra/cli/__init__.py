@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -12,20 +13,20 @@ import click
 from leadstream.schemas.settings import SettingsError
 
 COMMANDS = {
-    "demo": "demo",
-    "up": "up",
-    "worker": "worker",
-    "sink": "sink",
-    "topics": "topics",
-    "schemas": "schemas",
-    "migrate": "migrate",
-    "ingest": "ingest",
-    "replay": "replay",
-    "query": "query",
-    "funnel": "funnel",
-    "lead": "lead",
-    "model": "model",
-    "settings": "settings",
+    "demo": "Run the whole pipeline here on synthetic leads, or on your own exports.",
+    "up": "Run everything on this machine until Ctrl-C.",
+    "worker": "Run the stream processors; start more to scale.",
+    "sink": "Write the output topics into ClickHouse; start more to scale.",
+    "topics": "Create the topics on Kafka and keep their settings.",
+    "schemas": "Check the Avro contracts and register them.",
+    "migrate": "Create or upgrade the tables and views in ClickHouse.",
+    "ingest": "Put a CSV, JSONL or Avro export onto the input topics.",
+    "replay": "Run a log of events through a model offline.",
+    "query": "Ask ClickHouse in SQL.",
+    "funnel": "Count the leads that reached each stage, and the rates between stages.",
+    "lead": "Tell one lead's story: state, timeline, and why each transition happened.",
+    "model": "Validate a scoring model.",
+    "settings": "Show every setting, its value, where that comes from, and what it does.",
 }
 
 
@@ -43,11 +44,24 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        module = COMMANDS.get(cmd_name)
-        if module is None:
+        if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"leadstream.infra.cli.{module}").command
+        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f'; did you mean "{near[0]}"?' if near else "; see leadstream --help"
+            ctx.fail(f'no command "{name}"{hint}')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
