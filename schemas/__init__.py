@@ -1,1 +1,1 @@
-"""The contracts: topic names, Avro schemas, settings, and the structs that the code passes around."""
+"""The contracts: topic names, Avro schemas, settings, and the structs passed around."""

@@ -86,6 +86,6 @@ def corrected_time(event: Touchpoint | CrmEvent) -> EpochMs:
 
     Source: DESIGN, Events: `received_at - (sent_at - event_time)`.
     """
-    if isinstance(event, Touchpoint) and event.sent_at is not None and event.received_at is not None:
-        return event.received_at - (event.sent_at - event.event_time)
-    return event.event_time
+    if isinstance(event, CrmEvent) or event.sent_at is None or event.received_at is None:
+        return event.event_time
+    return event.received_at - (event.sent_at - event.event_time)
