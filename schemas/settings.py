@@ -1,22 +1,25 @@
-"""Every setting, once: `LEADSTREAM_*` variables or a YAML file, one frozen model, checked at start.
+"""Every setting, once: `LEADSTREAM_*` variables or a YAML file, one frozen model.
 
-The names are contract: users type them. Secrets are `SecretStr`, so that no log or error shows them.
+The names are contract: users type them. Everything is checked at start. Secrets are `SecretStr`,
+so that no log or error shows them.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    YamlConfigSettingsSource,
-)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from leadstream.schemas.topics import TopicNames
 
@@ -32,7 +35,11 @@ class Settings(BaseSettings):
     """All settings of all processes; each field's description is its documentation."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True
+        env_prefix=ENV_PREFIX,
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
     kafka_bootstrap: str = Field(
@@ -46,24 +53,52 @@ class Settings(BaseSettings):
     )
     kafka_username: str | None = Field(None, description="SASL user.")
     kafka_password: SecretStr | None = Field(None, description="SASL password.")
-    kafka_ca_file: Path | None = Field(None, description="PEM file of the CA that signed the brokers.")
+    kafka_ca_file: Path | None = Field(None, description="PEM file of the brokers' CA.")
     kafka_cert_file: Path | None = Field(None, description="PEM file of our client certificate.")
     kafka_key_file: Path | None = Field(None, description="PEM file of our client key.")
     kafka_isolation: Literal["read_committed", "read_uncommitted"] = Field(
         "read_committed",
         description="Isolation of our consumers; the embedded broker needs read_uncommitted.",
     )
-    topic_prefix: str = Field("", description="Put before every topic name, group and transaction.")
-    app_id: str = Field("leadstream", description="Names the groups and transactional ids.")
+    topic_prefix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Put before every topic name, group and transaction.",
+    )
+    topic_partitions: int | None = Field(
+        None,
+        ge=1,
+        description="Partitions of the topics that `topics apply` creates; default: topics.yaml.",
+    )
+    topic_replication_factor: int | None = Field(
+        None, ge=1, description="Copies of each partition; default: topics.yaml."
+    )
+    topic_min_insync_replicas: int | None = Field(
+        None,
+        ge=1,
+        description="Copies that must have a record before it counts; default: topics.yaml.",
+    )
+    app_id: str = Field(
+        "leadstream",
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="Names the groups and transactional ids.",
+    )
     static_membership: bool = Field(
         False, description="Give each consumer a group.instance.id (instance_id must be unique)."
     )
     instance_id: str = Field("", description="Unique name of this process among its peers.")
     schema_registry_url: str | None = Field(
-        None, description="Confluent-compatible schema registry; without one, single-object encoding."
+        None,
+        description="Confluent-compatible schema registry, http(s)://HOST:PORT; without one, "
+        "single-object encoding.",
     )
     schema_registry_username: str | None = Field(None, description="User for the registry.")
-    schema_registry_password: SecretStr | None = Field(None, description="Password for the registry.")
+    schema_registry_password: SecretStr | None = Field(
+        None, description="Password for the registry."
+    )
+    schema_registry_ca_file: Path | None = Field(
+        None, description="PEM file of the CA of the registry."
+    )
     clickhouse_url: str | None = Field(
         None,
         description="chdb:///PATH in process, or http(s)://HOST:PORT for a server; default: chDB "
@@ -76,7 +111,8 @@ class Settings(BaseSettings):
         "leads", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="ClickHouse database."
     )
     model_path: Path | None = Field(
-        None, description="Scoring model (YAML file, or directory of versions); default: as shipped."
+        None,
+        description="Scoring model (YAML file, or directory of versions); default: as shipped.",
     )
     clock: Literal["wall", "event"] = Field(
         "wall",
@@ -95,7 +131,9 @@ class Settings(BaseSettings):
     batch_max_records: int = Field(2000, ge=1, description="Most records in one transaction.")
     poll_timeout_ms: int = Field(200, ge=1, description="Longest wait for records, milliseconds.")
     transaction_timeout_ms: int = Field(
-        60_000, ge=1000, description="The broker aborts an open transaction after this, milliseconds."
+        60_000,
+        ge=1000,
+        description="The broker aborts an open transaction after this, milliseconds.",
     )
     sink_batch_max_rows: int = Field(50_000, ge=1, description="Most rows in one insert.")
     sink_flush_interval_s: float = Field(
@@ -103,37 +141,64 @@ class Settings(BaseSettings):
     )
     web_host: str = Field("127.0.0.1", description="Address that HTTP endpoints listen on.")
     web_port: int = Field(6066, ge=0, le=65535, description="Port of the worker's web server.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Log level.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe messages that are logged."
+    )
     data_dir: Path = Field(
-        Path("./.leadstream"), description="Where `demo` and `up` keep the broker's and chDB's data."
+        Path("./.leadstream"),
+        description="Where `demo` and `up` keep the data of the broker and of chDB.",
     )
 
     @field_validator("kafka_bootstrap")
     @classmethod
     def _check_bootstrap(cls, value: str) -> str:
-        for address in value.split(","):
-            host, _, port = address.strip().rpartition(":")
-            if not host or not port.isdigit():
-                raise ValueError(f'"{address.strip()}" is not HOST:PORT, e.g. kafka1:9092')
+        for address in (part.strip() for part in value.split(",")):
+            host, _, port = address.rpartition(":")
+            if "@" in host:
+                raise ValueError("holds credentials: use kafka_username and kafka_password")
+            if not host or "/" in host or not port.isdigit() or not 0 < int(port) < 65536:
+                raise ValueError(f'"{address}" is not HOST:PORT, e.g. kafka1:9092')
         return value
 
     @field_validator("clickhouse_url")
     @classmethod
     def _check_clickhouse_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("chdb://", "http://", "https://")):
-            raise ValueError(f'"{value}" is neither chdb:///PATH nor http(s)://HOST:PORT')
+        if value is not None and not value.startswith("chdb://"):
+            _check_http_url(value, "clickhouse", "chdb:///PATH or http(s)://HOST:PORT")
+        return value
+
+    @field_validator("schema_registry_url")
+    @classmethod
+    def _check_registry_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            _check_http_url(value, "schema_registry", "http(s)://HOST:PORT")
         return value
 
     @model_validator(mode="after")
-    def _check_sasl(self) -> Settings:
+    def _check_combinations(self) -> Settings:
+        faults = []
         if self.kafka_security.startswith("SASL") and not (
             self.kafka_username and self.kafka_password
         ):
-            raise ValueError(
+            faults.append(
                 f"kafka_security is {self.kafka_security}: set kafka_username and kafka_password"
             )
+        if (self.kafka_cert_file is None) != (self.kafka_key_file is None):
+            faults.append("kafka_cert_file and kafka_key_file belong together: set both or none")
+        if (self.schema_registry_username is None) != (self.schema_registry_password is None):
+            faults.append(
+                "schema_registry_username and schema_registry_password belong together: "
+                "set both or none"
+            )
         if self.static_membership and not self.instance_id:
-            raise ValueError("static_membership needs a unique instance_id for each process")
+            faults.append("static_membership needs an instance_id, unique for each process")
+        if self.tail_min_events > self.tail_max_events:
+            faults.append(
+                f"tail_min_events ({self.tail_min_events}) is above tail_max_events "
+                f"({self.tail_max_events}): lower the one or raise the other"
+            )
+        if faults:
+            raise ValueError("\n".join(faults))
         return self
 
     @property
@@ -144,71 +209,163 @@ class Settings(BaseSettings):
     def effective_clickhouse_url(self) -> str:
         return self.clickhouse_url or f"chdb:///{self.data_dir.resolve() / 'clickhouse'}"
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        sources = [init_settings, env_settings]
-        path = os.environ.get(CONFIG_ENV)
-        if path:
-            sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=path))
-        return tuple(sources)
+
+def _check_http_url(value: str, service: str, expected: str) -> None:
+    try:
+        parts = urlsplit(value)
+        if parts.username is not None or parts.password is not None:
+            raise ValueError(f"holds credentials: use {service}_username and {service}_password")
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        if "credentials" in str(error):
+            raise
+        sound = False
+    if not sound:
+        shown = "the URL" if "@" in value else f'"{value}"'
+        raise ValueError(f"{shown} is not {expected}")
+
+
+@dataclass(frozen=True, slots=True)
+class SettingInUse:
+    """One setting as a process would use it; a secret's value is masked."""
+
+    name: str
+    variable: str
+    value: str
+    default: str
+    source: str
+    description: str
 
 
 def load_settings(config_file: Path | None = None, **overrides: Any) -> Settings:
     """Return the settings from overrides, environment and file, in that order.
 
     Raises:
-        SettingsError: names each key at fault and the mend, never a secret's value.
+        SettingsError: names each key at fault, where it was set and the mend, never a secret.
     """
-    known = set(Settings.model_fields)
-    reserved = {CONFIG_ENV}
-    for name in os.environ:
-        if not name.startswith(ENV_PREFIX) or name in reserved or name.startswith(_NOT_SETTINGS):
-            continue
-        if name.removeprefix(ENV_PREFIX).lower() not in known:
-            raise SettingsError(_unknown(name, known))
-    previous = os.environ.get(CONFIG_ENV)
-    if config_file is not None:
-        os.environ[CONFIG_ENV] = str(config_file)
+    return _load(config_file, overrides)[0]
+
+
+def settings_in_use(config_file: Path | None = None, **overrides: Any) -> list[SettingInUse]:
+    """Return every setting with its value and where that comes from; raise as `load_settings`."""
+    settings, sources = _load(config_file, overrides)
+    return [
+        SettingInUse(
+            name=name,
+            variable=variable_of(name),
+            value=_shown(getattr(settings, name)),
+            default=_shown(field.default),
+            source=sources.get(name, "default"),
+            description=field.description or "",
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of setting `name`."""
+    return ENV_PREFIX + name.upper()
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _load(
+    config_file: Path | None, overrides: Mapping[str, Any]
+) -> tuple[Settings, dict[str, str]]:
+    chosen = {key: value for key, value in overrides.items() if value is not None}
+    environment = {
+        name.upper().removeprefix(ENV_PREFIX).lower(): name
+        for name, value in os.environ.items()
+        if value and name.upper().startswith(ENV_PREFIX) and not _is_other(name.upper())
+    }
+    path = config_file or (Path(os.environ[CONFIG_ENV]) if os.environ.get(CONFIG_ENV) else None)
+    written, lines = _read_file(path) if path else ({}, {})
+    sources = lines | environment | dict.fromkeys(chosen, "option")
+    faults = [_unknown(key, sources[key]) for key in sources if key not in Settings.model_fields]
+    if faults:
+        raise SettingsError("\n".join(faults))
+    from_file = {key: value for key, value in written.items() if key not in environment}
     try:
-        chosen = os.environ.get(CONFIG_ENV)
-        if chosen and not Path(chosen).is_file():
-            raise SettingsError(f"no configuration file at {chosen}: check --config or {CONFIG_ENV}")
-        return Settings(**{k: v for k, v in overrides.items() if v is not None})
+        settings = Settings(**(from_file | chosen))
     except ValidationError as error:
-        raise SettingsError(_explain(error, known)) from None
-    finally:
-        if config_file is not None:
-            if previous is None:
-                os.environ.pop(CONFIG_ENV, None)
-            else:
-                os.environ[CONFIG_ENV] = previous
+        raise SettingsError(_explain(error, sources)) from None
+    missing = [_missing_file(settings, name, sources) for name in _INPUT_FILES]
+    if any(missing):
+        raise SettingsError("\n".join(filter(None, missing)))
+    return settings, sources
+
+
+_INPUT_FILES = tuple(
+    name for name in Settings.model_fields if name.endswith("_file") or name == "model_path"
+)
+
+
+def _missing_file(settings: Settings, name: str, sources: Mapping[str, str]) -> str | None:
+    path: Path | None = getattr(settings, name)
+    if path is None or path.exists():
+        return None
+    return f"{sources.get(name, name)}: {name}: no file at {path}"
+
+
+def _is_other(variable: str) -> bool:
+    return variable == CONFIG_ENV or variable.startswith(_NOT_SETTINGS)
 
 
 _NOT_SETTINGS = ("LEADSTREAM_TEST_", "LEADSTREAM_REQUIRE_", "LEADSTREAM_KAFKA_CACHE")
 
 
-def _unknown(name: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(name.removeprefix(ENV_PREFIX).lower(), known, n=1)
-    hint = f"; did you mean {ENV_PREFIX}{near[0].upper()}?" if near else ""
-    return f"unknown setting {name}{hint}"
+def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the file's values, and `FILE:LINE` of each key."""
+    try:
+        content = YAML(typ="rt").load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(
+            f"no configuration file at {path}: check --config or {CONFIG_ENV}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read: {error}") from None
+    except MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        problem = re.split(r"\s['\"]", error.problem or "cannot be parsed")[0]  # quotes show values
+        raise SettingsError(f"{path}{line}: not YAML: {problem}") from None
+    except YAMLError as error:
+        raise SettingsError(f"{path}: not YAML: {type(error).__name__}") from None
+    if content is None:
+        return {}, {}
+    if not isinstance(content, CommentedMap):
+        raise SettingsError(f"{path}:1: expected one `key: value` a line, e.g. kafka_bootstrap: …")
+    lines = {str(key): f"{path}:{content.lc.key(key)[0] + 1}" for key in content}
+    return {str(key): value for key, value in content.items() if value is not None}, lines
 
 
-def _explain(error: ValidationError, known: set[str]) -> str:
+def _unknown(key: str, source: str) -> str:
+    near = difflib.get_close_matches(key, Settings.model_fields, n=1)
+    if source.upper() == variable_of(key):
+        hint = f"; did you mean {variable_of(near[0])}?" if near else "; see leadstream settings"
+        return f"unknown setting {source}{hint}"
+    hint = f'; did you mean "{near[0]}"?' if near else "; see leadstream settings"
+    return f'{source}: unknown setting "{key}"{hint}'
+
+
+def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
     lines = []
-    for fault in error.errors(include_input=False, include_url=False):
-        key = ".".join(str(part) for part in fault["loc"]) or "settings"
-        if fault["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f'; did you mean "{near[0]}"?' if near else ""
-            lines.append(f'unknown setting "{key}"{hint}')
-        else:
-            env = f" (or {ENV_PREFIX}{key.upper()})" if key in known else ""
-            lines.append(f"setting {key}{env}: {fault['msg'].removeprefix('Value error, ')}")
+    for fault in error.errors(include_url=False):
+        message = fault["msg"].removeprefix("Value error, ")
+        if not fault["loc"]:
+            lines.append(message)
+            continue
+        key = str(fault["loc"][0])
+        if fault["type"] != "value_error" and not _is_secret(key):
+            message += f", got {str(fault['input'])[:80]!r}"
+        elif fault["type"] == "string_type":
+            message += ": put it in quotes"
+        source = sources.get(key, key)
+        named = "" if source.upper() in (variable_of(key), key.upper()) else f"{key}: "
+        lines.append(f"{source}: {named}{message}")
     return "\n".join(lines)
+
+
+def _is_secret(key: str) -> bool:
+    return "SecretStr" in str(Settings.model_fields[key].annotation)
