@@ -183,8 +183,6 @@ class Settings(BaseSettings):
             faults.append(
                 f"kafka_security is {self.kafka_security}: set kafka_username and kafka_password"
             )
-        if (self.kafka_cert_file is None) != (self.kafka_key_file is None):
-            faults.append("kafka_cert_file and kafka_key_file belong together: set both or none")
         if (self.schema_registry_username is None) != (self.schema_registry_password is None):
             faults.append(
                 "schema_registry_username and schema_registry_password belong together: "

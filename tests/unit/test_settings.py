@@ -127,7 +127,6 @@ def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
         ({"clickhouse_url": "tcp://ch:9000"}, "is not chdb:///PATH or http(s)://HOST:PORT"),
         ({"schema_registry_url": "registry:8081"}, "is not http(s)://HOST:PORT"),
         ({"kafka_security": "SASL_SSL"}, "set kafka_username and kafka_password"),
-        ({"kafka_cert_file": "c.pem"}, "kafka_cert_file and kafka_key_file belong together"),
         ({"schema_registry_username": "u"}, "belong together"),
         ({"static_membership": True}, "needs an instance_id"),
         ({"tail_min_events": 9, "tail_max_events": 3}, "above tail_max_events"),
