@@ -1,0 +1,124 @@
+"""A cell's text, and what becomes of it: a time, an amount of money."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from leadstream.schemas.codec import DecodeError, parse_amount
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
+# What ClickHouse's DateTime64(3) can hold.
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST = datetime(2299, 12, 31, tzinfo=UTC)
+
+_USUAL_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d %b %Y", "%b %d, %Y")
+_USUAL_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
+
+
+def text_of(value: Any) -> str | None:
+    """Return a cell as text: JSON for what is nested, ISO 8601 for times.
+
+    Raises:
+        ValueError: bytes that are not UTF-8 text.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    return str(value)
+
+
+def time_of(text: str, formats: tuple[str, ...], zone: ZoneInfo) -> int:
+    """Return epoch milliseconds; a time without an offset is in `zone`, a bare date is midnight.
+
+    Raises:
+        ValueError: no format fits, or a year outside 1900 to 2299.
+    """
+    for written in formats:
+        try:
+            moment = _moment(text, written)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=zone)
+            moment = moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            continue
+        if not EARLIEST <= moment < LATEST:
+            raise ValueError(
+                f"is in the year {moment.year}: times must lie between 1900 and 2299"
+                + (", perhaps its format is epoch_ms" if written == "epoch_s" else "")
+            )
+        return (moment - _EPOCH) // timedelta(milliseconds=1)
+    tried = " or ".join("ISO 8601" if f == "iso" else f for f in formats)
+    raise ValueError(f"is not a time written as {tried}{_other_formats(text, formats)}")
+
+
+def _moment(text: str, written: str) -> datetime:
+    if written == "iso":
+        return datetime.fromisoformat(text)
+    if written in ("epoch_s", "epoch_ms"):
+        if not _NUMBER.fullmatch(text):
+            raise ValueError("no number")
+        unit = Decimal(1000) if written == "epoch_s" else Decimal(1)
+        return _EPOCH + timedelta(milliseconds=int(Decimal(text) * unit))
+    return datetime.strptime(text, written)  # noqa: DTZ007  the caller adds the zone
+
+
+def _other_formats(text: str, tried: tuple[str, ...]) -> str:
+    if _NUMBER.fullmatch(text):
+        likely = ["epoch_s" if len(text.partition(".")[0]) <= 10 else "epoch_ms"]
+    else:
+        likely = ["iso"] if _fits(text, "iso") else []
+        likely += [d + c for d in _USUAL_DAYS for c in _USUAL_CLOCKS if _fits(text, d + c)]
+    fits = " or ".join(f'"{written}"' for written in likely if written not in tried)
+    return f"; format: {fits} would fit" if fits else ""
+
+
+def _fits(text: str, written: str) -> bool:
+    try:
+        _moment(text, written)
+    except ValueError:
+        return False
+    return True
+
+
+def amount_of(text: str, decimal: str) -> Decimal:
+    """Return money with two decimals; the separator that is not `decimal` may group thousands.
+
+    Raises:
+        ValueError: not a number written so.
+    """
+    other = "," if decimal == "." else "."
+    plain = _AMOUNTS[decimal].fullmatch(text)
+    if plain is None:
+        swapped = _AMOUNTS[other].fullmatch(text) is not None
+        hint = f'; decimal: "{other}" would fit' if swapped else "; write digits only, no currency"
+        raise ValueError(f"is not an amount{hint}")
+    digits = re.sub(rf"[ \u00a0\u202f'{re.escape(other)}]", "", text).replace(decimal, ".")
+    try:
+        return parse_amount(digits)
+    except DecodeError as error:
+        raise ValueError(f"cannot be kept: {error}") from None
+
+
+def _amount_pattern(decimal: str, group: str) -> re.Pattern[str]:
+    groups = rf"[ \u00a0\u202f'{re.escape(group)}]"
+    return re.compile(
+        rf"[+-]?(?:[0-9]+|[0-9]{{1,3}}(?:{groups}[0-9]{{3}})+)(?:{re.escape(decimal)}[0-9]*)?"
+        rf"|[+-]?{re.escape(decimal)}[0-9]+"
+    )
+
+
+_AMOUNTS = {".": _amount_pattern(".", ","), ",": _amount_pattern(",", ".")}
