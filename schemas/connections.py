@@ -1,4 +1,4 @@
-"""From settings to the connection options of our Kafka clients; the only place that reads secrets."""
+"""From settings to the connection options of our Kafka clients."""
 
 from __future__ import annotations
 

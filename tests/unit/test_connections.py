@@ -14,6 +14,8 @@ from leadstream.schemas.connections import (
 )
 from leadstream.schemas.settings import Settings, SettingsError
 
+PASSWORD = str(object())
+
 
 def test_plain_connections_name_brokers_and_protocol_only() -> None:
     settings = Settings(kafka_bootstrap="a:1, b:2")
@@ -24,10 +26,10 @@ def test_plain_connections_name_brokers_and_protocol_only() -> None:
 
 def test_sasl_over_tls_carries_credentials_and_a_verifying_context() -> None:
     options = aiokafka_options(
-        Settings(kafka_security="SASL_SSL", kafka_username="u", kafka_password="p")
+        Settings(kafka_security="SASL_SSL", kafka_username="u", kafka_password=PASSWORD)
     )
     assert options["sasl_plain_username"] == "u"
-    assert options["sasl_plain_password"] == "p"
+    assert options["sasl_plain_password"] == PASSWORD
     assert options["sasl_mechanism"] == "SCRAM-SHA-512"
     assert options["ssl_context"].verify_mode is ssl.CERT_REQUIRED
     assert options["ssl_context"].check_hostname
@@ -38,7 +40,7 @@ def test_a_missing_or_wrong_pem_file_names_its_key(tmp_path: Path) -> None:
         aiokafka_options(Settings(kafka_security="SSL", kafka_ca_file=tmp_path / "none.pem"))
     wrong = tmp_path / "wrong.pem"
     wrong.write_text("not a certificate")
-    with pytest.raises(SettingsError, match="kafka_ca_file: .* is not a PEM file"):
+    with pytest.raises(SettingsError, match=r"kafka_ca_file: .* is not a PEM file"):
         aiokafka_options(Settings(kafka_security="SSL", kafka_ca_file=wrong))
     with pytest.raises(SettingsError, match="kafka_key_file needs kafka_cert_file"):
         aiokafka_options(Settings(kafka_security="SSL", kafka_key_file=wrong))
