@@ -8,21 +8,45 @@ from __future__ import annotations
 
 import copy
 import io
-import json
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from functools import cache
-from importlib import resources
 from typing import Any, Protocol, TypeVar
 
 import fastavro
 import msgspec
-from fastavro.schema import fingerprint, to_parsing_canonical_form
+from fastavro.read import SchemaResolutionError
 
 from leadstream.schemas.decisions import LeadState, SlaEvent, Transition
-from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
+from leadstream.schemas.events import (
+    EARLIEST_MS,
+    LATEST_MS,
+    CrmEvent,
+    LeadEvent,
+    Touchpoint,
+)
+from leadstream.schemas.versions import (
+    by_fingerprint,
+    load_schema,
+    parsed_schema,
+    schema_fingerprint,
+    without_timestamps,
+)
+
+__all__ = [
+    "DecodeError",
+    "Decoder",
+    "Encoder",
+    "SingleObject",
+    "WriterSchemas",
+    "decode_json",
+    "from_json_object",
+    "iso",
+    "load_schema",
+    "parse_amount",
+    "parse_time",
+]
 
 T = TypeVar("T")
 
@@ -60,51 +84,10 @@ class WriterSchemas(Protocol):
         ...
 
 
-def load_schema(name: str) -> dict[str, Any]:
-    """Return the Avro schema `name` as written in `schemas/avro/`."""
-    text = resources.files("leadstream.schemas").joinpath(f"avro/{name}.avsc").read_text("utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
-
-
-def schema_fingerprint(schema: dict[str, Any]) -> bytes:
-    """Return the 8-byte little-endian CRC-64-AVRO fingerprint of single-object encoding."""
-    return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
-
-
-def without_timestamps(schema: Any) -> Any:
-    """Return the schema with plain longs for timestamps: epoch milliseconds, ten times faster."""
-    if isinstance(schema, list):
-        return [without_timestamps(s) for s in schema]
-    if isinstance(schema, dict):
-        stripped = {k: without_timestamps(v) if k in _NESTED else v for k, v in schema.items()}
-        if stripped.get("logicalType") == "timestamp-millis":
-            del stripped["logicalType"]
-        return stripped
-    return schema
-
-
-_NESTED = ("type", "fields", "items", "values")
-
-
-@cache
-def parsed_schema(name: str) -> Any:
-    """Return our schema, parsed for fastavro, with timestamps as epoch milliseconds."""
-    return fastavro.parse_schema(without_timestamps(load_schema(name)))
-
-
-@cache
-def _own_fingerprints() -> dict[bytes, str]:
-    return {schema_fingerprint(load_schema(name)): name for name in STRUCT_OF}
-
-
 class SingleObject:
-    """Single-object encoding: knows the shipped schemas, and older ones it is told of."""
+    """Single-object encoding: the schema's fingerprint before each record, no registry."""
 
-    def __init__(self) -> None:
-        self._older: dict[bytes, Any] = {}
-
-    def header_for(self, name: str, topic: str) -> bytes:  # noqa: ARG002
+    def header_for(self, name: str, topic: str) -> bytes:
         return SINGLE_OBJECT_MARKER + schema_fingerprint(load_schema(name))
 
     def by_registry_id(self, schema_id: int) -> dict[str, Any]:
@@ -130,7 +113,7 @@ class Encoder:
 
 
 class Decoder:
-    """Decodes records of one topic into structs, whichever known schema wrote them."""
+    """Decodes records of one topic into structs, whichever known version wrote them."""
 
     def __init__(self, name: str, schemas: WriterSchemas) -> None:
         self.name = name
@@ -140,10 +123,11 @@ class Decoder:
         self._writers: dict[bytes, Any] = {}
 
     def decode(self, value: bytes | None, content_type: str | None = None) -> Any:
-        """Return the struct.
+        """Return the struct; what is returned can always be encoded again.
 
         Raises:
-            DecodeError: with kind empty, not_avro, unknown_schema, truncated or wrong_type.
+            DecodeError: with kind empty, not_avro, not_json, unknown_schema,
+                incompatible_schema, truncated, trailing_bytes or wrong_type.
         """
         if not value:
             raise DecodeError("empty", "record has no value")
@@ -151,12 +135,21 @@ class Decoder:
             return decode_json(self.name, value)
         body, writer = self._writer_of(value)
         buffer = io.BytesIO(body)
+        reader = None if writer is self._reader else self._reader
         try:
-            plain = fastavro.schemaless_reader(buffer, writer, self._reader)
-        except Exception as error:  # noqa: BLE001  fastavro raises almost anything on bad bytes
+            plain = fastavro.schemaless_reader(buffer, writer, reader)
+        except SchemaResolutionError as error:
+            raise DecodeError(
+                "incompatible_schema", f"cannot be read as {self.name}: {_brief(error)}"
+            ) from None
+        except Exception as error:  # fastavro raises almost anything on bad bytes
             raise DecodeError("truncated", f"not a {self.name} record: {_brief(error)}") from None
         if buffer.tell() != len(body):
-            raise DecodeError("trailing_bytes", f"{len(body) - buffer.tell()} bytes after the record")
+            left = len(body) - buffer.tell()
+            raise DecodeError("trailing_bytes", f"{left} bytes after the {self.name} record")
+        amount = plain.get("amount")
+        if amount is not None:
+            plain["amount"] = parse_amount(amount)
         return _to_struct(plain, self._type)
 
     def _writer_of(self, value: bytes) -> tuple[bytes, Any]:
@@ -164,28 +157,41 @@ class Decoder:
             key, body = value[2:10], value[10:]
             writer = self._writers.get(key)
             if writer is None:
-                name = _own_fingerprints().get(key)
-                if name != self.name:
-                    raise DecodeError(
-                        "unknown_schema",
-                        f"fingerprint {key.hex()} is {'schema ' + name if name else 'unknown'}, "
-                        f"expected {self.name}: upgrade the reader or mend the producer",
-                    )
-                writer = self._writers[key] = self._reader
+                writer = self._writers[key] = self._by_fingerprint(key)
             return body, writer
         if value[:1] == CONFLUENT_MAGIC and len(value) > 5:
             key, body = value[1:5], value[5:]
             writer = self._writers.get(key)
             if writer is None:
-                found = self._schemas.by_registry_id(struct.unpack(">I", key)[0])
-                writer = fastavro.parse_schema(without_timestamps(copy.deepcopy(found)))
-                self._writers[key] = writer
+                writer = self._writers[key] = self._by_registry_id(key)
             return body, writer
         raise DecodeError(
             "not_avro",
             f"first bytes {value[:4].hex()} are neither Confluent's format (00), single-object "
             "encoding (c301) nor JSON ({)",
         )
+
+    def _by_fingerprint(self, key: bytes) -> Any:
+        known = by_fingerprint().get(key)
+        if known is None or known.name != self.name:
+            raise DecodeError(
+                "unknown_schema",
+                f"fingerprint {key.hex()} is {'of ' + known.label if known else 'unknown'}, "
+                f"expected {self.name}: upgrade the reader or mend the producer",
+            )
+        if key == schema_fingerprint(load_schema(self.name)):
+            return self._reader
+        return fastavro.parse_schema(without_timestamps(known.schema))
+
+    def _by_registry_id(self, key: bytes) -> Any:
+        schema_id = struct.unpack(">I", key)[0]
+        found = self._schemas.by_registry_id(schema_id)
+        try:
+            return fastavro.parse_schema(without_timestamps(copy.deepcopy(found)))
+        except Exception as error:  # whatever the registry let through
+            raise DecodeError(
+                "unknown_schema", f"schema id {schema_id} is not Avro: {_brief(error)}"
+            ) from None
 
 
 def _to_plain(value: msgspec.Struct) -> Any:
@@ -212,12 +218,16 @@ def decode_json(name: str, value: bytes | str) -> Any:
         DecodeError: kind not_json or wrong_type, with the field at fault.
     """
     try:
-        plain = json.loads(value, parse_float=Decimal)
+        plain = _JSON.decode(value)
     except (ValueError, RecursionError) as error:
         raise DecodeError("not_json", f"not a JSON object: {str(error)[:200]}") from None
     if not isinstance(plain, dict):
         raise DecodeError("not_json", f"expected a JSON object, got {type(plain).__name__}")
     return from_json_object(name, plain)
+
+
+_JSON = msgspec.json.Decoder(float_hook=Decimal)
+_JSON_TEXT = msgspec.json.Encoder(decimal_format="number")
 
 
 def from_json_object(name: str, plain: dict[str, Any]) -> Any:
@@ -246,24 +256,32 @@ _MAP_FIELDS = frozenset({"properties", "attributes"})
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    return str(value) if isinstance(value, (int, Decimal)) else json.dumps(value, default=str)
+    if isinstance(value, bool | dict | list):
+        return _JSON_TEXT.encode(value).decode()
+    return str(value)
 
 
 def parse_time(value: Any, field: str = "event_time") -> int:
     """Return epoch milliseconds from ISO 8601 with an offset, or from epoch milliseconds."""
     if isinstance(value, bool):
         raise DecodeError("wrong_type", f"{field}: expected a time, got a boolean")
-    if isinstance(value, (int, Decimal)):
-        return int(value)
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+    if isinstance(value, int | Decimal):
+        at: int | Decimal = value
+    else:
+        try:
+            moment = datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            raise DecodeError(
+                "wrong_type", f"{field}: {value!r} is neither ISO 8601 nor epoch milliseconds"
+            ) from None
+        if moment.tzinfo is None:
+            raise DecodeError("wrong_type", f"{field}: {value!r} has no offset; add Z for UTC")
+        at = round((moment - _EPOCH).total_seconds() * 1000)
+    if not EARLIEST_MS <= at <= LATEST_MS:
         raise DecodeError(
-            "wrong_type", f"{field}: {value!r} is neither ISO 8601 nor epoch milliseconds"
-        ) from None
-    if moment.tzinfo is None:
-        raise DecodeError("wrong_type", f"{field}: {value!r} has no offset; add Z for UTC")
-    return round((moment - _EPOCH).total_seconds() * 1000)
+            "wrong_type", f"{field}: {value!r} is not between the years 1900 and 2299"
+        )
+    return int(at)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -284,6 +302,3 @@ def iso(at: int) -> str:
     """Return epoch milliseconds as ISO 8601 in UTC with milliseconds."""
     moment = datetime.fromtimestamp(at // 1000, UTC).replace(microsecond=at % 1000 * 1000)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-JsonEncoder = Callable[[Any], bytes]

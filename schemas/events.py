@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Annotated, Final
 
 import msgspec
 
-EpochMs = int
+EARLIEST_MS: Final = -2_208_988_800_000  # 1900-01-01, what ClickHouse's DateTime64 can hold
+LATEST_MS: Final = 10_413_791_999_999  # the end of 2299
+
+EpochMs = Annotated[int, msgspec.Meta(ge=EARLIEST_MS, le=LATEST_MS)]
 
 
 class Touchpoint(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
