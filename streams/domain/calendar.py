@@ -1,0 +1,60 @@
+"""Business time: working hours in a time zone, without holidays, exact over summer time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from leadstream.schemas.events import EpochMs
+from leadstream.streams.domain.durations import MS_PER_SECOND
+from leadstream.streams.domain.model import WEEKDAYS, BusinessCalendar
+
+_LONGEST_SEARCH_DAYS = 3660
+
+
+class WorkingTime:
+    """Arithmetic on one business calendar."""
+
+    def __init__(self, calendar: BusinessCalendar) -> None:
+        self._zone = ZoneInfo(calendar.timezone)
+        self._spans = [calendar.hours.get(day, []) for day in WEEKDAYS]
+        self._holidays = frozenset(calendar.holidays)
+        self._day = lru_cache(maxsize=4096)(self._open_spans)
+
+    def due(self, start: EpochMs, target_s: int) -> EpochMs:
+        """Return the instant at which `target_s` business seconds after `start` have passed."""
+        left = target_s * MS_PER_SECOND
+        for opens, closes in self._spans_from(start):
+            begin = max(opens, start)
+            if closes - begin >= left:
+                return begin + left
+            left -= closes - begin
+        raise ValueError(f"no {target_s} business seconds within ten years: check the calendar")
+
+    def seconds_between(self, start: EpochMs, end: EpochMs) -> int:
+        """Return the business seconds from start to end, rounded down."""
+        total = 0
+        for opens, closes in self._spans_from(start):
+            if opens >= end:
+                break
+            total += max(0, min(closes, end) - max(opens, start))
+        return total // MS_PER_SECOND
+
+    def _spans_from(self, start: EpochMs) -> Iterator[tuple[EpochMs, EpochMs]]:
+        day = datetime.fromtimestamp(start / MS_PER_SECOND, self._zone).date()
+        for offset in range(_LONGEST_SEARCH_DAYS):
+            for opens, closes in self._day(day + timedelta(days=offset)):
+                if closes > start:
+                    yield opens, closes
+
+    def _open_spans(self, day: date) -> tuple[tuple[EpochMs, EpochMs], ...]:
+        if day in self._holidays:
+            return ()
+        spans = self._spans[day.weekday()]
+        return tuple((self._at(day, s.start_min), self._at(day, s.end_min)) for s in spans)
+
+    def _at(self, day: date, minute: int) -> EpochMs:
+        wall = datetime.combine(day, datetime.min.time()) + timedelta(minutes=minute)
+        return int(wall.replace(tzinfo=self._zone).astimezone(UTC).timestamp()) * MS_PER_SECOND

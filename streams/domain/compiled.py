@@ -1,0 +1,190 @@
+"""A model made ready: expressions checked, rules by event type, versions by activation time."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leadstream.schemas.events import EpochMs
+from leadstream.streams.domain.calendar import WorkingTime
+from leadstream.streams.domain.criteria import Checker, Expression, ExpressionError
+from leadstream.streams.domain.durations import MS_PER_DAY, MS_PER_SECOND
+from leadstream.streams.domain.errors import ModelError
+from leadstream.streams.domain.model import Criterion, EngagementRule, Model
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """An engagement rule in the units of the fold."""
+
+    name: str
+    group: str
+    points: float
+    when: Expression | None
+    cap_points: float | None
+    cap_window_ms: int
+    half_life_ms: float | None
+    points_per_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledCriterion:
+    """A criterion with its expression."""
+
+    name: str
+    hand_raise: bool
+    on: frozenset[str] | None
+    when: Expression | None
+    threshold: float | None
+    disarm: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledModel:
+    """One version of the model, ready for the fold."""
+
+    source: Model
+    version: str
+    active_from: EpochMs
+    checker: Checker
+    rules: dict[str, CompiledRule]
+    rules_by_type: dict[str, tuple[CompiledRule, ...]]
+    fit_rules: tuple[tuple[str, float, Expression], ...]
+    grades: tuple[tuple[str, float], ...]
+    engaged: tuple[CompiledCriterion, ...]
+    mql: tuple[CompiledCriterion, ...]
+    sql: tuple[CompiledCriterion, ...]
+    personas: tuple[tuple[str, Expression], ...]
+    routes: tuple[tuple[str, Expression], ...]
+    buyer_stage_of: dict[str, str]
+    working_time: WorkingTime
+
+
+class ModelSet:
+    """All versions of the model; the one active at an event's time judges the event."""
+
+    def __init__(self, models: Sequence[CompiledModel]) -> None:
+        if not models:
+            raise ModelError(["no model: give at least one version"])
+        self._models = sorted(models, key=lambda m: (m.active_from, m.version))
+        self._starts = [m.active_from for m in self._models]
+
+    def at(self, instant: EpochMs) -> CompiledModel:
+        """Return the version active at an instant; before the first one, the first."""
+        return self._models[max(0, bisect.bisect_right(self._starts, instant) - 1)]
+
+    @property
+    def versions(self) -> tuple[CompiledModel, ...]:
+        return tuple(self._models)
+
+
+BUYER_STAGES = ("awareness", "consideration", "decision")
+
+
+def compile_model(model: Model) -> CompiledModel:
+    """Check every expression and return the model ready for use.
+
+    Raises:
+        ModelError: all faults at once, each beginning with the path of its place in the file.
+    """
+    checker = Checker()
+    faults: list[str] = []
+
+    def expression(text: str | None, place: str) -> Expression | None:
+        if text is None:
+            return None
+        try:
+            return checker.compile(text)
+        except ExpressionError as error:
+            faults.append(f"{place}: {error}")
+            return None
+
+    def needed(text: str, place: str) -> Expression:
+        return expression(text, place) or _NEVER
+
+    def criteria(which: str, listed: Sequence[Criterion]) -> tuple[CompiledCriterion, ...]:
+        return tuple(
+            CompiledCriterion(
+                name=c.name,
+                hand_raise=c.hand_raise,
+                on=None if c.on is None else frozenset(c.on),
+                when=expression(c.when, f"criteria.{which}.{i}.when"),
+                threshold=c.threshold,
+                disarm=c.disarm,
+            )
+            for i, c in enumerate(listed)
+        )
+
+    rules = {}
+    by_type: dict[str, list[CompiledRule]] = {}
+    for i, rule in enumerate(model.engagement.rules):
+        if model.engagement.groups and rule.group not in model.engagement.groups:
+            known = ", ".join(model.engagement.groups)
+            faults.append(
+                f'engagement.rules.{i}.group: unknown group "{rule.group}"; known are {known}'
+            )
+        compiled = _compile_rule(rule, expression(rule.when, f"engagement.rules.{i}.when"))
+        rules[rule.name] = compiled
+        for event_type in rule.on:
+            by_type.setdefault(event_type, []).append(compiled)
+    for stage in model.nurture.buyer_stages:
+        if stage not in BUYER_STAGES:
+            faults.append(
+                f'nurture.buyer_stages.{stage}: unknown buyer\'s stage "{stage}"; '
+                f"known are {', '.join(BUYER_STAGES)}"
+            )
+    compiled_model = CompiledModel(
+        source=model,
+        version=model.version,
+        active_from=int(model.active_from.timestamp() * MS_PER_SECOND),
+        checker=checker,
+        rules=rules,
+        rules_by_type={event_type: tuple(found) for event_type, found in by_type.items()},
+        fit_rules=tuple(
+            (rule.name, rule.points, needed(rule.when, f"fit.rules.{i}.when"))
+            for i, rule in enumerate(model.fit.rules)
+        ),
+        grades=tuple(sorted(model.fit.grades.items())),
+        engaged=criteria("engaged", model.criteria.engaged),
+        mql=criteria("mql", model.criteria.mql),
+        sql=criteria("sql", model.criteria.sql),
+        personas=tuple(
+            (persona.name, needed(persona.when, f"nurture.personas.{i}.when"))
+            for i, persona in enumerate(model.nurture.personas)
+        ),
+        routes=tuple(
+            (route.to, needed(route.when, f"routes.{i}.when"))
+            for i, route in enumerate(model.routes)
+        ),
+        buyer_stage_of={
+            what: stage
+            for stage in BUYER_STAGES
+            for what in model.nurture.buyer_stages.get(stage, [])
+        },
+        working_time=WorkingTime(model.sla.calendar),
+    )
+    if faults:
+        raise ModelError(faults)
+    return compiled_model
+
+
+_NEVER = Expression("false", None)
+
+
+def _compile_rule(rule: EngagementRule, when: Expression | None) -> CompiledRule:
+    decay = rule.decay
+    return CompiledRule(
+        name=rule.name,
+        group=rule.group,
+        points=rule.points,
+        when=when,
+        cap_points=rule.cap.points if rule.cap else None,
+        cap_window_ms=rule.cap.per * MS_PER_SECOND if rule.cap else 0,
+        half_life_ms=(
+            decay.half_life_days * MS_PER_DAY if decay and decay.half_life_days else None
+        ),
+        points_per_ms=(
+            decay.points_per_day / MS_PER_DAY if decay and decay.points_per_day else None
+        ),
+    )

@@ -1,0 +1,363 @@
+"""A lead's state as a function of its set of events, whatever their order and repetition.
+
+A record is a folded base, the recent events in their order (the tail), the fold of both (the
+head), and what was said of the tail. An event that comes out of order is inserted where it
+belongs, the tail is folded again, and what changed is said as a correction.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import blake2b
+
+import msgspec
+
+from leadstream.schemas.decisions import EFFECTIVE, RETRACTED, LeadState, SlaEvent, Transition
+from leadstream.schemas.events import EpochMs, LeadEvent
+from leadstream.streams.domain import sla
+from leadstream.streams.domain.compiled import ModelSet
+from leadstream.streams.domain.durations import MS_PER_DAY
+from leadstream.streams.domain.lifecycle import Decision, apply, fire, next_due, track_of
+from leadstream.streams.domain.scoring import contributions, score_of
+from leadstream.streams.domain.state import FoldState, Origin
+
+SETTLED_IDS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a lead stays insertable: all of the horizon, within these bounds."""
+
+    horizon_ms: int = 30 * MS_PER_DAY
+    tail_min_events: int = 64
+    tail_max_events: int = 1000
+
+
+class TailEvent(msgspec.Struct, array_like=True, frozen=True):
+    """An event that can still be folded again; `at` is where it counts."""
+
+    at: EpochMs
+    event_id: str
+    late: bool
+    body: bytes
+
+
+class Said(msgspec.Struct, array_like=True, frozen=True):
+    """A decision that was said: enough to see that it changed, and to take it back."""
+
+    id: str
+    digest: bytes
+    core: bytes
+    is_transition: bool
+
+
+class LeadRecord(msgspec.Struct, array_like=True):
+    """All that is kept of a lead."""
+
+    lead_id: str
+    head: FoldState
+    base: bytes | None = None
+    base_at: EpochMs = -1
+    forgotten_until: EpochMs = -1
+    tail: list[TailEvent] = []
+    said: list[Said] = []
+    settled: list[int] = []
+    revision: int = 0
+    now: EpochMs = 0
+
+
+class Change(StrEnum):
+    """How a said decision relates to what was said before."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    RETRACTED = "retracted"
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """A decision to send out."""
+
+    decision: Decision
+    change: Change
+
+
+def absorb(
+    record: LeadRecord,
+    events: Iterable[LeadEvent],
+    models: ModelSet,
+    limits: Limits,
+    now: EpochMs = 0,
+) -> list[Saying]:
+    """Fold a batch of the lead's events into its record, and fire what is due up to `now`.
+
+    Returns what is to be said: in order, each with a revision that grows.
+    """
+    fresh = _insert(record, events)
+    record.now = max(record.now, now)
+    if not fresh and next_due(record.head) > record.now:
+        return []
+    first_new = fresh[0] if fresh else len(record.tail)
+    appended = fresh == list(range(first_new, len(record.tail)))
+    after_timers = not fresh or record.tail[first_new].at > record.head.last_fired_at
+    if appended and after_timers:
+        decisions = _fold(record.head, record.tail[first_new:], models, record.now)
+        sayings = [_say(record, decision, Change.NEW) for decision in decisions]
+        record.said += [_said(decision) for decision in decisions]
+    else:
+        head = _base_state(record)
+        decisions = _fold(head, record.tail, models, record.now)
+        record.head = head
+        sayings = _correct(record, decisions)
+    record.revision += 1
+    _settle(record, models, limits)
+    return sayings
+
+
+def new_record(lead_id: str) -> LeadRecord:
+    """Return the record of a lead that nothing is known of."""
+    return LeadRecord(lead_id=lead_id, head=FoldState(lead_id=lead_id))
+
+
+def effective_decisions(
+    lead_id: str, events: Iterable[LeadEvent], models: ModelSet, now: EpochMs = 0
+) -> list[Decision]:
+    """Return what holds of a lead, given all its events; the reference for `absorb`."""
+    by_id = {event.event_id: event for event in events}
+    ordered = sorted(by_id.values(), key=lambda event: (event.occurred_at, event.event_id))
+    tail = [_tail_event(event) for event in ordered]
+    return _fold(FoldState(lead_id=lead_id), tail, models, now)
+
+
+def encode_record(record: LeadRecord) -> bytes:
+    """Return the record as bytes for the store."""
+    return _record_encoder.encode(record)
+
+
+def decode_record(data: bytes) -> LeadRecord:
+    """Return the record from the store's bytes."""
+    return _record_decoder.decode(data)
+
+
+def _insert(record: LeadRecord, events: Iterable[LeadEvent]) -> list[int]:
+    """Put unseen events where they belong in the tail; return their positions."""
+    present = {entry.event_id for entry in record.tail}
+    settled = set(record.settled)
+    fresh_ids = set()
+    for event in events:
+        if event.event_id in present or event.event_id in fresh_ids:
+            continue
+        entry = _tail_event(event)
+        if entry.at <= record.base_at:
+            # An id that old may have been forgotten, so a repetition could not be told.
+            if entry.at <= record.forgotten_until or _hashed(event.event_id) in settled:
+                continue
+            entry = TailEvent(record.base_at, event.event_id, True, entry.body)
+        bisect.insort(record.tail, entry, key=_order)
+        fresh_ids.add(event.event_id)
+    return [i for i, entry in enumerate(record.tail) if entry.event_id in fresh_ids]
+
+
+def _order(entry: TailEvent) -> tuple[EpochMs, str]:
+    return entry.at, entry.event_id
+
+
+def _tail_event(event: LeadEvent) -> TailEvent:
+    return TailEvent(event.occurred_at, event.event_id, False, _event_encoder.encode(event))
+
+
+def _fold(
+    state: FoldState, entries: Sequence[TailEvent], models: ModelSet, now: EpochMs
+) -> list[Decision]:
+    decisions: list[Decision] = []
+    for entry in entries:
+        decisions += _fire_until(state, models, entry.at - 1)
+        event = _event_decoder.decode(entry.body)
+        _, decided = apply(state, event, models.at(entry.at), at=entry.at, late=entry.late)
+        decisions += decided
+    return decisions + _fire_until(state, models, now)
+
+
+def _fire_until(state: FoldState, models: ModelSet, until: EpochMs) -> list[Decision]:
+    decisions: list[Decision] = []
+    while (due := next_due(state)) <= until:
+        _, fired = fire(state, models.at(due), due)
+        decisions += fired
+    return decisions
+
+
+def _base_state(record: LeadRecord) -> FoldState:
+    if record.base is None:
+        return FoldState(lead_id=record.lead_id)
+    return _state_decoder.decode(record.base)
+
+
+def _correct(record: LeadRecord, decisions: list[Decision]) -> list[Saying]:
+    """Compare what holds now with what was said; say retractions first, then what is new."""
+    before = {said.id: said for said in record.said}
+    after = [_said(decision) for decision in decisions]
+    held = {said.id for said in after}
+    gone = [said for said in record.said if said.id not in held]
+    touched = [
+        decision
+        for decision, said in zip(decisions, after, strict=True)
+        if said.id not in before or before[said.id].digest != said.digest
+    ]
+    clocks = {d.clock for d in touched if isinstance(d, SlaEvent)}
+    clocks |= {core.clock for core in map(_core, gone) if isinstance(core, SlaEvent)}
+    seqs = {d.seq for d in decisions if isinstance(d, Transition)}
+    vacated = [
+        said
+        for said in record.said
+        if said.is_transition and said.id in held and _seq(said) not in seqs
+    ]
+    sayings = [_say(record, _core(said), Change.RETRACTED) for said in (*gone, *vacated)]
+    superseded = _pair(touched, before, gone)
+    for decision, said in zip(decisions, after, strict=True):
+        known = before.get(said.id)
+        changed = known is None or known.digest != said.digest
+        in_touched_clock = isinstance(decision, SlaEvent) and decision.clock in clocks
+        if not changed and not in_touched_clock:
+            continue
+        if said.id in superseded and isinstance(decision, Transition):
+            decision = msgspec.structs.replace(decision, supersedes=superseded[said.id])
+        sayings.append(_say(record, decision, Change.NEW if known is None else Change.CHANGED))
+    record.said = after
+    return sayings
+
+
+def _pair(touched: list[Decision], before: dict[str, Said], gone: list[Said]) -> dict[str, str]:
+    """Return, for each new transition, the id of the retracted one that it takes the place of."""
+    free = [core for core in map(_core, gone) if isinstance(core, Transition)]
+    pairs: dict[str, str] = {}
+    for decision in touched:
+        if not isinstance(decision, Transition) or decision.id in before:
+            continue
+        same_step = [c for c in free if (c.cycle, c.to_stage) == (decision.cycle, decision.to_stage)]
+        same_place = [c for c in free if c.seq == decision.seq]
+        found = next(iter(same_step or same_place), None)
+        if found is not None:
+            free.remove(found)
+            pairs[decision.id] = found.id
+    return pairs
+
+
+def _say(record: LeadRecord, decision: Decision, change: Change) -> Saying:
+    record.revision += 1
+    status = RETRACTED if change is Change.RETRACTED else EFFECTIVE
+    numbered = msgspec.structs.replace(decision, revision=record.revision, status=status)
+    return Saying(numbered, change)
+
+
+def _said(decision: Decision) -> Said:
+    core: Decision = decision
+    if isinstance(decision, Transition):
+        core = msgspec.structs.replace(decision, contributions=[], recent_touchpoints=[])
+    digest = blake2b(_decision_encoder.encode(decision), digest_size=8).digest()
+    is_transition = isinstance(decision, Transition)
+    return Said(decision.id, digest, _decision_encoder.encode(core), is_transition)
+
+
+def _core(said: Said) -> Decision:
+    return (_transition_decoder if said.is_transition else _sla_decoder).decode(said.core)
+
+
+def _seq(said: Said) -> int:
+    core = _core(said)
+    return core.seq if isinstance(core, Transition) else -1
+
+
+def _settle(record: LeadRecord, models: ModelSet, limits: Limits) -> None:
+    """Fold the oldest events into the base once there are more than may stay insertable."""
+    tail = record.tail
+    if len(tail) <= 2 * limits.tail_min_events:
+        return
+    expired = bisect.bisect_left(tail, tail[-1].at - limits.horizon_ms, key=lambda entry: entry.at)
+    count = min(expired, len(tail) - limits.tail_min_events)
+    if len(tail) > limits.tail_max_events:
+        count = max(count, len(tail) - limits.tail_max_events // 2)
+    if count < limits.tail_min_events // 2:
+        return
+    while count < len(tail) and tail[count].at == tail[count - 1].at:
+        count += 1
+    state = _base_state(record)
+    settled = _fold(state, tail[:count], models, -1)
+    record.base = _state_encoder.encode(state)
+    _remember_settled(record, tail[:count])
+    record.tail = tail[count:]
+    record.said = record.said[len(settled) :]
+
+
+def _remember_settled(record: LeadRecord, entries: list[TailEvent]) -> None:
+    excess = max(0, len(record.settled) + len(entries) - SETTLED_IDS)
+    if excess > len(record.settled):
+        record.forgotten_until = entries[excess - len(record.settled) - 1].at
+    elif excess:
+        record.forgotten_until = record.base_at
+    record.settled = [*record.settled, *(_hashed(e.event_id) for e in entries)][excess:]
+    record.base_at = entries[-1].at
+
+
+def _hashed(event_id: str) -> int:
+    return int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest())
+
+
+def view(record: LeadRecord, models: ModelSet) -> LeadState:
+    """Return the state as others read it."""
+    state = record.head
+    as_of = max(state.last_at, state.last_fired_at)
+    model = models.at(as_of)
+    first, last = state.first_touch or Origin(), state.last_touch or Origin()
+    return LeadState(
+        lead_id=state.lead_id,
+        revision=record.revision,
+        stage=state.stage,
+        stage_since=state.stage_since,
+        cycle=state.cycle,
+        score=score_of(contributions(state, model, as_of), state.grade),
+        score_as_of=as_of,
+        owner=state.owner,
+        reason=state.reason,
+        cooldown_until=state.cooldown_until,
+        reached=state.reached,
+        inferred=[str(stage) for stage in state.inferred],
+        first_mql_at=state.first_mql_at,
+        latest_mql_at=state.latest_mql_at,
+        mql_count=state.mql_count,
+        channel=first.channel,
+        source=first.source,
+        medium=first.medium,
+        campaign=first.campaign,
+        last_channel=last.channel,
+        last_campaign=last.campaign,
+        buyer_stage=state.buyer_stage,
+        persona=state.persona,
+        interest=state.interest,
+        track=track_of(state),
+        opportunity_id=state.opportunity_id,
+        amount=state.amount,
+        currency=state.currency,
+        attributes=state.attributes,
+        first_event_at=state.first_at,
+        last_event_at=state.last_at,
+        event_count=state.event_count,
+        late_count=state.late_count,
+        unknown_count=state.unknown_count,
+        sla_due_at=sla.nearest_due(state),
+        merged_into=state.merged_into,
+        model_version=model.version,
+    )
+
+
+_event_encoder = msgspec.msgpack.Encoder()
+_event_decoder = msgspec.msgpack.Decoder(LeadEvent)
+_state_encoder = msgspec.msgpack.Encoder()
+_state_decoder = msgspec.msgpack.Decoder(FoldState)
+_decision_encoder = msgspec.msgpack.Encoder()
+_transition_decoder = msgspec.msgpack.Decoder(Transition)
+_sla_decoder = msgspec.msgpack.Decoder(SlaEvent)
+_record_encoder = msgspec.msgpack.Encoder()
+_record_decoder = msgspec.msgpack.Decoder(LeadRecord)

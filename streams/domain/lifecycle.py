@@ -1,0 +1,397 @@
+"""The heart: `apply(state, event, model) -> decisions`, and `fire` for what is due without one.
+
+Both own the state that they are given and change it; time comes from the event or an argument.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from leadstream.schemas.decisions import SlaEvent, TouchSummary, Transition
+from leadstream.schemas.events import (
+    CRM_EVENT_TYPES,
+    TOUCHPOINT_TYPES,
+    CrmEvent,
+    EpochMs,
+    LeadEvent,
+    Touchpoint,
+)
+from leadstream.streams.domain import sla
+from leadstream.streams.domain.compiled import CompiledCriterion, CompiledModel
+from leadstream.streams.domain.criteria import event_variables
+from leadstream.streams.domain.durations import MS_PER_SECOND
+from leadstream.streams.domain.ids import decision_id
+from leadstream.streams.domain.moves import Move, decide_move
+from leadstream.streams.domain.scoring import (
+    contributions,
+    count_event,
+    lead_variables,
+    score_fit,
+    score_of,
+)
+from leadstream.streams.domain.stages import QUALIFIABLE, Stage, rank, skipped_between
+from leadstream.streams.domain.state import (
+    NEVER_MS,
+    RECENT_TIMES,
+    RECENT_TOUCHES,
+    FoldState,
+    Origin,
+    Seen,
+    seen_key,
+)
+
+Decision = Transition | SlaEvent
+
+ANONYMOUS_PREFIX: Final = "anon:"
+_TELLS_ATTRIBUTES: Final = frozenset(
+    {
+        "identify",
+        "form_submitted",
+        "demo_requested",
+        "contact_sales_requested",
+        "trial_started",
+        "webinar_registered",
+    }
+)
+_ON_OPPORTUNITY: Final = "opportunity_"
+
+
+def apply(
+    state: FoldState, event: LeadEvent, model: CompiledModel, *, at: EpochMs, late: bool = False
+) -> tuple[FoldState, list[Decision]]:
+    """Fold one event into the state it is given, and return the state and what was decided.
+
+    Args:
+        at: the instant at which the event counts; its own, or the horizon where it came later.
+    """
+    _remember_arrival(state, at, late)
+    decisions: list[Decision] = []
+    attributes_changed = state.fit_version != model.version
+    cause: Touchpoint | CrmEvent
+    if event.touchpoint is not None:
+        cause = event.touchpoint
+        attributes_changed |= _remember_touchpoint(state, model, event.touchpoint, at)
+    elif event.crm is not None:
+        cause = event.crm
+        attributes_changed |= _remember_crm(state, event.crm)
+    else:
+        raise ValueError(f"event {event.event_id} of lead {event.lead_id} is neither kind")
+    _remember_seen(state, cause, at)
+    if attributes_changed:
+        score_fit(state, model, at)
+    if state.stage is Stage.ANONYMOUS and not state.lead_id.startswith(ANONYMOUS_PREFIX):
+        decisions += _move(state, model, Stage.KNOWN, at, cause="identified", event=cause)
+    count_event(state, model, cause, at)
+    decisions += sla.meet_clocks(state, model, cause, at)
+    if event.crm is not None:
+        decisions += _apply_crm_move(state, model, event.crm, at)
+    decisions += _qualify(state, model, cause, at)
+    return state, decisions
+
+
+def next_due(state: FoldState) -> EpochMs:
+    """Return the next instant at which something happens by itself; NEVER_MS when nothing does."""
+    due = sla.next_deadline(state)
+    if state.stage is Stage.NURTURE and state.cooldown_until is not None:
+        rests_until = state.cooldown_until
+        if rests_until > state.last_fired_at and rests_until > state.stage_since:
+            due = min(due, rests_until)
+    return due
+
+
+def fire(
+    state: FoldState, model: CompiledModel, at: EpochMs
+) -> tuple[FoldState, list[Decision]]:
+    """Let happen what is due at exactly `at`: SLA warnings, breaches, ends of cooldowns."""
+    decisions: list[Decision] = [*sla.fire_deadline(state, model, at)]
+    state.last_fired_at = at
+    if state.stage is Stage.NURTURE and state.cooldown_until == at:
+        decisions += _qualify(state, model, None, at)
+    return state, decisions
+
+
+def _remember_arrival(state: FoldState, at: EpochMs, late: bool) -> None:
+    if state.event_count == 0:
+        state.first_at = state.stage_since = at
+        state.reached[Stage.ANONYMOUS] = at
+    state.event_count += 1
+    state.late_count += late
+    state.last_at = max(state.last_at, at)
+
+
+def _remember_touchpoint(
+    state: FoldState, model: CompiledModel, touch: Touchpoint, at: EpochMs
+) -> bool:
+    origin = Origin(touch.channel, touch.source, touch.medium, touch.campaign)
+    state.first_touch = state.first_touch or origin
+    state.last_touch = origin
+    state.recent = [
+        *state.recent[1 - RECENT_TOUCHES :],
+        TouchSummary(
+            event_id=touch.event_id,
+            occurred_at=at,
+            type=touch.type,
+            channel=touch.channel,
+            campaign=touch.campaign,
+            asset=touch.asset,
+            category=touch.category,
+        ),
+    ]
+    state.unknown_count += touch.type not in TOUCHPOINT_TYPES
+    state.interest = touch.asset or state.interest
+    for what in (touch.category, touch.type):
+        stage = model.buyer_stage_of.get(what) if what is not None else None
+        if stage is not None:
+            state.buyer_stage = stage
+            break
+    if touch.type in _TELLS_ATTRIBUTES and touch.properties:
+        return _learn(state, touch.properties)
+    return False
+
+
+def _remember_crm(state: FoldState, event: CrmEvent) -> bool:
+    state.unknown_count += event.type not in CRM_EVENT_TYPES
+    state.owner = event.owner or state.owner
+    if event.type.startswith(_ON_OPPORTUNITY) and state.stage is not Stage.CUSTOMER:
+        state.opportunity_id = event.opportunity_id or state.opportunity_id
+        if event.amount is not None:
+            state.amount = event.amount
+        state.currency = event.currency or state.currency
+    return _learn(state, event.attributes) if event.attributes else False
+
+
+def _learn(state: FoldState, facts: dict[str, str]) -> bool:
+    before = dict(state.attributes)
+    state.attributes.update(facts)
+    return state.attributes != before
+
+
+def _remember_seen(state: FoldState, event: Touchpoint | CrmEvent, at: EpochMs) -> None:
+    keys = {seen_key(event.type)}
+    if isinstance(event, Touchpoint):
+        keys |= {seen_key(event.type, what) for what in (event.category, event.asset) if what}
+    for key in sorted(keys):
+        seen = state.seen.setdefault(key, Seen())
+        seen.count += 1
+        seen.times = [*seen.times[1 - RECENT_TIMES :], at]
+
+
+def _apply_crm_move(
+    state: FoldState, model: CompiledModel, event: CrmEvent, at: EpochMs
+) -> list[Decision]:
+    if event.type == "lead_merged" and event.merged_lead_id == state.lead_id:
+        state.merged_into = event.lead_id
+        cancelled: list[Decision] = [*sla.cancel_clocks(state, model, at)]
+        return cancelled + _move(state, model, Stage.MERGED, at, cause="crm", event=event)
+    move = decide_move(state.stage, event, model.source)
+    if move is None:
+        return []
+    decisions: list[Decision] = []
+    if move.via is not None:
+        decisions += _move_forward(state, model, move.via, at, event, inferred=True)
+    if move.target in (Stage.LOST, Stage.DISQUALIFIED, Stage.NURTURE, Stage.ENGAGED):
+        decisions += _turn_down(state, model, move, at, event)
+    else:
+        decisions += _move_forward(state, model, move.target, at, event)
+    return decisions
+
+
+def _move_forward(
+    state: FoldState,
+    model: CompiledModel,
+    target: Stage,
+    at: EpochMs,
+    event: CrmEvent,
+    *,
+    inferred: bool = False,
+) -> list[Decision]:
+    """Move along the main line, stamping the stages that the CRM skipped."""
+    decisions: list[Decision] = []
+    sales_found = event.type == "lead_accepted" and state.stage in QUALIFIABLE
+    if state.stage in (Stage.NURTURE, Stage.DISQUALIFIED) and rank(target) > rank(Stage.KNOWN):
+        state.cycle += 1
+    for stage in skipped_between(state.stage, target):
+        if sales_found:
+            state.reached.setdefault(stage, at)
+            state.inferred = [*state.inferred, stage]
+        else:
+            decisions += _move(state, model, stage, at, "inferred", event, inferred=True)
+    cause = "sales_found" if sales_found else "inferred" if inferred else "crm"
+    return decisions + _move(state, model, target, at, cause, event, inferred=inferred)
+
+
+def _turn_down(
+    state: FoldState, model: CompiledModel, move: Move, at: EpochMs, event: CrmEvent
+) -> list[Decision]:
+    decisions = _move(state, model, move.target, at, "crm", event, move=move)
+    state.reason, state.reason_given = move.reason, event.reason
+    if move.target is Stage.NURTURE:
+        reason = model.source.reasons.get(move.reason) if move.reason else None
+        cooldown_s = reason.cooldown if reason else 0
+        state.cooldown_until = None if cooldown_s is None else at + cooldown_s * MS_PER_SECOND
+        if reason is not None and reason.cooldown is None:
+            state.cooldown_until = NEVER_MS
+        state.tallies, state.seen, state.spent = {}, {}, []
+    return decisions
+
+
+def _qualify(
+    state: FoldState, model: CompiledModel, event: Touchpoint | CrmEvent | None, at: EpochMs
+) -> list[Decision]:
+    """Decide engaged, MQL and SQL by the model's criteria."""
+    decisions: list[Decision] = []
+    if state.stage in QUALIFIABLE or state.spent:
+        variables = _variables(state, model, event, at)
+        _rearm(state, model, variables["score.total"])
+        if state.stage is Stage.KNOWN:
+            criterion = _first_holding(state, model.engaged, event, variables)
+            if criterion is not None:
+                decisions += _move(state, model, Stage.ENGAGED, at, "criteria", event, criterion)
+                variables = _variables(state, model, event, at)
+        if state.stage in QUALIFIABLE:
+            resting = state.stage is Stage.NURTURE and (state.cooldown_until or 0) > at
+            criterion = _first_holding(state, model.mql, event, variables, only_raised=resting)
+            if criterion is not None:
+                if state.stage is Stage.NURTURE:
+                    state.cycle += 1
+                state.spent = [*state.spent, criterion.name]
+                cause = "hand_raise" if criterion.hand_raise else "criteria"
+                decisions += _move(state, model, Stage.MQL, at, cause, event, criterion)
+    if state.stage in (Stage.MQL, Stage.SAL) and model.sql:
+        variables = _variables(state, model, event, at)
+        criterion = _first_holding(state, model.sql, event, variables)
+        if criterion is not None:
+            state.spent = [*state.spent, criterion.name]
+            if state.stage is Stage.MQL:
+                decisions += _move(state, model, Stage.SAL, at, "inferred", event, inferred=True)
+            decisions += _move(
+                state, model, Stage.SALES_QUALIFIED, at, "criteria", event, criterion
+            )
+    return decisions
+
+
+def _variables(
+    state: FoldState, model: CompiledModel, event: Touchpoint | CrmEvent | None, at: EpochMs
+) -> dict[str, Any]:
+    model.checker.facts.properties = (
+        event.properties if isinstance(event, Touchpoint) else event.attributes if event else {}
+    )
+    return {**lead_variables(state, model, at), **event_variables(event)}
+
+
+def _rearm(state: FoldState, model: CompiledModel, total: float) -> None:
+    if not state.spent:
+        return
+    disarmed = {c.name for c in (*model.mql, *model.sql) if c.disarm is not None and total < c.disarm}
+    if disarmed:
+        state.spent = [name for name in state.spent if name not in disarmed]
+
+
+def _first_holding(
+    state: FoldState,
+    criteria: tuple[CompiledCriterion, ...],
+    event: Touchpoint | CrmEvent | None,
+    variables: dict[str, Any],
+    *,
+    only_raised: bool = False,
+) -> CompiledCriterion | None:
+    for criterion in criteria:
+        if only_raised and not criterion.hand_raise:
+            continue
+        if criterion.on is not None and (event is None or event.type not in criterion.on):
+            continue
+        if not criterion.hand_raise and criterion.name in state.spent:
+            continue
+        if criterion.threshold is not None and variables["score.total"] < criterion.threshold:
+            continue
+        if criterion.when is None or criterion.when.holds(variables):
+            return criterion
+    return None
+
+
+def _move(
+    state: FoldState,
+    model: CompiledModel,
+    target: Stage,
+    at: EpochMs,
+    cause: str,
+    event: Touchpoint | CrmEvent | None,
+    criterion: CompiledCriterion | None = None,
+    *,
+    inferred: bool = False,
+    move: Move | None = None,
+) -> list[Decision]:
+    """Change the stage and say so, with the context that a router needs."""
+    origin, state.stage, state.stage_since = state.stage, target, at
+    state.reached.setdefault(target, at)
+    if inferred and target not in state.inferred:
+        state.inferred = [*state.inferred, target]
+    if target is Stage.MQL:
+        state.first_mql_at = at if state.first_mql_at is None else state.first_mql_at
+        state.latest_mql_at = at
+        state.mql_count += 1
+    if target not in (Stage.NURTURE, Stage.DISQUALIFIED, Stage.LOST):
+        state.reason = state.reason_given = state.cooldown_until = None
+    state.model_version = model.version
+    cause_id = event.event_id if event is not None else at
+    transition_id = decision_id(state.lead_id, state.cycle, f"{origin}>{target}", cause_id)
+    started = (
+        [] if inferred else sla.start_clocks(state, model, transition_id, target, at)
+    )
+    parts = contributions(state, model, at)
+    score = score_of(parts, state.grade)
+    policy, due_at = sla.deadline_of(started)
+    threshold = criterion.threshold if criterion is not None else None
+    variables = lead_variables(state, model, at) | _NO_EVENT if model.routes else {}
+    first = state.first_touch or Origin()
+    last = state.last_touch or Origin()
+    transition = Transition(
+        id=transition_id,
+        lead_id=state.lead_id,
+        seq=state.next_seq,
+        cycle=state.cycle,
+        from_stage=origin,
+        to_stage=target,
+        occurred_at=at,
+        inferred=inferred,
+        cause=cause,
+        cause_event_id=event.event_id if event is not None else None,
+        cause_type=event.type if event is not None else None,
+        criterion=criterion.name if criterion is not None else None,
+        reason=move.reason if move is not None else None,
+        reason_given=event.reason if move is not None and isinstance(event, CrmEvent) else None,
+        leak=move.leak if move is not None else None,
+        model_version=model.version,
+        score=score,
+        threshold=threshold,
+        margin=None if threshold is None else round(score.total - threshold, 4),
+        contributions=parts,
+        recent_touchpoints=state.recent,
+        buyer_stage=state.buyer_stage,
+        persona=state.persona,
+        interest=state.interest,
+        track=track_of(state),
+        owner=state.owner,
+        route=next((to for to, when in model.routes if when.holds(variables)), None),
+        channel=first.channel,
+        campaign=first.campaign,
+        last_channel=last.channel,
+        first_mql_at=state.first_mql_at,
+        latest_mql_at=state.latest_mql_at,
+        sla_policy=policy,
+        sla_due_at=due_at,
+        opportunity_id=state.opportunity_id,
+        amount=state.amount,
+        currency=state.currency,
+    )
+    state.next_seq += 1
+    return [transition, *(sla.say_started(state, model, clock) for clock in started)]
+
+
+_NO_EVENT: Final = event_variables(None)
+
+
+def track_of(state: FoldState) -> str | None:
+    """Return the nurture track: persona and buyer's stage, as far as they are known."""
+    known = [part for part in (state.persona, state.buyer_stage) if part]
+    return "-".join(known) or None

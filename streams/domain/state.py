@@ -1,0 +1,112 @@
+"""What is remembered of a lead: the fold of its events, small enough to keep for every lead."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from leadstream.schemas.decisions import TouchSummary
+from leadstream.schemas.events import EpochMs
+from leadstream.streams.domain.stages import Stage
+
+RECENT_TOUCHES = 10
+RECENT_EVENT_IDS = 10
+RECENT_TIMES = 50
+
+
+class Tally(msgspec.Struct, array_like=True):
+    """What one rule has counted; `value` is the decayed points as of `at`."""
+
+    raw: float = 0.0
+    capped: float = 0.0
+    value: float = 0.0
+    at: EpochMs = 0
+    hits: int = 0
+    window_start: EpochMs = 0
+    window_points: float = 0.0
+    event_ids: list[str] = []
+
+
+class Seen(msgspec.Struct, array_like=True):
+    """How often, and when latest, something was seen; times are the latest, oldest first."""
+
+    count: int = 0
+    times: list[EpochMs] = []
+
+
+class Clock(msgspec.Struct, array_like=True):
+    """One SLA clock; instants are None until they happen."""
+
+    clock: str
+    policy: str
+    cycle: int
+    transition_id: str
+    started_at: EpochMs
+    warn_at: EpochMs
+    due_at: EpochMs
+    target_s: int
+    grade: str
+    warned_at: EpochMs | None = None
+    breached_at: EpochMs | None = None
+
+
+class Origin(msgspec.Struct, array_like=True, frozen=True):
+    """Where a touchpoint came from."""
+
+    channel: str | None = None
+    source: str | None = None
+    medium: str | None = None
+    campaign: str | None = None
+
+
+class FoldState(msgspec.Struct, array_like=True):
+    """The fold of a lead's events up to `last_at`; `apply` owns and changes it."""
+
+    lead_id: str
+    stage: Stage = Stage.ANONYMOUS
+    stage_since: EpochMs = 0
+    cycle: int = 1
+    next_seq: int = 0
+    first_at: EpochMs = 0
+    last_at: EpochMs = 0
+    last_fired_at: EpochMs = -1
+    event_count: int = 0
+    late_count: int = 0
+    unknown_count: int = 0
+    owner: str | None = None
+    attributes: dict[str, str] = {}
+    fit_points: dict[str, float] = {}
+    grade: str = "F"
+    fit_version: str = ""
+    model_version: str = ""
+    tallies: dict[str, Tally] = {}
+    seen: dict[str, Seen] = {}
+    first_touch: Origin | None = None
+    last_touch: Origin | None = None
+    recent: list[TouchSummary] = []
+    reached: dict[str, EpochMs] = {}
+    inferred: list[str] = []
+    first_mql_at: EpochMs | None = None
+    latest_mql_at: EpochMs | None = None
+    mql_count: int = 0
+    spent: list[str] = []
+    reason: str | None = None
+    reason_given: str | None = None
+    cooldown_until: EpochMs | None = None
+    clocks: list[Clock] = []
+    opportunity_id: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    buyer_stage: str | None = None
+    persona: str | None = None
+    interest: str | None = None
+    merged_into: str | None = None
+
+
+def seen_key(event_type: str, category: str | None = None) -> str:
+    """Return the key of `FoldState.seen` for a type, or for a type and a category or asset."""
+    return event_type if category is None else f"{event_type}\x1f{category}"
+
+
+NEVER_MS: EpochMs = 2**62

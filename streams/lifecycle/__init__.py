@@ -1,0 +1,1 @@
+"""The lifecycle stage: folds `lead.events` into states, transitions and SLA events."""

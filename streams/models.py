@@ -1,0 +1,168 @@
+"""Model files: read, checked and compiled; every fault names the file, the line and the mend."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from leadstream.streams.domain.compiled import CompiledModel, ModelSet, compile_model
+from leadstream.streams.domain.errors import ModelError
+from leadstream.streams.domain.model import Model
+
+
+def load_models(path: Path | None) -> ModelSet:
+    """Return the versions in a file or a directory of `*.yaml`; without a path, the shipped one.
+
+    Raises:
+        ModelError: every fault of every file.
+    """
+    if path is None:
+        path = default_model_path()
+    if path.is_dir():
+        files = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
+        if not files:
+            raise ModelError([f"{path}: no *.yaml in this directory"])
+    elif path.is_file():
+        files = [path]
+    else:
+        raise ModelError([f"{path}: no such model file or directory"])
+    models = [load_model(file) for file in files]
+    versions = [model.version for model in models]
+    for model, file in zip(models, files, strict=True):
+        if versions.count(model.version) > 1:
+            raise ModelError([f'{file}: version "{model.version}" is in more than one file'])
+    return ModelSet(models)
+
+
+def default_model_path() -> Path:
+    """Return the path of the model that is shipped."""
+    return Path(str(resources.files("leadstream.infra").joinpath("models/default.yaml")))
+
+
+def load_model(file: Path) -> CompiledModel:
+    """Read, check and compile one model file.
+
+    Raises:
+        ModelError: all faults of the file.
+    """
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError([f"{file}: cannot be read: {error}"]) from None
+    return parse_model(text, str(file))
+
+
+def parse_model(text: str, name: str) -> CompiledModel:
+    """Check and compile a model; `name` is the file that the faults name."""
+    try:
+        tree = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ModelError([f"{name}:{line} not YAML: {error.problem or error.context}"]) from None
+    except YAMLError as error:
+        raise ModelError([f"{name}: not YAML: {error}"]) from None
+    if not isinstance(tree, dict):
+        raise ModelError([f"{name}:1 a model is a mapping that begins with `version:`"])
+    try:
+        model = Model.model_validate(_plain(tree))
+    except ValidationError as error:
+        raise ModelError([_fault(name, tree, fault) for fault in error.errors()]) from None
+    try:
+        return compile_model(model)
+    except ModelError as error:
+        raise ModelError([_placed(name, tree, fault) for fault in error.faults]) from None
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    return node
+
+
+def _fault(name: str, tree: Any, fault: Any) -> str:
+    path = [part for part in fault["loc"] if not _is_validator(part)]
+    message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        known = _fields_at(path[:-1])
+        near = difflib.get_close_matches(str(path[-1]), known, n=1)
+        hint = f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(known)}"
+        message = f'unknown field "{path[-1]}"{hint}'
+    elif fault["type"] == "missing":
+        message = f'"{path[-1]}" is missing'
+    elif path:
+        message = f"{'.'.join(map(str, path))}: {message}"
+    return f"{name}:{_line_of(tree, path)} {_rule_at(tree, path)}{message}"
+
+
+def _is_validator(part: Any) -> bool:
+    return isinstance(part, str) and part.startswith("function-")
+
+
+def _placed(name: str, tree: Any, fault: str) -> str:
+    place, message = fault.split(": ", 1)
+    path = [int(part) if part.isdigit() else part for part in place.split(".")]
+    field = "" if isinstance(path[-1], int) else f"{path[-1]}: "
+    return f"{name}:{_line_of(tree, path)} {_rule_at(tree, path)}{field}{message}"
+
+
+def _line_of(tree: Any, path: list[Any]) -> int:
+    """Return the line, from 1, of the deepest part of a path that is there."""
+    node, line = tree, 1
+    for part in path:
+        try:
+            marks = node.lc
+            position = marks.item(part) if isinstance(node, list) else marks.key(part)
+            line = position[0] + 1
+            node = node[part]
+        except (KeyError, IndexError, TypeError, AttributeError):
+            break
+    return int(line)
+
+
+def _rule_at(tree: Any, path: list[Any]) -> str:
+    """Return `rule "name": ` for the innermost named thing that a path leads through."""
+    node, found = tree, ""
+    for i, part in enumerate(path):
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            break
+        if isinstance(node, dict) and "name" in node and i > 0:
+            kind = "criterion" if path[0] == "criteria" else "policy" if path[0] == "sla" else "rule"
+            found = f'{kind} "{node["name"]}": '
+    return found
+
+
+def _fields_at(path: list[Any]) -> list[str]:
+    """Return the fields that the model knows at a path, for suggestions."""
+    current: Any = Model
+    for part in path:
+        if isinstance(part, int):
+            continue
+        if not (isinstance(current, type) and issubclass(current, BaseModel)):
+            return []
+        field = current.model_fields.get(str(part))
+        if field is None:
+            return []
+        current = _model_in(field.annotation)
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return list(current.model_fields)
+    return []
+
+
+def _model_in(annotation: Any) -> Any:
+    if isinstance(annotation, type):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _model_in(inner)
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            return found
+    return None
