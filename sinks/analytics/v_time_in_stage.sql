@@ -1,0 +1,20 @@
+-- Days that leads spend in each stage, per visit; a stage that was only inferred counts as passed at once.
+SELECT
+    stage,
+    count() AS visits,
+    countIf(isNull(days)) AS still_there,
+    if(visits = still_there, NULL, quantileExactInclusiveIf(0.5)(assumeNotNull(days), isNotNull(days)))
+        AS median_days,
+    if(visits = still_there, NULL, quantileExactInclusiveIf(0.9)(assumeNotNull(days), isNotNull(days)))
+        AS p90_days
+FROM
+(
+    SELECT
+        to_stage AS stage,
+        leadInFrame(toNullable(occurred_at)) OVER (
+            PARTITION BY lead_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+        ) AS left_at,
+        (toUnixTimestamp64Milli(left_at) - toUnixTimestamp64Milli(occurred_at)) / 86400000 AS days
+    FROM {database}.transitions FINAL
+)
+GROUP BY stage

@@ -1,0 +1,269 @@
+"""One client for both back ends: a ClickHouse server over HTTP, and chDB in process.
+
+Each thread gets its own connection. Times come back aware, in UTC. Every fault is a
+`ClickHouseError` that says where and what, and never shows a password.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.exceptions import ClickHouseError as DriverError
+from clickhouse_connect.driver.exceptions import OperationalError
+
+from leadstream.schemas.settings import Settings
+from leadstream.sinks.lock import DirectoryInUseError, DirectoryLock
+
+# Faults that pass: timeouts, too many queries, network, memory, read-only replica, too many
+# parts, unknown insert status, Keeper. Source: ClickHouse's ErrorCodes.cpp.
+TRANSIENT_CODES: Final = frozenset({159, 202, 209, 210, 241, 242, 252, 319, 425, 999})
+UNKNOWN_DATABASE: Final = 81
+UNKNOWN_TABLE: Final = 60
+AUTHENTICATION_FAILED: Final = 516
+
+# async_insert would acknowledge rows before they are stored; a history spans many months.
+CLIENT_SETTINGS: Final = {"async_insert": 0, "max_partitions_per_insert_block": 0}
+
+
+class ClickHouseError(Exception):
+    """A fault of the back end; `code` is ClickHouse's, or None; `transient` faults may pass."""
+
+    def __init__(self, message: str, code: int | None = None, transient: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.transient = transient
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Rows of a query with the names and ClickHouse types of its columns."""
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+
+    def objects(self) -> list[dict[str, Any]]:
+        """Return each row as a dict."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+def quoted(name: str) -> str:
+    """Return an identifier in backquotes."""
+    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`"
+
+
+class ClickHouse:
+    """A database on one back end; thread-safe.
+
+    Args:
+        read_only: the engine refuses every write, DDL and change of settings.
+        create: make a chDB directory that does not exist yet.
+    Raises:
+        ClickHouseError: no such directory, directory in use, no such server, wrong password.
+    """
+
+    def __init__(self, settings: Settings, *, read_only: bool = False, create: bool = True) -> None:
+        self.database = settings.clickhouse_database
+        self._read_only = read_only
+        self._clients = threading.local()
+        self._all_clients: list[Any] = []
+        self._guard = threading.Lock()
+        self._lock: DirectoryLock | None = None
+        self._column_types: dict[str, dict[str, str]] = {}
+        self._in_database = False
+        url = urlsplit(settings.effective_clickhouse_url)
+        if url.scheme == "chdb":
+            path = Path("/" + (url.netloc + url.path).lstrip("/"))
+            self.where = f"chDB directory {path}"
+            self._options = self._take_directory(path, create)
+        else:
+            self.where = f"ClickHouse server {url.scheme}://{url.hostname}:{url.port or ''}"
+            self._options = _server_options(settings)
+        try:
+            self._client()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> ClickHouse:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def table(self, name: str) -> str:
+        """Return a table's quoted name with its database."""
+        return f"{quoted(self.database)}.{quoted(name)}"
+
+    def require_database(self) -> None:
+        """Make the database the default of unqualified names.
+
+        Raises:
+            ClickHouseError: it does not exist, or was never migrated.
+        """
+        found = self.query(
+            "SELECT count() FROM system.tables WHERE database = {database:String} "
+            "AND name = 'schema_versions'",
+            {"database": self.database},
+        ).rows[0][0]
+        if not found:
+            raise ClickHouseError(
+                f'no database "{self.database}" in the {self.where}: run `leadstream demo` or '
+                "`leadstream migrate` first, or name another with --data-dir or --clickhouse"
+            )
+        self._in_database = True
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Result:
+        """Run one statement and return its rows; `parameters` are bound by ClickHouse."""
+        client = self._client()
+        try:
+            found = client.query(sql, parameters=dict(parameters) if parameters else None)
+        except Exception as error:  # the driver lets urllib3's and OS faults through
+            raise self._fault(error) from None
+        types = tuple(column_type.name for column_type in found.column_types)
+        return Result(tuple(found.column_names), types, found.result_rows)
+
+    def text(self, sql: str) -> str:
+        """Run one statement and return the engine's own text, tab-separated."""
+        try:
+            raw: bytes = self._client().raw_query(sql)
+        except Exception as error:
+            raise self._fault(error) from None
+        return raw.decode("utf-8", "replace")
+
+    def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Run one statement without an answer."""
+        try:
+            self._client().command(sql, parameters=dict(parameters) if parameters else None)
+        except Exception as error:
+            raise self._fault(error) from None
+
+    def insert(self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> None:
+        """Insert `values`, one sequence a column; times are epoch milliseconds."""
+        types = self._types_of(table)
+        try:
+            self._client().insert(
+                quoted(table),
+                values,
+                column_names=list(columns),
+                column_type_names=[types[column] for column in columns],
+                database=self.database,
+                column_oriented=True,
+            )
+        except Exception as error:
+            raise self._fault(error) from None
+
+    def close(self) -> None:
+        """Close every thread's connection and free the directory."""
+        with self._guard:
+            for client in self._all_clients:
+                client.close()
+            self._all_clients.clear()
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+
+    def _client(self) -> Any:
+        client = getattr(self._clients, "client", None)
+        if client is None:
+            try:
+                client = clickhouse_connect.get_client(
+                    **self._options, settings=dict(CLIENT_SETTINGS), tz_mode="aware"
+                )
+                if self._read_only:
+                    self._make_read_only(client)
+            except Exception as error:
+                raise self._fault(error) from None
+            with self._guard:
+                self._all_clients.append(client)
+            self._clients.client = client
+        if self._in_database and client.database != self.database:
+            client.database = self.database
+        return client
+
+    def _make_read_only(self, client: Any) -> None:
+        # chDB keeps a session a connection. Over HTTP, readonly=2 still lets the driver send
+        # its own settings; the classifier refuses SETTINGS in a user's statement.
+        if self._lock is not None:
+            client.command("SET readonly = 1")
+        else:
+            client.set_client_setting("readonly", 2)
+
+    def _types_of(self, table: str) -> dict[str, str]:
+        types = self._column_types.get(table)
+        if types is None:
+            found = self.query(
+                "SELECT name, type FROM system.columns "
+                "WHERE database = {database:String} AND table = {table:String}",
+                {"database": self.database, "table": table},
+            )
+            types = self._column_types[table] = dict(found.rows)
+        return types
+
+    def _take_directory(self, path: Path, create: bool) -> dict[str, Any]:
+        try:
+            import chdb  # noqa: F401
+        except ImportError:
+            raise ClickHouseError(
+                "chDB is not installed: pip install 'leadstream[embedded]', or set "
+                "LEADSTREAM_CLICKHOUSE_URL to a server"
+            ) from None
+        if not create and not path.is_dir():
+            raise ClickHouseError(
+                f"no {self.where}: run `leadstream demo` or `leadstream migrate` first, or name "
+                "another with --data-dir or --clickhouse"
+            )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = DirectoryLock(path)
+            lock.acquire()
+        except DirectoryInUseError as error:
+            raise ClickHouseError(str(error)) from None
+        except OSError as error:
+            raise ClickHouseError(f"{self.where}: {error.strerror}") from None
+        self._lock = lock
+        return {"interface": "chdb", "path": str(path)}
+
+    def _fault(self, error: Exception) -> ClickHouseError:
+        if isinstance(error, ClickHouseError):
+            return error
+        code = getattr(error, "code", None)
+        if code == AUTHENTICATION_FAILED:
+            return ClickHouseError(
+                f"{self.where} refused the user: check clickhouse_username and clickhouse_password",
+                code,
+            )
+        unreachable = isinstance(error, OperationalError) or not isinstance(error, DriverError)
+        transient = unreachable if code is None else code in TRANSIENT_CODES
+        return ClickHouseError(f"{self.where}: {error}", code, transient)
+
+
+def _server_options(settings: Settings) -> dict[str, Any]:
+    url = urlsplit(settings.effective_clickhouse_url)
+    password = settings.clickhouse_password
+    secure = url.scheme == "https"
+    options: dict[str, Any] = {
+        "host": url.hostname,
+        "port": url.port or (8443 if secure else 8123),
+        "username": settings.clickhouse_username,
+        "password": password.get_secret_value() if password else "",
+        "secure": secure,
+        # One session would serialise the threads.
+        "autogenerate_session_id": False,
+    }
+    if settings.clickhouse_ca_file:
+        options["ca_cert"] = str(settings.clickhouse_ca_file)
+    return options

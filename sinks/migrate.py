@@ -1,0 +1,112 @@
+"""Brings a database to the shipped schema: numbered scripts once each, views when they change."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+
+from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError, quoted
+
+VIEW_VERSION = 0
+
+
+class MigrationError(Exception):
+    """The database and the shipped scripts do not fit; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One statement; `version` is 0 for a view's SELECT."""
+
+    version: int
+    name: str
+    text: str
+
+    @property
+    def md5(self) -> str:
+        return hashlib.md5(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    def statement(self, database: str) -> str:
+        """Return the statement for a database."""
+        body = self.text.replace("{database}", quoted(database))
+        if self.version != VIEW_VERSION:
+            return body
+        view = quoted(self.name.removesuffix(".sql"))
+        return f"CREATE OR REPLACE VIEW {quoted(database)}.{view} AS\n{body}"
+
+
+def shipped_scripts() -> list[Script]:
+    """Return the numbered scripts in order, then the views."""
+    return [
+        Script(int(name.partition("_")[0]), name, text) for name, text in _texts("migrations")
+    ] + [Script(VIEW_VERSION, name, text) for name, text in _texts("analytics")]
+
+
+def migrate(client: ClickHouse, scripts: Sequence[Script] | None = None) -> list[str]:
+    """Apply what was not applied yet and return its names; a second call applies nothing.
+
+    Raises:
+        MigrationError: an applied script was changed since, or one fails.
+    """
+    chosen = shipped_scripts() if scripts is None else scripts
+    bootstrap = chosen[0]
+    client.command(f"CREATE DATABASE IF NOT EXISTS {quoted(client.database)} ENGINE = Atomic")
+    client.command(bootstrap.statement(client.database))
+    applied = _applied(client)
+    _refuse_changed(chosen, applied)
+    done = []
+    for script in chosen:
+        if applied.get((script.version, script.name)) == script.md5:
+            continue
+        try:
+            client.command(script.statement(client.database))
+        except ClickHouseError as error:
+            raise MigrationError(f"migration {script.name} failed: {error}") from None
+        _record(client, script)
+        done.append(script.name)
+    client.require_database()
+    return done
+
+
+def _texts(directory: str) -> list[tuple[str, str]]:
+    folder = resources.files("leadstream.sinks") / directory
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [(name, (folder / name).read_text("utf-8")) for name in names]
+
+
+def _applied(client: ClickHouse) -> dict[tuple[int, str], str]:
+    found = client.query(
+        f"SELECT version, script, toString(argMax(md5, created_at)) "  # noqa: S608
+        f"FROM {client.table('schema_versions')} GROUP BY version, script"
+    )
+    return {(version, script): md5 for version, script, md5 in found.rows}
+
+
+def _refuse_changed(scripts: Sequence[Script], applied: Mapping[tuple[int, str], str]) -> None:
+    for script in scripts:
+        md5 = applied.get((script.version, script.name), script.md5)
+        if script.version != VIEW_VERSION and md5 != script.md5:
+            raise MigrationError(
+                f"migration {script.name} was applied with md5 {md5} and is now {script.md5}: an "
+                "applied script must not change, because databases would differ silently; restore "
+                "it and put the change into a new script"
+            )
+    newest = max(script.version for script in scripts)
+    for version, name in applied:
+        if version > newest:
+            raise MigrationError(
+                f"the database has migration {name}, and this leadstream knows up to {newest}: "
+                "upgrade leadstream"
+            )
+
+
+def _record(client: ClickHouse, script: Script) -> None:
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    client.insert(
+        "schema_versions",
+        ("version", "script", "md5", "created_at"),
+        [[script.version], [script.name], [script.md5], [now_ms]],
+    )

@@ -1,0 +1,71 @@
+CREATE TABLE IF NOT EXISTS {database}.transitions
+(
+    lead_id String,
+    seq UInt32 COMMENT 'Position in the effective transitions of the lead, from 0.',
+    id UUID COMMENT 'The same on every replay.',
+    revision UInt64 COMMENT 'The highest one at a position wins.',
+    status LowCardinality(String) COMMENT 'effective, or retracted by a late event.',
+    retracted UInt8 COMMENT '1: FINAL drops the row.',
+    supersedes Nullable(UUID) COMMENT 'The retracted transition that this one takes the place of.',
+    cycle UInt32 COMMENT 'Grows with each qualification after a recycle, from 1.',
+    from_stage LowCardinality(String),
+    to_stage LowCardinality(String),
+    occurred_at DateTime64(3, 'UTC') COMMENT 'The instant at which it happened, in event time.' CODEC(Delta, ZSTD),
+    inferred Bool COMMENT 'The CRM skipped this stage.',
+    cause LowCardinality(String) COMMENT 'hand_raise, criteria, crm, decay or inferred.',
+    cause_event_id String COMMENT 'source_event_id of the causing event.',
+    cause_type LowCardinality(String) COMMENT 'Type of the causing event.',
+    criterion LowCardinality(String) COMMENT 'The criterion of the model that decided.',
+    reason LowCardinality(String) COMMENT 'Reason of the taxonomy for nurture, disqualified and lost.',
+    reason_given String COMMENT 'The wording of the CRM.',
+    leak LowCardinality(String) COMMENT 'How this handoff leaks, e.g. missing_reason.',
+    model_version LowCardinality(String),
+    score Float64 COMMENT 'Total at the instant of the decision.',
+    fit Float64,
+    engagement Float64,
+    grade LowCardinality(String) COMMENT 'A to F, from fit.',
+    threshold Nullable(Float64),
+    margin Nullable(Float64) COMMENT 'Score above the threshold of the criterion.',
+    contributions Nested
+    (
+        rule LowCardinality(String),
+        `group` LowCardinality(String),
+        raw Float64,
+        capped Float64,
+        points Float64,
+        hits UInt32,
+        event_ids Array(String)
+    ) COMMENT 'What each rule added to the score.',
+    recent_touchpoints Nested
+    (
+        event_id String,
+        occurred_at DateTime64(3, 'UTC'),
+        type LowCardinality(String),
+        channel LowCardinality(String),
+        campaign LowCardinality(String),
+        asset String,
+        category LowCardinality(String)
+    ) COMMENT 'The latest touchpoints before the decision.',
+    buyer_stage LowCardinality(String) COMMENT 'awareness, consideration or decision.',
+    persona LowCardinality(String),
+    interest LowCardinality(String),
+    track LowCardinality(String) COMMENT 'Nurture track.',
+    owner LowCardinality(String),
+    route LowCardinality(String) COMMENT 'Where the model suggests to send the lead.',
+    channel LowCardinality(String) COMMENT 'Of the first touchpoint; empty where it named none.',
+    campaign LowCardinality(String) COMMENT 'Of the first touchpoint; empty where it named none.',
+    last_channel LowCardinality(String) COMMENT 'Of the latest touchpoint.',
+    first_mql_at Nullable(DateTime64(3, 'UTC')),
+    latest_mql_at Nullable(DateTime64(3, 'UTC')),
+    sla_policy LowCardinality(String),
+    sla_due_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Deadline for the first response.',
+    opportunity_id String,
+    amount Nullable(Decimal(18, 2)),
+    currency LowCardinality(String) COMMENT 'ISO 4217.',
+    topic LowCardinality(String) COMMENT 'Topic that the sink read; empty for a replay.',
+    partition Int32 COMMENT '-1 for a replay.',
+    offset Int64 COMMENT '-1 for a replay.' CODEC(Delta, ZSTD)
+)
+ENGINE = ReplacingMergeTree(revision, retracted)
+ORDER BY (lead_id, seq)
+COMMENT 'Changes of stage with the context of each decision; effective ones after FINAL.'
