@@ -19,6 +19,9 @@ LIFECYCLE_STORE: Final = "leadstream.lifecycle.store"
 
 DLQ_SUFFIX: Final = ".dlq"
 
+# A record on lead.events with this header tells the time instead of an event: {"clock": epoch ms}.
+CONTROL_CLOCK: Final = ("leadstream-control", b"clock")
+
 INPUTS: Final = (TOUCHPOINTS, CRM_EVENTS)
 OUTPUTS: Final = (LEAD_EVENTS, LEAD_TRANSITIONS, LEAD_MQL, LEAD_SQL, LEAD_SLA, LEAD_STATE)
 STORES: Final = (IDENTIFY_STORE, LIFECYCLE_STORE)

@@ -70,11 +70,15 @@ class LeadRecord(msgspec.Struct, array_like=True):
 
 
 class Change(StrEnum):
-    """How a said decision relates to what was said before."""
+    """How a said decision relates to what was said before.
+
+    MOVED takes back only the place (seq) of a transition that holds at another place.
+    """
 
     NEW = "new"
     CHANGED = "changed"
     RETRACTED = "retracted"
+    MOVED = "moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,8 @@ def _correct(record: LeadRecord, decisions: list[Decision]) -> list[Saying]:
         for said in record.said
         if said.is_transition and said.id in held and _seq(said) not in seqs
     ]
-    sayings = [_say(record, _core(said), Change.RETRACTED) for said in (*gone, *vacated)]
+    sayings = [_say(record, _core(said), Change.RETRACTED) for said in gone]
+    sayings += [_say(record, _core(said), Change.MOVED) for said in vacated]
     superseded = _pair(touched, before, gone)
     for decision, said in zip(decisions, after, strict=True):
         known = before.get(said.id)
@@ -247,7 +252,7 @@ def _pair(touched: list[Decision], before: dict[str, Said], gone: list[Said]) ->
 
 def _say(record: LeadRecord, decision: Decision, change: Change) -> Saying:
     record.revision += 1
-    status = RETRACTED if change is Change.RETRACTED else EFFECTIVE
+    status = RETRACTED if change in (Change.RETRACTED, Change.MOVED) else EFFECTIVE
     numbered = msgspec.structs.replace(decision, revision=record.revision, status=status)
     return Saying(numbered, change)
 

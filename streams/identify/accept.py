@@ -1,0 +1,59 @@
+"""From an input event to its places in `lead.events`: corrected time, lead, origin."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from leadstream.schemas.codec import DecodeError
+from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint, corrected_time
+from leadstream.streams.identify.resolver import Resolver
+
+EARLIEST_MS: Final[EpochMs] = 0
+LATEST_MS: Final[EpochMs] = 10_413_792_000_000  # 2300-01-01, where ClickHouse's DateTime64 ends
+
+
+def accept(
+    event: Touchpoint | CrmEvent,
+    resolver: Resolver,
+    *,
+    topic: str = "",
+    partition: int = -1,
+    offset: int = -1,
+    ingest_time: EpochMs = 0,
+) -> list[LeadEvent]:
+    """Return the event under every lead that it belongs to.
+
+    Raises:
+        DecodeError: nobody is named, the id is empty, or the time is out of range.
+    """
+    if not event.event_id.strip():
+        raise DecodeError("no_event_id", "event_id is empty: give each event a unique id")
+    occurred_at = corrected_time(event)
+    if not EARLIEST_MS <= occurred_at < LATEST_MS:
+        raise DecodeError(
+            "time_out_of_range",
+            f"event {event.event_id} happened at {occurred_at} ms, outside 1970 to 2300: "
+            "is event_time in milliseconds?",
+        )
+    lead_ids = resolver.leads_of(event)
+    if not lead_ids:
+        raise DecodeError(
+            "no_identity",
+            f"event {event.event_id} names nobody: set lead_id, email or anonymous_id",
+        )
+    touchpoint = event if isinstance(event, Touchpoint) else None
+    crm = event if isinstance(event, CrmEvent) else None
+    return [
+        LeadEvent(
+            lead_id=lead_id,
+            event_id=event.event_id,
+            occurred_at=occurred_at,
+            source_topic=topic,
+            source_partition=partition,
+            source_offset=offset,
+            ingest_time=ingest_time,
+            touchpoint=touchpoint,
+            crm=crm,
+        )
+        for lead_id in lead_ids
+    ]

@@ -1,0 +1,115 @@
+"""The lifecycle offline: a log of events in, what holds of every lead out. No Kafka, no clock.
+
+It is the oracle of the live system: the same events give the same effective decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from leadstream.schemas.codec import DecodeError
+from leadstream.schemas.decisions import LeadState
+from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
+from leadstream.streams.domain.compiled import ModelSet
+from leadstream.streams.domain.lead import (
+    Change,
+    LeadRecord,
+    Limits,
+    Saying,
+    absorb,
+    new_record,
+    view,
+)
+from leadstream.streams.domain.lifecycle import Decision
+from leadstream.streams.identify.accept import accept
+from leadstream.streams.identify.resolver import Resolver, StatedIdentity
+
+
+class Effective:
+    """What holds, given everything that was said so far, in any order of leads."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Decision] = {}
+
+    def hear(self, saying: Saying) -> None:
+        decision = saying.decision
+        if saying.change is Change.RETRACTED:
+            self._by_id.pop(decision.id, None)
+        elif saying.change is not Change.MOVED:
+            self._by_id[decision.id] = decision
+
+    def decisions(self) -> list[Decision]:
+        """Return what holds in (time, id) order."""
+        return sorted(self._by_id.values(), key=lambda d: (d.occurred_at, d.id))
+
+
+class Replay:
+    """Folds a log event by event, as the lifecycle stage would."""
+
+    def __init__(
+        self, models: ModelSet, limits: Limits | None = None, resolver: Resolver | None = None
+    ) -> None:
+        self._models = models
+        self._limits = limits or Limits()
+        self._resolver = resolver or StatedIdentity()
+        self._records: dict[str, LeadRecord] = {}
+        self._latest: EpochMs = 0
+        self.effective = Effective()
+
+    def feed(
+        self, event: Touchpoint | CrmEvent, *, topic: str = "", offset: int = -1
+    ) -> tuple[list[LeadEvent], list[Saying]]:
+        """Fold one event; return it under its leads, and what was said.
+
+        Raises:
+            DecodeError: the event cannot be accepted; it has changed nothing.
+        """
+        accepted = accept(event, self._resolver, topic=topic, partition=0, offset=offset)
+        sayings: list[Saying] = []
+        for lead_event in accepted:
+            self._latest = max(self._latest, lead_event.occurred_at)
+            record = self._record(lead_event.lead_id)
+            sayings += absorb(record, [lead_event], self._models, self._limits)
+        for saying in sayings:
+            self.effective.hear(saying)
+        return accepted, sayings
+
+    def finish(self, until: EpochMs | None = None) -> list[Saying]:
+        """Let everything happen that is due up to `until`; by default, the latest event's time."""
+        now = self._latest if until is None else until
+        sayings = [
+            saying
+            for record in self._records.values()
+            for saying in absorb(record, [], self._models, self._limits, now)
+        ]
+        for saying in sayings:
+            self.effective.hear(saying)
+        return sayings
+
+    def states(self) -> Iterator[LeadState]:
+        """Give the state of every lead."""
+        for record in self._records.values():
+            yield view(record, self._models)
+
+    def _record(self, lead_id: str) -> LeadRecord:
+        record = self._records.get(lead_id)
+        if record is None:
+            record = self._records[lead_id] = new_record(lead_id)
+        return record
+
+
+def replay(
+    events: Iterable[Touchpoint | CrmEvent], models: ModelSet, until: EpochMs | None = None
+) -> Replay:
+    """Return the replay of a whole log; events that nobody could accept are left out.
+
+    They are those that the live system sends to the dead-letter topic.
+    """
+    run = Replay(models)
+    for event in events:
+        try:
+            run.feed(event)
+        except DecodeError:
+            continue
+    run.finish(until)
+    return run
