@@ -1,0 +1,130 @@
+"""The worker's composition root: settings to stages, their engines, and the Faust app around them.
+
+Faust brings the process: start and stop, signals, the web server and its command line. It touches
+no topic: the stages' engines own their consumers and producers, so Faust's own stay off.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+
+from leadstream.schemas.connections import aiokafka_options
+from leadstream.schemas.settings import Settings, SettingsError, load_settings
+from leadstream.streams.engine.fail_stop import FailStop
+from leadstream.streams.engine.processor import Stage
+from leadstream.streams.engine.stage_engine import StageEngine
+
+log = logging.getLogger(__name__)
+
+STAGES = ("identify", "lifecycle")
+FAUST_WEB_PORT = 6066
+"""Stands in where there is no web server: Faust refuses port 0."""
+WEB_PORTS_TRIED = 100
+
+
+class _NoKafka(BootStrategy):  # type: ignore[misc]  # faust is untyped
+    """Starts none of Faust's own clients: no group, no leader topic, nothing on the broker."""
+
+    enable_kafka = False
+
+
+class LeadstreamApp(faust.App):  # type: ignore[misc]  # faust is untyped
+    """A Faust app whose work is done by stage engines."""
+
+    BootStrategy = _NoKafka
+
+    async def on_first_start(self) -> None:
+        """Make no directories: Faust's are for tables, and there are none."""
+
+
+def stages_of(settings: Settings, names: Sequence[str] = STAGES) -> list[Stage]:
+    """Return the named stages, wired to their schemas and model."""
+    makers = {
+        "identify": "leadstream.streams.identify.stage:identify_stage",
+        "lifecycle": "leadstream.streams.lifecycle.stage:lifecycle_stage",
+    }
+    stages: list[Stage] = []
+    for name in names:
+        module, _, maker = makers[name].partition(":")
+        stages.append(getattr(import_module(module), maker)(settings))
+    return stages
+
+
+def create_app(settings: Settings, stages: Sequence[Stage]) -> faust.App:
+    """Return the Faust app that runs `stages`; nothing is contacted before it starts."""
+    app = LeadstreamApp(
+        f"{settings.topic_prefix}{settings.app_id}",
+        broker=[f"kafka://{address.strip()}" for address in settings.kafka_bootstrap.split(",")],
+        broker_credentials=_credentials(settings),
+        autodiscover=False,
+        store="memory://",
+        web_enabled=settings.web_port != 0,
+        web_bind=settings.web_host,
+        web_host=settings.web_host,
+        web_port=_free_port(settings) or FAUST_WEB_PORT,
+        worker_redirect_stdouts=False,
+    )
+    fail_stop = FailStop(app.stop)
+    for stage in stages:
+        app.service(StageEngine(app, settings, stage, fail_stop))
+    return app
+
+
+def _credentials(settings: Settings) -> Any:
+    options = aiokafka_options(settings)
+    context = options.get("ssl_context")
+    if settings.kafka_security.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context is not None else None
+
+
+def _free_port(settings: Settings) -> int:
+    """Return the web port; one that was not asked for moves up when another worker has it.
+
+    Raises:
+        SettingsError: the port that was asked for is taken, or the address is not ours.
+    """
+    wanted = settings.web_port
+    if wanted == 0:
+        return 0
+    asked = "web_port" in settings.model_fields_set
+    for port in range(wanted, wanted + (1 if asked else WEB_PORTS_TRIED)):
+        try:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((settings.web_host, port))
+        except OSError as error:
+            reason = error.strerror
+            continue
+        if port != wanted:
+            log.warning("web port %d is taken, using %d", wanted, port)
+        return port
+    raise SettingsError(
+        f"setting web_port: cannot listen on {settings.web_host}:{wanted} ({reason}): choose "
+        "another with --web-port or LEADSTREAM_WEB_PORT, or 0 for no web server"
+    )
+
+
+def __getattr__(name: str) -> Any:
+    """Build `app` when Faust's own command line asks for it: `faust -A leadstream.streams.app`."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        settings = load_settings()
+        app = create_app(settings, stages_of(settings))
+    except SettingsError as error:
+        raise SystemExit(f"Error: {error}") from None
+    globals()["app"] = app
+    return app

@@ -1,0 +1,102 @@
+"""Reads one partition of a store topic, from its beginning to its end, into a logic."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from leadstream.schemas.connections import aiokafka_options
+from leadstream.schemas.settings import Settings
+from leadstream.streams.engine.faults import EngineError
+from leadstream.streams.engine.positions import META_KEY, decode_positions
+
+log = logging.getLogger(__name__)
+
+FETCH_BYTES = 4 * 1024 * 1024
+POLL_TIMEOUT_MS = 1000
+STALL_TIMEOUT_S = 60.0
+PROGRESS_INTERVAL_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """How much was read, and the input positions that the state stands for; empty: none yet."""
+
+    records: int
+    positions: dict[str, int]
+
+
+async def restore_store(
+    settings: Settings, topic: str, partition: int, take: Callable[[bytes, bytes | None], None]
+) -> Restored:
+    """Feed every record of a store partition, but for the meta record, to `take`.
+
+    The caller has fenced the partition's writer, so that the end does not move and no
+    transaction is open before it.
+
+    Raises:
+        EngineError: the store cannot be read to its end, or has an unknown format.
+    """
+    store = TopicPartition(settings.topics.full(topic), partition)
+    where = f"{store.topic}/{store.partition}"
+    consumer = AIOKafkaConsumer(
+        **aiokafka_options(settings),
+        isolation_level=settings.kafka_isolation,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=FETCH_BYTES,
+    )
+    await consumer.start()
+    try:
+        consumer.assign([store])
+        begin = (await consumer.beginning_offsets([store]))[store]
+        end = (await consumer.end_offsets([store]))[store]
+        consumer.seek(store, begin)
+        progress = _Progress(where, begin, end)
+        meta: bytes | None = None
+        # The position, not the last record, tells the end: the log ends in control markers,
+        # and compaction leaves holes.
+        while (position := await consumer.position(store)) < end:
+            progress.at(position)
+            fetched = await consumer.getmany(store, timeout_ms=POLL_TIMEOUT_MS)
+            for record in fetched.get(store, ()):
+                progress.records += 1
+                if record.key == META_KEY:
+                    meta = record.value
+                elif record.key is None:
+                    raise EngineError(f"{where} offset {record.offset}: a store record without key")
+                else:
+                    take(record.key, record.value)
+            await asyncio.sleep(0)
+    finally:
+        await consumer.stop()
+    return Restored(progress.records, decode_positions(meta, where))
+
+
+class _Progress:
+    """Logs how far a long restore is, and ends one that stands still."""
+
+    def __init__(self, where: str, begin: int, end: int) -> None:
+        self.records = 0
+        self._where, self._begin, self._end = where, begin, end
+        self._position = begin
+        self._moved_at = self._logged_at = time.monotonic()
+
+    def at(self, position: int) -> None:
+        now = time.monotonic()
+        if position != self._position:
+            self._position, self._moved_at = position, now
+        elif now - self._moved_at > STALL_TIMEOUT_S:
+            raise EngineError(
+                f"{self._where}: restoring stands still at offset {position} of {self._end} "
+                f"since {STALL_TIMEOUT_S:.0f} s: is the partition's leader there?"
+            )
+        if now - self._logged_at > PROGRESS_INTERVAL_S:
+            self._logged_at = now
+            percent = 100 * (position - self._begin) / (self._end - self._begin)
+            log.info("%s: restoring, %d records, %.0f %%", self._where, self.records, percent)
