@@ -136,7 +136,9 @@ def _rule_at(tree: Any, path: list[Any]) -> str:
         except (KeyError, IndexError, TypeError):
             break
         if isinstance(node, dict) and "name" in node and i > 0:
-            kind = "criterion" if path[0] == "criteria" else "policy" if path[0] == "sla" else "rule"
+            kind = (
+                "criterion" if path[0] == "criteria" else "policy" if path[0] == "sla" else "rule"
+            )
             found = f'{kind} "{node["name"]}": '
     return found
 

@@ -31,7 +31,7 @@ _AS_EMITTED_ONLY = ("revision", "status", "supersedes")
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
-    help="Scoring model: a YAML file, or a directory of versions; default: as configured or shipped.",
+    help="Scoring model: a YAML file, or a directory of versions; default: the shipped one.",
 )
 @click.option("--as-emitted", is_flag=True, help="Print everything said, corrections included.")
 @click.option("--sla", "with_sla", is_flag=True, help="Print SLA events as well.")
@@ -137,11 +137,11 @@ def _print(decision: Transition | SlaEvent, *, effective: bool) -> None:
 
 
 def _load(settings: Any, records: Iterator[Any]) -> None:
-    from leadstream.sinks.clickhouse import open_clickhouse
+    from leadstream.sinks.clickhouse import ClickHouse
     from leadstream.sinks.load import load
     from leadstream.sinks.migrate import migrate
 
-    with open_clickhouse(settings) as client:
+    with ClickHouse(settings) as client:
         migrate(client)
         loaded = load(client, records)
     click.echo(

@@ -102,7 +102,9 @@ class Checker:
     def __init__(self) -> None:
         self.facts = Facts()
         functions = [
-            _function("count", _T.INT, (["s"], self.facts.count), (["s", "s"], self.facts.count_in)),
+            _function(
+                "count", _T.INT, (["s"], self.facts.count), (["s", "s"], self.facts.count_in)
+            ),
             _function(
                 "seen", _T.BOOL, (["s"], self.facts.seen), (["s", "s"], self.facts.seen_category)
             ),
@@ -141,7 +143,9 @@ def _function(name: str, result: Any, *overloads: tuple[list[str], Any]) -> Any:
     return cel.FunctionDecl(
         name,
         [
-            cel.Overload(f"{name}_{len(parameters)}", result, [_T.STRING] * len(parameters), False, f)
+            cel.Overload(
+                f"{name}_{len(parameters)}", result, [_T.STRING] * len(parameters), False, f
+            )
             for parameters, f in overloads
         ],
     )
@@ -154,7 +158,9 @@ def _explain(message: str) -> str:
     unknown = re.search(r"undeclared reference to '([^']+)'", fault)
     if unknown:
         near = difflib.get_close_matches(unknown[1], (*VARIABLES, *FUNCTIONS), n=1, cutoff=0.5)
-        hint = f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(VARIABLES[:6])} …"
+        hint = (
+            f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(VARIABLES[:6])} …"
+        )
         return f'{column}unknown name "{unknown[1]}"{hint}'
     return column + fault
 

@@ -227,9 +227,8 @@ def _correct(record: LeadRecord, decisions: list[Decision]) -> list[Saying]:
         in_touched_clock = isinstance(decision, SlaEvent) and decision.clock in clocks
         if not changed and not in_touched_clock:
             continue
-        if said.id in superseded and isinstance(decision, Transition):
-            decision = msgspec.structs.replace(decision, supersedes=superseded[said.id])
-        sayings.append(_say(record, decision, Change.NEW if known is None else Change.CHANGED))
+        change = Change.NEW if known is None else Change.CHANGED
+        sayings.append(_say(record, decision, change, superseded.get(said.id)))
     record.said = after
     return sayings
 
@@ -241,7 +240,9 @@ def _pair(touched: list[Decision], before: dict[str, Said], gone: list[Said]) ->
     for decision in touched:
         if not isinstance(decision, Transition) or decision.id in before:
             continue
-        same_step = [c for c in free if (c.cycle, c.to_stage) == (decision.cycle, decision.to_stage)]
+        same_step = [
+            c for c in free if (c.cycle, c.to_stage) == (decision.cycle, decision.to_stage)
+        ]
         same_place = [c for c in free if c.seq == decision.seq]
         found = next(iter(same_step or same_place), None)
         if found is not None:
@@ -250,10 +251,14 @@ def _pair(touched: list[Decision], before: dict[str, Said], gone: list[Said]) ->
     return pairs
 
 
-def _say(record: LeadRecord, decision: Decision, change: Change) -> Saying:
+def _say(
+    record: LeadRecord, decision: Decision, change: Change, supersedes: str | None = None
+) -> Saying:
     record.revision += 1
     status = RETRACTED if change in (Change.RETRACTED, Change.MOVED) else EFFECTIVE
     numbered = msgspec.structs.replace(decision, revision=record.revision, status=status)
+    if supersedes is not None and isinstance(numbered, Transition):
+        numbered = msgspec.structs.replace(numbered, supersedes=supersedes)
     return Saying(numbered, change)
 
 

@@ -99,9 +99,7 @@ def next_due(state: FoldState) -> EpochMs:
     return due
 
 
-def fire(
-    state: FoldState, model: CompiledModel, at: EpochMs
-) -> tuple[FoldState, list[Decision]]:
+def fire(state: FoldState, model: CompiledModel, at: EpochMs) -> tuple[FoldState, list[Decision]]:
     """Let happen what is due at exactly `at`: SLA warnings, breaches, ends of cooldowns."""
     decisions: list[Decision] = [*sla.fire_deadline(state, model, at)]
     state.last_fired_at = at
@@ -282,7 +280,9 @@ def _variables(
 def _rearm(state: FoldState, model: CompiledModel, total: float) -> None:
     if not state.spent:
         return
-    disarmed = {c.name for c in (*model.mql, *model.sql) if c.disarm is not None and total < c.disarm}
+    disarmed = {
+        c.name for c in (*model.mql, *model.sql) if c.disarm is not None and total < c.disarm
+    }
     if disarmed:
         state.spent = [name for name in state.spent if name not in disarmed]
 
@@ -335,9 +335,7 @@ def _move(
     state.model_version = model.version
     cause_id = event.event_id if event is not None else at
     transition_id = decision_id(state.lead_id, state.cycle, f"{origin}>{target}", cause_id)
-    started = (
-        [] if inferred else sla.start_clocks(state, model, transition_id, target, at)
-    )
+    started = [] if inferred else sla.start_clocks(state, model, transition_id, target, at)
     parts = contributions(state, model, at)
     score = score_of(parts, state.grade)
     policy, due_at = sla.deadline_of(started)

@@ -263,7 +263,7 @@ class Model(_Part):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        rules = [rule.name for rule in (*self.fit.rules, *self.engagement.rules)]
+        rules = [r.name for r in self.fit.rules] + [r.name for r in self.engagement.rules]
         criteria = [c.name for c in (*self.criteria.mql, *self.criteria.sql)]
         for names, what in ((rules, "rule"), (criteria, "criterion")):
             for name in names:

@@ -61,9 +61,7 @@ def decide_move(stage: Stage, event: CrmEvent, model: Model) -> Move | None:
             if stage in (Stage.CUSTOMER, Stage.NURTURE, Stage.OPPORTUNITY):
                 return None
             reason, leak = _reason(event, model)
-            return Move(
-                Stage.NURTURE, reason=reason, leak=leak if stage in HANDED_OVER else None
-            )
+            return Move(Stage.NURTURE, reason=reason, leak=leak if stage in HANDED_OVER else None)
         case _:
             return None
 

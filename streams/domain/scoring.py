@@ -1,4 +1,4 @@
-"""Points: rules counted with frequency caps, decayed in event time, capped by group and in total."""
+"""Points: rules with frequency caps, decayed in event time, capped by group and in total."""
 
 from __future__ import annotations
 
@@ -138,11 +138,9 @@ def contributions(state: FoldState, model: CompiledModel, at: EpochMs) -> list[C
 
 def score_of(parts: list[Contribution], grade: str) -> Score:
     """Return the score that the contributions add up to."""
-    fit = round(sum(p.points for p in parts if p.group == FIT_GROUP), DIGITS)
-    engagement = round(sum(p.points for p in parts if p.group != FIT_GROUP), DIGITS)
-    return Score(
-        total=round(fit + engagement, DIGITS), fit=fit, engagement=engagement, grade=grade
-    )
+    fit = round(sum((p.points for p in parts if p.group == FIT_GROUP), 0.0), DIGITS)
+    engagement = round(sum((p.points for p in parts if p.group != FIT_GROUP), 0.0), DIGITS)
+    return Score(total=round(fit + engagement, DIGITS), fit=fit, engagement=engagement, grade=grade)
 
 
 def lead_variables(state: FoldState, model: CompiledModel, at: EpochMs) -> dict[str, Any]:

@@ -36,16 +36,14 @@ class IdentifyStage:
         self._encoder = Encoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], lead_events, schemas)
         self._resolver: Resolver = StatedIdentity()
 
-    def open(self, partition: int) -> PartitionLogic:  # noqa: ARG002
+    def open(self, partition: int) -> PartitionLogic:
         return IdentifyPartition(self._decoders, self._encoder, self._resolver)
 
 
 class IdentifyPartition:
     """One partition of the inputs; keeps nothing, since each event names its lead."""
 
-    def __init__(
-        self, decoders: dict[str, Decoder], encoder: Encoder, resolver: Resolver
-    ) -> None:
+    def __init__(self, decoders: dict[str, Decoder], encoder: Encoder, resolver: Resolver) -> None:
         self._decoders = decoders
         self._encoder = encoder
         self._resolver = resolver
@@ -53,7 +51,7 @@ class IdentifyPartition:
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Accept the store's records; there are none as long as the resolver keeps nothing."""
 
-    def process(self, records: Sequence[Record], now_ms: int) -> BatchResult:  # noqa: ARG002
+    def process(self, records: Sequence[Record], now_ms: int) -> BatchResult:
         result = BatchResult()
         for record in records:
             try:

@@ -65,7 +65,7 @@ class LifecycleStage:
             for topic in topics.OUTPUTS
         }
 
-    def open(self, partition: int) -> PartitionLogic:  # noqa: ARG002
+    def open(self, partition: int) -> PartitionLogic:
         return LifecyclePartition(self)
 
 
@@ -137,13 +137,9 @@ class LifecyclePartition:
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else None
 
-    def _fold(
-        self, key: bytes, events: list[LeadEvent], now: EpochMs, result: BatchResult
-    ) -> None:
+    def _fold(self, key: bytes, events: list[LeadEvent], now: EpochMs, result: BatchResult) -> None:
         stored = self._records.get(key)
-        record = (
-            new_record(key.decode()) if stored is None else decode_record(stored[_DUE.size :])
-        )
+        record = new_record(key.decode()) if stored is None else decode_record(stored[_DUE.size :])
         revision = record.revision
         sayings = absorb(record, events, self._stage.models, self._stage.limits, now)
         if record.revision == revision:
