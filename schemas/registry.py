@@ -10,6 +10,7 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from leadstream.schemas.codec import CONFLUENT_MAGIC, DecodeError, SingleObject, WriterSchemas
@@ -133,7 +134,7 @@ class Registry:
 
     def _versions(self, subject: str, name: str, numbers: list[int]) -> Iterator[Version]:
         for number in sorted(numbers):
-            found = self._call(lambda number=number: self._client.get_version(subject, number))
+            found = self._call(partial(self._client.get_version, subject, number))
             if found is not None and found.schema.schema_str:
                 label = f"{subject} v{number} in the registry"
                 yield Version(name, label, json.loads(found.schema.schema_str))
