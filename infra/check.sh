@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Installs what the checks need, then runs them all: lint, layers, types, tests.
+#   bash infra/check.sh [arguments for pytest]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() { echo "check.sh: $*" >&2; exit 1; }
+
+install_packages() {
+  command -v apt-get >/dev/null || fail "please install: $*"
+  local sudo=""
+  [ "$(id -u)" -eq 0 ] || sudo="sudo"
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+usable_python() {
+  "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+    >/dev/null 2>&1
+}
+
+find_python() {
+  local candidate
+  for candidate in python3 python3.13 python3.12 python3.11; do
+    if command -v "$candidate" >/dev/null && usable_python "$candidate"; then
+      echo "$candidate"
+      return
+    fi
+  done
+  return 1
+}
+
+# Without a Docker engine the tests run Apache Kafka from its published jars.
+if ! docker info >/dev/null 2>&1 && [ -z "${LEADSTREAM_TEST_KAFKA:-}" ]; then
+  missing=()
+  command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
+  command -v mvn >/dev/null || missing+=(maven)
+  [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+fi
+python=$(find_python) || { install_packages python3 python3-venv; python=$(find_python); } ||
+  fail "needs Python 3.11 to 3.13"
+
+venv=${LEADSTREAM_VENV:-.venv}
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+"$venv/bin/python" -m pip install -q --disable-pip-version-check -e '.[dev]'
+
+mkdir -p build/typing/leadstream
+for package in infra schemas sinks streams; do
+  ln -sfn "../../../$package" "build/typing/leadstream/$package"
+done
+bin=$PWD/$venv/bin
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+"$bin/lint-imports"
+(cd build/typing && MYPYPATH=. "$bin/mypy" --config-file ../../pyproject.toml -p leadstream)
+exec "$bin/python" -m pytest "$@"
