@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 PRODUCER_START_TIMEOUT_S = 60.0
 PRODUCER_STOP_TIMEOUT_S = 5.0
+PRODUCER_BACKOFF_MS = 20
+"""Also the wait while the broker still writes the markers of the transaction before."""
 PRODUCER_BATCH_BYTES = 256 * 1024
 MAX_RECORD_BYTES = 32 * 1024 * 1024
 """The broker's max.message.bytes decides; the client only must not be stricter."""
@@ -57,6 +59,7 @@ class StagePartition:
             transaction_timeout_ms=self._settings.transaction_timeout_ms,
             max_batch_size=PRODUCER_BATCH_BYTES,
             max_request_size=MAX_RECORD_BYTES,
+            retry_backoff_ms=PRODUCER_BACKOFF_MS,
         )
         began = time.monotonic()
         try:
@@ -178,10 +181,12 @@ class StagePartition:
                 raise EngineError(
                     f"{self.where}: cannot send to {full(output.topic)}: {explain(error)}"
                 ) from error
-        await producer.send_offsets_to_transaction(offsets, self._group_id)
-        # The client's commit and flush do not raise when a send failed; the futures do.
+        # The client's commit and flush do not raise when a send failed; the futures do. And only
+        # then the offsets: a produce request that meets the coordinator while it adds the group
+        # is refused with NotEnoughReplicas and waits out a retry.
         for future in sent:
             await future
+        await producer.send_offsets_to_transaction(offsets, self._group_id)
         await producer.commit_transaction()
 
 
