@@ -10,13 +10,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from leadstream.schemas.codec import DecodeError, parse_amount
+from leadstream.schemas.events import EARLIEST_MS, LATEST_MS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
-
-# What ClickHouse's DateTime64(3) can hold.
-EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
-LATEST = datetime(2299, 12, 31, tzinfo=UTC)
 
 _USUAL_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d %b %Y", "%b %d, %Y")
 _USUAL_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
@@ -26,10 +23,13 @@ def text_of(value: Any) -> str | None:
     """Return a cell as text: JSON for what is nested, ISO 8601 for times.
 
     Raises:
-        ValueError: bytes that are not UTF-8 text.
+        ValueError: it has no UTF-8 text: other bytes, or half of a surrogate pair.
     """
-    if value is None or isinstance(value, str):
-        return value
+    if isinstance(value, str):
+        # JSON can escape half a character, which no other encoding can write.
+        return value if value.isascii() else value.encode().decode()
+    if value is None:
+        return None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (datetime, date, time)):
@@ -37,7 +37,7 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, bytes):
         return value.decode("utf-8")
     if isinstance(value, (dict, list)):
-        return json.dumps(value, default=str, ensure_ascii=False)
+        return text_of(json.dumps(value, default=str, ensure_ascii=False))
     return str(value)
 
 
@@ -55,12 +55,12 @@ def time_of(text: str, formats: tuple[str, ...], zone: ZoneInfo) -> int:
             moment = moment.astimezone(UTC)
         except (ValueError, OverflowError):
             continue
-        if not EARLIEST <= moment < LATEST:
+        at_ms = (moment - _EPOCH) // timedelta(milliseconds=1)
+        if not EARLIEST_MS <= at_ms <= LATEST_MS:
             raise ValueError(
-                f"is in the year {moment.year}: times must lie between 1900 and 2299"
-                + (", perhaps its format is epoch_ms" if written == "epoch_s" else "")
+                f"is in the year {moment.year}: times lie between the years 1900 and 2299"
             )
-        return (moment - _EPOCH) // timedelta(milliseconds=1)
+        return at_ms
     tried = " or ".join("ISO 8601" if f == "iso" else f for f in formats)
     raise ValueError(f"is not a time written as {tried}{_other_formats(text, formats)}")
 

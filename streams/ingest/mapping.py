@@ -163,9 +163,7 @@ class RowMapping(_Part):
     skip_when: tuple[Condition, ...] = Field(
         (), description="The row gives no event at all where any of these holds."
     )
-    events: tuple[EventMapping, ...] = Field(
-        min_length=1, description="The events of each row, in this order."
-    )
+    events: tuple[EventMapping, ...] = Field(description="The events of each row, in this order.")
 
     def event_name(self, index: int) -> str:
         """Return the name of an event that its ids are made from."""

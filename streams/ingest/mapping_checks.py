@@ -37,6 +37,8 @@ def semantic_faults(spec: RowMapping) -> Iterator[tuple[Place, str]]:
     yield from _zone_faults(("timezone",), spec.timezone)
     if spec.csv is not None:
         yield from _encoding_faults(spec.csv.encoding)
+    if not spec.events:
+        yield ("events",), "no events: a mapping makes at least one of each row"
     names = [spec.event_name(i) for i in range(len(spec.events))]
     for i, event in enumerate(spec.events):
         if names.index(names[i]) != i:

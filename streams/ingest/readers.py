@@ -167,12 +167,11 @@ def _jsonl_rows(path: Path, stream: IO[bytes]) -> Iterator[Row | RowError]:
     file = str(path)
     with stream:
         for line, raw in enumerate(stream, 1):
-            if not raw.strip():
+            content = raw.removeprefix(codecs.BOM_UTF8) if line == 1 else raw
+            if not content.strip():
                 continue
             try:
-                text = raw.decode("utf-8-sig" if line == 1 else "utf-8")
-                if not text.strip():
-                    continue
+                text = content.decode("utf-8")
                 plain = json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
             except json.JSONDecodeError as error:
                 yield RowError(

@@ -78,7 +78,7 @@ class _CellText:
         try:
             return self.clean(text_of(value))
         except ValueError as error:
-            raise CellError(column, None, f"holds bytes that are no text: {error}") from None
+            raise CellError(column, None, f"cannot be written as UTF-8 text: {error}") from None
 
     def clean(self, text: str | None) -> str | None:
         if text is None:

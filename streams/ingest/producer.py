@@ -1,0 +1,141 @@
+"""Sends events to the input topics, and clock records to the lifecycle.
+
+Delivery: an event counts as sent when every in-sync replica has it (acks=all, idempotent); what
+was sent before a fault stays sent, and sending it again changes nothing, because ids are stable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from leadstream.schemas.codec import Encoder, SingleObject, WriterSchemas
+from leadstream.schemas.connections import aiokafka_options
+from leadstream.schemas.events import CrmEvent, Touchpoint
+from leadstream.schemas.settings import Settings
+from leadstream.schemas.topics import CRM_EVENTS, LEAD_EVENTS, SCHEMA_OF, TOUCHPOINTS
+from leadstream.streams.engine.faults import explain
+from leadstream.streams.ingest.errors import IngestError
+
+IN_FLIGHT_MAX = 5000
+"""So many events wait for their acknowledgement at most; bounds memory and what a fault leaves
+unknown."""
+
+LINGER_MS = 20
+BATCH_MAX_BYTES = 256 * 1024
+
+CONTROL_HEADER = "leadstream-control"
+CLOCK_CONTROL = b"clock"
+
+
+async def send_events(
+    settings: Settings,
+    events: Iterable[Touchpoint | CrmEvent],
+    *,
+    schemas: WriterSchemas | None = None,
+    on_acknowledged: Callable[[int], None] | None = None,
+) -> int:
+    """Send every event to its input topic and return how many the broker acknowledged.
+
+    Args:
+        schemas: how records say which schema wrote them; default: single-object encoding.
+        on_acknowledged: told the count so far after each acknowledgement.
+
+    Raises:
+        IngestError: the broker is unreachable, a topic is missing, or a record is refused.
+        Exception: whatever `events` raises, after what it gave before was acknowledged.
+    """
+    writer_schemas = schemas or SingleObject()
+    names = {
+        Touchpoint: settings.topics.full(TOUCHPOINTS),
+        CrmEvent: settings.topics.full(CRM_EVENTS),
+    }
+    encoders = {
+        Touchpoint: Encoder(SCHEMA_OF[TOUCHPOINTS], names[Touchpoint], writer_schemas),
+        CrmEvent: Encoder(SCHEMA_OF[CRM_EVENTS], names[CrmEvent], writer_schemas),
+    }
+    acknowledged = 0
+    async with _producer(settings, list(names.values())) as producer:
+        in_flight: deque[asyncio.Future[object]] = deque()
+
+        async def settle(most: int) -> None:
+            nonlocal acknowledged
+            while len(in_flight) > most:
+                await in_flight[0]
+                in_flight.popleft()
+                acknowledged += 1
+                if on_acknowledged is not None:
+                    on_acknowledged(acknowledged)
+
+        try:
+            try:
+                for event in events:
+                    topic = names[type(event)]
+                    key = event.lead_id or getattr(event, "anonymous_id", None) or ""
+                    value = encoders[type(event)].encode(event)
+                    in_flight.append(await producer.send(topic, value, key=key.encode()))
+                    await settle(IN_FLIGHT_MAX)
+            finally:
+                await settle(0)
+        finally:
+            await asyncio.gather(*in_flight, return_exceptions=True)
+    return acknowledged
+
+
+async def advance_clock(settings: Settings, at_ms: int) -> int:
+    """Tell every partition of the lifecycle's log that event time has reached `at_ms`.
+
+    With `clock: event` timers fire up to that instant. Returns the number of partitions.
+
+    Raises:
+        IngestError: the broker is unreachable, or the topic is missing.
+    """
+    topic = settings.topics.full(LEAD_EVENTS)
+    async with _producer(settings, [topic]) as producer:
+        partitions = await producer.partitions_for(topic)
+        for partition in sorted(partitions):
+            await producer.send_and_wait(
+                topic,
+                b'{"clock": %d}' % at_ms,
+                partition=partition,
+                headers=[(CONTROL_HEADER, CLOCK_CONTROL)],
+            )
+        return len(partitions)
+
+
+@contextlib.asynccontextmanager
+async def _producer(settings: Settings, topics: list[str]) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(
+        **aiokafka_options(settings),
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=LINGER_MS,
+        max_batch_size=BATCH_MAX_BYTES,
+    )
+    where = f"Kafka at {settings.kafka_bootstrap}"
+    try:
+        await producer.start()
+    except (KafkaError, OSError, TimeoutError) as error:
+        await producer.stop()
+        raise IngestError(
+            f"cannot reach {where} ({str(error) or type(error).__name__}): check that it runs, and "
+            "LEADSTREAM_KAFKA_BOOTSTRAP or --kafka"
+        ) from None
+    try:
+        # Naming the topics would let the broker create what is missing; so all are listed.
+        there = (await producer.client.fetch_all_metadata()).topics()
+        missing = [topic for topic in topics if topic not in there]
+        if missing:
+            raise IngestError(
+                f"no topic {', '.join(missing)} on {where}: run `leadstream topics apply`"
+            )
+        yield producer
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise IngestError(f"sending to {where} failed: {explain(error)}") from None
+    finally:
+        await producer.stop()
