@@ -1,0 +1,141 @@
+"""Answers to the questions that everybody asks, as plain objects; times are aware, in UTC."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from leadstream.sinks.clickhouse import ClickHouse
+
+DIMENSIONS: Final = ("channel", "campaign", "owner", "none")
+
+STAGES: Final = ("known", "engaged", "mql", "sal", "sql", "opportunity", "customer")
+RATES: Final = ("mql_to_sql", "mql_to_customer", "median_days_mql_to_customer")
+
+_POSITION = frozenset({"topic", "partition", "offset"})
+_SLA_INSTANTS: Final = ("started", "warned", "met", "breached", "cancelled")
+
+
+def funnel(client: ClickHouse, by: str) -> list[dict[str, Any]]:
+    """Return how many leads reached each stage, per value of a dimension, most MQLs first.
+
+    Counts are cumulative; rates are fractions, or None without an MQL; the median is in days.
+    """
+    found = client.query(
+        "SELECT * FROM v_funnel WHERE dimension = {dimension:String} ORDER BY mql DESC, value",
+        {"dimension": "all" if by == "none" else by},
+    ).objects()
+    if by == "none" and not found:
+        found = [dict.fromkeys(STAGES, 0) | dict.fromkeys(RATES)]
+    return [
+        {column: row["value" if column == by else column] for column in funnel_columns(by)}
+        for row in found
+    ]
+
+
+def funnel_columns(by: str) -> tuple[str, ...]:
+    """Return the keys of `funnel`'s objects."""
+    return (*STAGES, *RATES) if by == "none" else (by, *STAGES, *RATES)
+
+
+def lead(client: ClickHouse, lead_id: str) -> dict[str, Any] | None:
+    """Return a lead's state, its transitions with their reasons, and its timeline; None: unknown.
+
+    The timeline is in time order; each entry has `at`, `kind`, `what` and `detail`.
+    """
+    states = _of_lead(client, "lead_state", lead_id, "lead_id")
+    touchpoints = _of_lead(client, "touchpoints", lead_id, "occurred_at, event_id")
+    crm_events = _of_lead(client, "crm_events", lead_id, "occurred_at, event_id")
+    transitions = _of_lead(client, "transitions", lead_id, "seq")
+    clocks = _of_lead(client, "sla", lead_id, "started_at, clock")
+    if not (states or touchpoints or crm_events or transitions):
+        return None
+    timeline = [
+        *(_touch_entry(touch) for touch in touchpoints),
+        *(_crm_entry(event) for event in crm_events),
+        *(_transition_entry(transition) for transition in transitions),
+        *(entry for clock in clocks for entry in _clock_entries(clock)),
+    ]
+    # Sorting is stable: at one instant, the event comes before what it caused.
+    timeline.sort(key=lambda entry: entry["at"])
+    return {
+        "lead_id": lead_id,
+        "state": states[0] if states else None,
+        "transitions": [_explained(transition) for transition in transitions],
+        "timeline": timeline,
+    }
+
+
+def _of_lead(client: ClickHouse, table: str, lead_id: str, order: str) -> list[dict[str, Any]]:
+    found = client.query(
+        f"SELECT * FROM {client.table(table)} FINAL "  # noqa: S608
+        f"WHERE lead_id = {{lead:String}} ORDER BY {order}",
+        {"lead": lead_id},
+    )
+    return [
+        {key: None if value == "" else value for key, value in row.items() if key not in _POSITION}
+        for row in found.objects()
+    ]
+
+
+def _explained(transition: dict[str, Any]) -> dict[str, Any]:
+    """Return a transition with its nested columns as objects, the weightiest rule first."""
+    plain = {key: value for key, value in transition.items() if "." not in key}
+    contributions = _nested(transition, "contributions")
+    contributions.sort(key=lambda rule: (-abs(rule["points"]), rule["rule"]))
+    plain["contributions"] = contributions
+    plain["recent_touchpoints"] = _nested(transition, "recent_touchpoints")
+    return plain
+
+
+def _nested(row: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    columns = {
+        key.partition(".")[2]: values for key, values in row.items() if key.startswith(f"{name}.")
+    }
+    return [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
+
+
+def _entry(at: datetime, kind: str, what: str, **facts: Any) -> dict[str, Any]:
+    detail = {key: value for key, value in facts.items() if value not in (None, "", {})}
+    return {"at": at, "kind": kind, "what": what, "detail": detail}
+
+
+def _touch_entry(touch: dict[str, Any]) -> dict[str, Any]:
+    names = ("channel", "campaign", "asset", "category", "url", "properties")
+    return _entry(
+        touch["occurred_at"], "touchpoint", touch["type"], **{name: touch[name] for name in names}
+    )
+
+
+def _crm_entry(event: dict[str, Any]) -> dict[str, Any]:
+    names = ("actor", "owner", "reason", "stage", "opportunity_id", "amount", "currency")
+    facts = {name: event[name] for name in (*names, "attributes", "merged_lead_id")}
+    return _entry(event["occurred_at"], "crm", event["type"], **facts)
+
+
+def _transition_entry(transition: dict[str, Any]) -> dict[str, Any]:
+    return _entry(
+        transition["occurred_at"],
+        "transition",
+        f"{transition['from_stage']} -> {transition['to_stage']}",
+        cause=transition["cause"],
+        criterion=transition["criterion"],
+        reason=transition["reason"],
+        leak=transition["leak"],
+        score=transition["score"],
+    )
+
+
+def _clock_entries(clock: dict[str, Any]) -> list[dict[str, Any]]:
+    entries = []
+    for event in _SLA_INSTANTS:
+        at = clock[f"{event}_at"]
+        if at is None or (clock["status"] == "retracted" and clock["event"] == event):
+            continue
+        facts = {"due_at": clock["due_at"]} if event == "started" else {}
+        if event == "met":
+            facts = {"response_s": clock["response_s"]}
+        entries.append(_entry(at, "sla", f"{clock['policy']} {event}", **facts))
+    return entries

@@ -1,0 +1,160 @@
+"""What one flush writes: the rows of a run of Kafka records, decoded, in each table.
+
+Nothing is dropped: a record that cannot be read becomes a row of `dead_letters`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from leadstream.schemas.codec import DecodeError, Decoder, WriterSchemas, parse_time
+from leadstream.schemas.topics import (
+    CONTROL_CLOCK,
+    DEAD_LETTERS,
+    LEAD_STATE,
+    SCHEMA_OF,
+    SUNK,
+    TopicNames,
+)
+from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.load import insert_rows, rows_of
+from leadstream.sinks.rows import DeadRecord, Position, Row, dead_letter_row, lead_state_row
+
+
+class KafkaRecord(Protocol):
+    """What the sink reads of an aiokafka record."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows per table; the states of a forgotten lead go before its new ones come."""
+
+    rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    states: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    forgotten: set[str] = field(default_factory=set)
+
+    def insert(self, client: ClickHouse) -> None:
+        """Write everything; repeating it changes no answer."""
+        for table, rows in self.rows.items():
+            insert_rows(client, table, rows)
+        if self.forgotten:
+            table = client.table("lead_state")
+            client.command(
+                f"DELETE FROM {table} WHERE lead_id IN {{leads:Array(String)}}",  # noqa: S608
+                {"leads": sorted(self.forgotten)},
+            )
+        insert_rows(client, "lead_state", [row for rows in self.states.values() for row in rows])
+
+    def row_counts(self) -> dict[str, int]:
+        """Return how many rows `insert` writes per table."""
+        counts = {table: len(rows) for table, rows in self.rows.items()}
+        counts["lead_state"] = sum(map(len, self.states.values()))
+        return {table: count for table, count in counts.items() if count}
+
+
+class BatchBuilder:
+    """Turns records of the sunk topics into a batch; not thread-safe."""
+
+    def __init__(self, topics: TopicNames, schemas: WriterSchemas) -> None:
+        self._add: dict[str, Callable[[Batch, KafkaRecord], None]] = {}
+        self._decoders: dict[str, Decoder] = {}
+        for topic in SUNK:
+            full = topics.full(topic)
+            if topic in DEAD_LETTERS:
+                self._add[full] = _add_dead_letter
+                continue
+            self._decoders[full] = Decoder(SCHEMA_OF[topic], schemas)
+            self._add[full] = self._add_state if topic == LEAD_STATE else self._add_decoded
+
+    def build(self, records: Sequence[KafkaRecord]) -> Batch:
+        """Return the rows of records that are in order within each partition."""
+        batch = Batch()
+        for record in records:
+            try:
+                self._add[record.topic](batch, record)
+            except DecodeError as error:
+                _add_unreadable(batch, record, error.kind, str(error))
+            except ValueError as error:
+                _add_unreadable(batch, record, "wrong_type", str(error))
+        return batch
+
+    def _add_decoded(self, batch: Batch, record: KafkaRecord) -> None:
+        if CONTROL_CLOCK in record.headers:
+            return
+        value = self._decoders[record.topic].decode(record.value, _content_type(record))
+        for table, row in rows_of(value, _position(record)):
+            batch.rows[table].append(row)
+
+    def _add_state(self, batch: Batch, record: KafkaRecord) -> None:
+        if record.value is None:
+            lead_id = (record.key or b"").decode("utf-8", "replace")
+            batch.states.pop(lead_id, None)
+            batch.forgotten.add(lead_id)
+            return
+        state = self._decoders[record.topic].decode(record.value, _content_type(record))
+        batch.states[state.lead_id].append(lead_state_row(state, _position(record)))
+
+
+def _add_dead_letter(batch: Batch, record: KafkaRecord) -> None:
+    said = {name: value.decode("utf-8", "replace") for name, value in record.headers}
+    at = _position(record)
+    try:
+        source = Position(
+            said["leadstream-topic"],
+            int(said["leadstream-partition"]),
+            int(said["leadstream-offset"]),
+        )
+    except (KeyError, ValueError):
+        source = at
+    failed_at = said.get("leadstream-failed-at", "")
+    dead = DeadRecord(
+        source=source,
+        kind=said.get("leadstream-error-kind", "unknown"),
+        error=said.get("leadstream-error", "the dead letter carries no explanation"),
+        failed_at=int(failed_at) if failed_at.isdigit() else _time_of(failed_at, record.timestamp),
+        key=record.key or b"",
+        value=record.value or b"",
+    )
+    batch.rows["dead_letters"].append(dead_letter_row(dead, at))
+
+
+def _add_unreadable(batch: Batch, record: KafkaRecord, kind: str, error: str) -> None:
+    at = _position(record)
+    dead = DeadRecord(
+        source=at,
+        kind=kind,
+        error=f"sink: {error}",
+        failed_at=record.timestamp,
+        key=record.key or b"",
+        value=record.value or b"",
+    )
+    batch.rows["dead_letters"].append(dead_letter_row(dead, at))
+
+
+def _time_of(text: str, fallback_ms: int) -> int:
+    try:
+        return parse_time(text, "leadstream-failed-at")
+    except DecodeError:
+        return fallback_ms
+
+
+def _content_type(record: KafkaRecord) -> str | None:
+    for name, value in record.headers:
+        if name.lower() == "content-type":
+            return value.decode("ascii", "replace")
+    return None
+
+
+def _position(record: KafkaRecord) -> Position:
+    return Position(record.topic, record.partition, record.offset)

@@ -1,0 +1,336 @@
+"""The sink: what the processors say, from Kafka into ClickHouse, complete and once.
+
+Rows go in first, then the positions after them, both into ClickHouse; a crash between the two
+repeats rows, which the tables deduplicate. The group's offsets are committed only so that lag can
+be watched. Decoding and inserting run in one thread of their own; everything else is asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+
+from leadstream.schemas.codec import SingleObject, WriterSchemas
+from leadstream.schemas.connections import aiokafka_options, group_instance_id
+from leadstream.schemas.settings import Settings
+from leadstream.schemas.topics import SUNK
+from leadstream.sinks.batch import Batch, BatchBuilder, KafkaRecord
+from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
+from leadstream.sinks.positions import (
+    Partition,
+    forget_positions,
+    read_positions,
+    write_positions,
+)
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+START_TIMEOUT_S: Final = 30.0
+# Together about a minute, well below Kafka's max.poll.interval of five.
+RETRY_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+
+
+class SinkError(Exception):
+    """A fault that ends the sink; nothing is lost, and the next start resumes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Rows inserted per table since the start, and records per topic not yet inserted."""
+
+    rows: Mapping[str, int]
+    lag: Mapping[str, int]
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether partitions are assigned, and everything in them is in ClickHouse."""
+        return bool(self.lag) and not any(self.lag.values())
+
+
+class Sink:
+    """Runs until `stop`; the client's database must be migrated.
+
+    Args:
+        reread: forget the positions and read every topic again, which changes no answer.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: ClickHouse,
+        schemas: WriterSchemas | None = None,
+        *,
+        reread: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._reread = reread
+        self._topics = [settings.topics.full(topic) for topic in SUNK]
+        self._builder = BatchBuilder(settings.topics, schemas or SingleObject())
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sink")
+        self._stopping = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._consumer: Any = None
+        self._buffers: dict[TopicPartition, list[KafkaRecord]] = {}
+        self._buffered = 0
+        self._oldest_at = 0.0
+        # The end of what was kept, and of what was read: markers of transactions lie between.
+        self._next: dict[TopicPartition, int] = {}
+        self._read_to: dict[TopicPartition, int] = {}
+        self._epoch = 0
+        self._failure: BaseException | None = None
+        self._rows: Counter[str] = Counter()
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows inserted per table since the start."""
+        return dict(self._rows)
+
+    def stop(self) -> None:
+        """Let `run` insert what it has read, and return."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Consume until `stop`.
+
+        Raises:
+            SinkError: Kafka or ClickHouse is unusable, or records are missing.
+        """
+        try:
+            if self._reread:
+                await self._in_thread(lambda: forget_positions(self._client))
+            await self._start()
+            while not self._stopping.is_set():
+                await self._step()
+            async with self._turn:
+                await self._flush(list(self._buffers))
+        except ClickHouseError as error:
+            raise SinkError(str(error)) from error
+        except (KafkaError, OSError) as error:
+            raise SinkError(
+                f"Kafka at {self._settings.kafka_bootstrap}: {type(error).__name__}: {error}"
+            ) from error
+        finally:
+            if self._consumer is not None:
+                await self._consumer.stop()
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    async def progress(self) -> Progress:
+        """Return what was inserted and what is left; asks the broker for the ends."""
+        async with self._turn:
+            lag = dict.fromkeys(self._topics, 0) if self._next else {}
+            ends = await self._consumer.end_offsets(list(self._next)) if self._next else {}
+            for partition, end in ends.items():
+                buffer = self._buffers.get(partition)
+                done = buffer[0].offset if buffer else self._read_to[partition]
+                lag[partition.topic] += max(0, end - done)
+            return Progress(self.rows, lag)
+
+    async def _start(self) -> None:
+        settings = self._settings
+        consumer = AIOKafkaConsumer(
+            **aiokafka_options(settings),
+            group_id=f"{settings.topic_prefix}{settings.app_id}-sink",
+            group_instance_id=group_instance_id(settings, "sink"),
+            isolation_level=settings.kafka_isolation,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await consumer.start()
+                existing = await consumer.topics()
+        except (KafkaError, OSError, TimeoutError) as error:
+            await consumer.stop()
+            raise SinkError(
+                f"cannot reach Kafka at {settings.kafka_bootstrap} "
+                f"({type(error).__name__}): check that it runs, kafka_bootstrap and the "
+                "kafka_security settings"
+            ) from None
+        self._consumer = consumer
+        missing = sorted(set(self._topics) - existing)
+        if missing:
+            raise SinkError(
+                f"no topic {', '.join(missing)} at {settings.kafka_bootstrap}: run "
+                "`leadstream topics apply`"
+            )
+        consumer.subscribe(self._topics, listener=_Listener(self))
+
+    async def _step(self) -> None:
+        epoch = self._epoch
+        found = await self._fetch()
+        async with self._turn:
+            if self._failure is not None:
+                raise self._failure
+            if epoch != self._epoch:
+                # Partitions changed hands meanwhile: what was fetched may start elsewhere.
+                for partition, offset in self._next.items():
+                    self._consumer.seek(partition, offset)
+                return
+            for partition, records in found.items():
+                self._keep(partition, records)
+            for partition in self._next:
+                self._read_to[partition] = await self._consumer.position(partition)
+            if self._is_due():
+                await self._flush(list(self._buffers))
+
+    async def _fetch(self) -> Mapping[TopicPartition, list[KafkaRecord]]:
+        fetch = asyncio.ensure_future(
+            self._consumer.getmany(
+                timeout_ms=self._settings.poll_timeout_ms,
+                max_records=max(1, self._settings.sink_batch_max_rows - self._buffered),
+            )
+        )
+        stop = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({fetch, stop}, return_when=asyncio.FIRST_COMPLETED)
+            # During a rebalance a fetch waits for its end, which may be long.
+            return fetch.result() if fetch.done() else {}
+        finally:
+            for task in (fetch, stop):
+                task.cancel()
+            await asyncio.gather(fetch, stop, return_exceptions=True)
+
+    def _keep(self, partition: TopicPartition, records: list[KafkaRecord]) -> None:
+        if partition not in self._next or not records:
+            return
+        if not self._buffered:
+            self._oldest_at = time.monotonic()
+        self._buffers.setdefault(partition, []).extend(records)
+        self._buffered += len(records)
+        self._next[partition] = records[-1].offset + 1
+
+    def _is_due(self) -> bool:
+        if not self._buffered:
+            return False
+        waited_s = time.monotonic() - self._oldest_at
+        return (
+            self._buffered >= self._settings.sink_batch_max_rows
+            or waited_s >= self._settings.sink_flush_interval_s
+        )
+
+    async def _flush(self, partitions: Iterable[TopicPartition]) -> None:
+        chosen = [partition for partition in partitions if self._buffers.get(partition)]
+        if not chosen:
+            return
+        records = [record for partition in chosen for record in self._buffers[partition]]
+        ends = {tuple(partition): self._next[partition] for partition in chosen}
+        batch = await self._in_thread(lambda: self._builder.build(records))
+        await self._insert(batch, ends)
+        self._rows.update(batch.row_counts())
+        for partition in chosen:
+            self._buffered -= len(self._buffers.pop(partition))
+        await self._commit(chosen)
+
+    async def _insert(self, batch: Batch, ends: Mapping[Partition, int]) -> None:
+        def insert() -> None:
+            batch.insert(self._client)
+            write_positions(self._client, ends)
+
+        for attempt, pause_s in enumerate((0.0, *RETRY_PAUSES_S)):
+            await asyncio.sleep(pause_s)
+            try:
+                # An insert whose answer was lost may have arrived.
+                if attempt and await self._in_thread(lambda: _holds(self._client, ends)):
+                    return
+                await self._in_thread(insert)
+                return
+            except ClickHouseError as error:
+                if not error.transient or attempt == len(RETRY_PAUSES_S):
+                    raise
+                log.warning("insert failed, attempt %d: %s", attempt + 1, error)
+
+    async def _commit(self, partitions: Iterable[TopicPartition]) -> None:
+        owned = {p: self._next[p] for p in partitions if p in self._consumer.assignment()}
+        if not owned:
+            return
+        try:
+            await self._consumer.commit(owned)
+        except KafkaError as error:
+            # Often a rebalance took them away; the positions in ClickHouse are what counts.
+            log.warning("offsets for lag monitoring were not committed: %s", error)
+
+    async def assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        """Take partitions over where ClickHouse's positions say; raises SinkError for a gap."""
+        async with self._turn:
+            self._epoch += 1
+            chosen = list(partitions)
+            if not chosen:
+                return
+            known = await self._in_thread(lambda: read_positions(self._client))
+            starts = await self._consumer.beginning_offsets(chosen)
+            ends = await self._consumer.end_offsets(chosen)
+            for partition in chosen:
+                position = known.get(tuple(partition), starts[partition])
+                _check_range(partition, position, starts[partition], ends[partition])
+                self._consumer.seek(partition, position)
+                self._next[partition] = self._read_to[partition] = position
+            log.info("sink has %d partitions", len(self._next))
+
+    async def revoked(self, partitions: Iterable[TopicPartition]) -> None:
+        """Give partitions up, with what was read of them inserted."""
+        async with self._turn:
+            self._epoch += 1
+            chosen = list(partitions)
+            if self._failure is None:
+                await self._flush(chosen)
+            for partition in chosen:
+                self._buffered -= len(self._buffers.pop(partition, ()))
+                self._next.pop(partition, None)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def fail(self, error: BaseException) -> None:
+        """Let `run` raise `error`."""
+        self._failure = self._failure or error
+
+
+def _holds(client: ClickHouse, ends: Mapping[Partition, int]) -> bool:
+    known = read_positions(client)
+    return all(known.get(partition, 0) >= end for partition, end in ends.items())
+
+
+def _check_range(partition: TopicPartition, position: int, start: int, end: int) -> None:
+    where = f"{partition.topic}[{partition.partition}]"
+    mend = "start the sink once with --reread, which reads what there is and changes no answer"
+    if position > end:
+        raise SinkError(
+            f"{where} ends at offset {end}, but ClickHouse has it up to {position}: the topic was "
+            f"made anew, or this is another Kafka; {mend}"
+        )
+    if position < start:
+        raise SinkError(
+            f"{where} starts at offset {start}, but ClickHouse has it only up to {position}: the "
+            f"{start - position} records between were deleted before the sink read them; {mend}"
+        )
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    """Brings faults to the sink: aiokafka only logs what a listener raises."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._tell(self._sink.revoked(revoked))
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        await self._tell(self._sink.assigned(assigned))
+
+    async def _tell(self, call: Coroutine[Any, Any, None]) -> None:
+        try:
+            await call
+        except Exception as error:
+            self._sink.fail(error)
