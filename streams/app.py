@@ -38,6 +38,7 @@ class _NoKafka(BootStrategy):  # type: ignore[misc]  # faust is untyped
 class LeadstreamApp(faust.App):  # type: ignore[misc]  # faust is untyped
     """A Faust app whose work is done by stage engines."""
 
+    mundane_level = "debug"
     BootStrategy = _NoKafka
 
     async def on_first_start(self) -> None:

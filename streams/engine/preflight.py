@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -80,7 +81,8 @@ async def _refusal(address: str) -> str | None:
     except TimeoutError:
         return f"no answer within {CONNECT_TIMEOUT_S:.0f} s"
     except OSError as error:
-        return error.strerror or str(error)
+        # asyncio words a refusal as "Connect call failed" and hides which one it was.
+        return os.strerror(error.errno) if (error.errno or 0) > 0 else str(error.strerror or error)
     writer.close()
     return None
 

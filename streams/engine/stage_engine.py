@@ -46,6 +46,8 @@ LEAVE_TIMEOUT_S = 10.0
 class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
     """A service of the Faust app that runs one stage in a consumer group of its own."""
 
+    mundane_level = "debug"
+
     def __init__(
         self,
         app: Any,

@@ -1,0 +1,301 @@
+"""The engine on a real broker, as real processes, read back by a client that is not ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic
+
+WORKER = Path(__file__).with_name("engine_worker.py")
+PARTITIONS = 4
+TOPICS = ("left", "right", "counted", "count.store", "left.dlq", "right.dlq")
+
+
+class Lab:
+    """Topics of one test, the workers on them, and what they wrote."""
+
+    def __init__(self, bootstrap: str, log_dir: Path) -> None:
+        self.bootstrap = bootstrap
+        self.prefix = f"t{uuid.uuid4().hex[:8]}."
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self._log_dir = log_dir
+        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+
+    def create_topics(self, names: tuple[str, ...] = TOPICS) -> None:
+        compact = {"cleanup.policy": "compact"}
+        new = [
+            NewTopic(self.prefix + name, PARTITIONS, 1, config=compact if "store" in name else {})
+            for name in names
+        ]
+        for future in self._admin.create_topics(new).values():
+            future.result()
+
+    def produce(
+        self,
+        records: list[tuple[str, bytes, bytes]],
+        headers: list[tuple[str, bytes]] | None = None,
+        transactional_id: str | None = None,
+    ) -> None:
+        """Send (topic, key, value); in one transaction where an id is given."""
+        config: dict[str, Any] = {
+            "bootstrap.servers": self.bootstrap,
+            "partitioner": "murmur2_random",
+            "queue.buffering.max.messages": 1_000_000,
+        }
+        if transactional_id:
+            config["transactional.id"] = transactional_id
+        producer = Producer(config)
+        if transactional_id:
+            producer.init_transactions(20)
+            producer.begin_transaction()
+        for topic, key, value in records:
+            producer.produce(self.prefix + topic, value, key, headers=headers or [])
+        producer.flush(20)
+        if transactional_id:
+            producer.commit_transaction(20)
+
+    def read(self, topic: str) -> list[Message]:
+        """Return every committed record of a topic."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": f"{self.prefix}reader",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
+        )
+        full = self.prefix + topic
+        consumer.assign([TopicPartition(full, p, OFFSET_BEGINNING) for p in range(PARTITIONS)])
+        found, ended = [], set()
+        while len(ended) < PARTITIONS:
+            message = consumer.poll(10)
+            assert message is not None, f"no end of {full} in 10 s"
+            if message.error() is None:
+                found.append(message)
+            else:
+                assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                ended.add(message.partition())
+        consumer.close()
+        return found
+
+    def counted(self) -> list[tuple[str, int]]:
+        said = [json.loads(message.value()) for message in self.read("counted")]
+        return [(s["key"], s["count"]) for s in said if "count" in s]
+
+    def start_worker(self, **settings: Any) -> subprocess.Popen[bytes]:
+        given = {
+            "kafka_bootstrap": self.bootstrap,
+            "topic_prefix": self.prefix,
+            "web_port": 0,
+            **settings,
+        }
+        with self.log_of(len(self.workers)).open("wb") as log:
+            worker = subprocess.Popen([sys.executable, WORKER, json.dumps(given)], stderr=log)
+        self.workers.append(worker)
+        return worker
+
+    def log_of(self, index: int) -> Path:
+        return self._log_dir / f"worker-{index}.log"
+
+    def owned(self, index: int) -> int:
+        """Return how many partitions a worker said it began to process."""
+        return self.log_of(index).read_text().count("processing from")
+
+    def lag(self) -> int:
+        topics = [TopicPartition(self.prefix + t, p) for t in TOPICS[:2] for p in range(PARTITIONS)]
+        group = ConsumerGroupTopicPartitions(f"{self.prefix}leadstream-count", topics)
+        result = self._admin.list_consumer_group_offsets([group])
+        committed = next(iter(result.values())).result(10).topic_partitions
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "lag"})
+        ends = [consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in topics]
+        consumer.close()
+        at = {(tp.topic, tp.partition): max(tp.offset, 0) for tp in committed}
+        return sum(end - at[tp.topic, tp.partition] for tp, end in zip(topics, ends, strict=True))
+
+    def stop_all(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.kill()
+            worker.wait()
+
+
+def wait_for(condition: Callable[[], Any], timeout_s: float = 30.0) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while not (outcome := condition()):
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.1)
+    return outcome
+
+
+@pytest.fixture
+def lab(kafka: Any, tmp_path: Path) -> Iterator[Lab]:
+    lab = Lab(kafka.bootstrap, tmp_path)
+    lab.create_topics()
+    yield lab
+    lab.stop_all()
+
+
+def once_each(expected: Counter[str]) -> set[tuple[str, int]]:
+    """Return what an exactly-once count must have said: 1 to n for every key."""
+    return {(key, n) for key, total in expected.items() for n in range(1, total + 1)}
+
+
+def assert_exactly_once(counted: list[tuple[str, int]], expected: Counter[str]) -> None:
+    assert len(counted) == len(set(counted)), "something was counted twice"
+    assert set(counted) == once_each(expected)
+
+
+def touch(total: int, keys: int, start: int = 0) -> tuple[list[tuple[str, bytes, bytes]], Counter]:
+    records = [
+        (("left", "right")[i % 2], b"k%d" % (i % keys), b"v%d" % i)
+        for i in range(start, start + total)
+    ]
+    return records, Counter(key.decode() for _, key, _ in records)
+
+
+def exit_code_of(worker: subprocess.Popen[bytes], timeout_s: float = 30.0) -> int:
+    return worker.wait(timeout_s)
+
+
+def test_both_inputs_are_counted_exactly_once_across_a_clean_restart(lab: Lab) -> None:
+    records, expected = touch(3000, keys=37)
+    first = lab.start_worker(batch_max_records=100)
+    lab.produce(records[:2000])
+    wait_for(lambda: len(lab.counted()) == 2000)
+    first.send_signal(signal.SIGTERM)
+    assert exit_code_of(first) == 0
+    lab.start_worker()
+    lab.produce(records[2000:], transactional_id=f"{lab.prefix}upstream")
+    wait_for(lambda: len(lab.counted()) >= 3000)
+    assert_exactly_once(lab.counted(), expected)
+    # The inputs now end in the control markers of their producer's transaction.
+    wait_for(lambda: lab.lag() == 0, 15)
+
+
+def test_a_worker_killed_in_the_middle_loses_and_repeats_nothing(lab: Lab) -> None:
+    records, expected = touch(20_000, keys=101)
+    lab.start_worker(batch_max_records=20)
+    wait_for(lambda: lab.owned(0) == PARTITIONS)
+    victim = lab.start_worker(batch_max_records=20)
+    wait_for(lambda: lab.owned(1) == PARTITIONS // 2)
+    lab.produce(records)
+    wait_for(lambda: len(lab.counted()) > 2000)
+    victim.kill()
+    assert exit_code_of(victim) == -signal.SIGKILL
+    lab.start_worker(batch_max_records=200)
+    wait_for(lambda: len(lab.counted()) >= 20_000, 60)
+    assert_exactly_once(lab.counted(), expected)
+    assert lab.owned(2) > 0, "the restarted worker got no partition"
+
+
+def test_poison_goes_to_the_dead_letters_with_its_origin_and_stops_nothing(lab: Lab) -> None:
+    lab.start_worker()
+    lab.produce([("left", b"a", b"1"), ("left", b"a", b"poison")], [("source", b"form")])
+    lab.produce([("left", b"a", b"2")])
+    wait_for(lambda: len(lab.counted()) == 2)
+    (letter,) = lab.read("left.dlq")
+    headers = dict(letter.headers())
+    assert (letter.key(), letter.value()) == (b"a", b"poison")
+    assert headers["source"] == b"form"
+    assert headers["leadstream-topic"] == b"left"
+    assert headers["leadstream-partition"] == b"%d" % lab.read("left")[0].partition()
+    assert headers["leadstream-offset"] == b"1"
+    assert headers["leadstream-error-kind"] == b"poison"
+    assert headers["leadstream-error"] == b"not to be swallowed"
+    assert headers["leadstream-failed-at"].endswith(b"Z")
+
+
+def test_a_timer_fires_without_input_and_survives_a_kill(lab: Lab) -> None:
+    def alarms() -> list[str]:
+        said = [json.loads(message.value()) for message in lab.read("counted")]
+        return [s["key"] for s in said if "alarm" in s]
+
+    first = lab.start_worker(static_membership=True, instance_id="one")
+    lab.produce([("left", b"a", b"alarm")])
+    wait_for(lambda: alarms() == ["a"])
+    lab.produce([("right", b"b", b"alarm")])
+    wait_for(lambda: ("b", 1) in lab.counted())
+    first.kill()
+    exit_code_of(first)
+    lab.start_worker(static_membership=True, instance_id="one")
+    wait_for(lambda: sorted(alarms()) == ["a", "b"])
+
+
+def test_a_bug_in_a_stage_ends_the_worker_and_names_the_record(lab: Lab) -> None:
+    worker = lab.start_worker()
+    lab.produce([("right", b"a", b"crash")])
+    assert exit_code_of(worker) == 1
+    log = lab.log_of(0).read_text()
+    assert log.count(" CRITICAL ") == 1
+    assert "processing failed at right 0-0: ZeroDivisionError: a bug in the stage" in log
+    assert lab.counted() == []
+
+
+def test_a_fenced_worker_ends(lab: Lab) -> None:
+    worker = lab.start_worker()
+    wait_for(lambda: lab.owned(0) == PARTITIONS)
+    for partition in range(PARTITIONS):
+        usurper = Producer(
+            {
+                "bootstrap.servers": lab.bootstrap,
+                "transactional.id": f"{lab.prefix}leadstream-count-p{partition}",
+            }
+        )
+        usurper.init_transactions(20)
+    lab.produce([("left", b"a", b"1")])
+    assert exit_code_of(worker) == 1
+    assert "another worker has taken this partition over" in lab.log_of(0).read_text()
+    assert lab.counted() == []
+
+
+def test_missing_topics_end_the_worker_with_the_mend(kafka: Any, tmp_path: Path) -> None:
+    lab = Lab(kafka.bootstrap, tmp_path)
+    lab.create_topics(("left", "right"))
+    assert exit_code_of(lab.start_worker()) == 1
+    log = lab.log_of(0).read_text()
+    assert f"no topic {lab.prefix}count.store, {lab.prefix}left.dlq, {lab.prefix}right.dlq" in log
+    assert "leadstream topics apply" in log
+    assert "Traceback" not in log
+
+
+def test_an_unreachable_broker_ends_the_worker_with_its_address(tmp_path: Path) -> None:
+    lab = Lab("127.0.0.1:1", tmp_path)
+    began = time.monotonic()
+    assert exit_code_of(lab.start_worker()) == 1
+    assert time.monotonic() - began < 15
+    log = lab.log_of(0).read_text()
+    assert log.count(" CRITICAL ") == 1
+    assert "cannot reach Kafka (127.0.0.1:1: Connection refused)" in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_worker_cleanly_also_while_it_waits_for_the_broker(
+    tmp_path: Path, stop: signal.Signals
+) -> None:
+    lab = Lab("127.0.0.1:1", tmp_path)
+    worker = lab.start_worker()
+    wait_for(lambda: "waiting for Kafka" in lab.log_of(0).read_text())
+    os.kill(worker.pid, stop)
+    assert exit_code_of(worker, 10) == 0
