@@ -65,6 +65,9 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9._-]*$",
         description="Put before every topic name, group and transaction.",
     )
+    topics_file: Path | None = Field(
+        None, description="YAML file whose lines win over the shipped topics.yaml."
+    )
     topic_partitions: int | None = Field(
         None,
         ge=1,
