@@ -179,8 +179,9 @@ def _partitions(states: list[TopicState], asked: int | None, plan: TopicPlan) ->
     wrong = [state for state in existing if state.partitions != asked]
     if wrong:
         raise TopicsError(
-            f"{asked} partitions asked, but there are {_counts(wrong)}: changing the count would move keys to other "
-            "partitions, so that a lead's order and state would be split. Nothing was changed. "
+            f"{asked} partitions asked, but there are {_counts(wrong)}: changing the count would "
+            "move keys to other partitions, so that a lead's order and state would be split. "
+            "Nothing was changed. "
             f"Ask for {wrong[0].partitions}, or set up a new topic_prefix with {asked} and replay "
             "into it"
         )
