@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    IllegalOperation,
+    MessageSizeTooLargeError,
+    UnknownTopicOrPartitionError,
+)
 
 from leadstream.schemas.connections import aiokafka_options
 from leadstream.schemas.settings import Settings
@@ -157,37 +162,47 @@ class StagePartition:
         ]
 
     async def _commit(self, outputs: Sequence[Output], positions: dict[str, int]) -> None:
-        producer, full = self._producer, self._settings.topics.full
+        producer = self._producer
         assert producer is not None  # noqa: S101  only `close` takes it away
         offsets = {
             TopicPartition(self._full[topic], self.number): offset
             for topic, offset in positions.items()
         }
         await producer.begin_transaction()
-        sent: list[Awaitable[Any]] = []
-        for output in outputs:
-            try:
-                sent.append(
-                    await producer.send(
-                        full(output.topic),
-                        value=output.value,
-                        key=output.key,
-                        partition=output.partition,
-                        timestamp_ms=output.timestamp_ms,
-                        headers=list(output.headers),
-                    )
-                )
-            except Exception as error:
-                raise EngineError(
-                    f"{self.where}: cannot send to {full(output.topic)}: {explain(error)}"
-                ) from error
-        # The client's commit and flush do not raise when a send failed; the futures do. And only
-        # then the offsets: a produce request that meets the coordinator while it adds the group
-        # is refused with NotEnoughReplicas and waits out a retry.
-        for future in sent:
-            await future
-        await producer.send_offsets_to_transaction(offsets, self._group_id)
-        await producer.commit_transaction()
+        sent: list[asyncio.Future[Any]] = []
+        try:
+            for output in outputs:
+                sent.append(await self._send(producer, output))
+            # The client's commit and flush do not raise when a send failed; the futures do. And
+            # only then the offsets: a produce request that meets the coordinator while it adds
+            # the group is refused with NotEnoughReplicas and waits out a retry.
+            for future in sent:
+                await future
+            await producer.send_offsets_to_transaction(offsets, self._group_id)
+            await producer.commit_transaction()
+        except (IllegalOperation, AssertionError) as error:
+            # How the client words that its producer is dead; the records tell of what.
+            raise _first_fault(sent) or error from error
+
+    async def _send(self, producer: AIOKafkaProducer, output: Output) -> asyncio.Future[Any]:
+        topic = self._settings.topics.full(output.topic)
+        try:
+            future: asyncio.Future[Any] = await producer.send(
+                topic,
+                value=output.value,
+                key=output.key,
+                partition=output.partition,
+                timestamp_ms=output.timestamp_ms,
+                headers=list(output.headers),
+            )
+        except (UnknownTopicOrPartitionError, MessageSizeTooLargeError) as error:
+            raise EngineError(f"{self.where}: cannot send to {topic}: {explain(error)}") from error
+        return future
+
+
+def _first_fault(sent: Sequence[asyncio.Future[Any]]) -> BaseException | None:
+    faults = (future.exception() for future in sent if future.done() and not future.cancelled())
+    return next((fault for fault in faults if fault is not None), None)
 
 
 def group_id(settings: Settings, stage: Stage) -> str:

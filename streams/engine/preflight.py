@@ -82,7 +82,8 @@ async def _refusal(address: str) -> str | None:
         return f"no answer within {CONNECT_TIMEOUT_S:.0f} s"
     except OSError as error:
         # asyncio words a refusal as "Connect call failed" and hides which one it was.
-        return os.strerror(error.errno) if (error.errno or 0) > 0 else str(error.strerror or error)
+        number = error.errno or 0
+        return os.strerror(number) if number > 0 else str(error.strerror or error)
     writer.close()
     return None
 

@@ -15,8 +15,6 @@ from leadstream.schemas.settings import load_settings
 from leadstream.streams.app import create_app
 from leadstream.streams.engine.processor import BatchResult, DeadLetter, Output, Record
 
-TIMER_DELAY_MS = 300
-
 
 class CountingLogic:
     """Counts each key's records; says each new count, and once when the key has been quiet."""
@@ -26,11 +24,8 @@ class CountingLogic:
         self.due: dict[bytes, int] = {}
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        if value is None:
-            self.due.pop(key, None)
-            return
-        count, due = json.loads(value)
-        self.counts[key] = count
+        self.counts[key], due = json.loads(value or b"[0, null]")
+        self.due.pop(key, None)
         if due is not None:
             self.due[key] = due
 
@@ -45,8 +40,8 @@ class CountingLogic:
             if record.value == b"crash":
                 raise ZeroDivisionError("a bug in the stage")
             self.counts[key] += 1
-            if record.value == b"alarm":
-                self.due[key] = now_ms + TIMER_DELAY_MS
+            if (record.value or b"").startswith(b"alarm"):
+                self.due[key] = now_ms + int(record.value.split()[1])
             changed.add(key)
             text = json.dumps({"key": key.decode(), "count": self.counts[key]})
             result.outputs.append(Output("counted", key, text.encode()))
@@ -68,7 +63,7 @@ class CountingStage:
     inputs = ("left", "right")
     store = "count.store"
 
-    def open(self, partition: int) -> CountingLogic:  # noqa: ARG002
+    def open(self, partition: int) -> CountingLogic:
         return CountingLogic()
 
 

@@ -232,9 +232,9 @@ def test_a_timer_fires_without_input_and_survives_a_kill(lab: Lab) -> None:
         return [s["key"] for s in said if "alarm" in s]
 
     first = lab.start_worker(static_membership=True, instance_id="one")
-    lab.produce([("left", b"a", b"alarm")])
+    lab.produce([("left", b"a", b"alarm 300")])
     wait_for(lambda: alarms() == ["a"])
-    lab.produce([("right", b"b", b"alarm")])
+    lab.produce([("right", b"b", b"alarm 3000")])
     wait_for(lambda: ("b", 1) in lab.counted())
     first.kill()
     exit_code_of(first)
