@@ -26,6 +26,7 @@ IN_FLIGHT_MAX = 5000
 """So many events wait for their acknowledgement at most; bounds memory and what a fault leaves
 unknown."""
 
+TOPICS_TIMEOUT_S = 3.0
 LINGER_MS = 20
 BATCH_MAX_BYTES = 256 * 1024
 
@@ -127,9 +128,7 @@ async def _producer(settings: Settings, topics: list[str]) -> AsyncIterator[AIOK
             "LEADSTREAM_KAFKA_BOOTSTRAP or --kafka"
         ) from None
     try:
-        # Naming the topics would let the broker create what is missing; so all are listed.
-        there = (await producer.client.fetch_all_metadata()).topics()
-        missing = [topic for topic in topics if topic not in there]
+        missing = await _missing_topics(producer, topics)
         if missing:
             raise IngestError(
                 f"no topic {', '.join(missing)} on {where}: run `leadstream topics apply`"
@@ -139,3 +138,15 @@ async def _producer(settings: Settings, topics: list[str]) -> AsyncIterator[AIOK
         raise IngestError(f"sending to {where} failed: {explain(error)}") from None
     finally:
         await producer.stop()
+
+
+async def _missing_topics(producer: AIOKafkaProducer, topics: list[str]) -> list[str]:
+    """Return the topics that do not appear; one that was just made may take a moment."""
+    deadline = asyncio.get_running_loop().time() + TOPICS_TIMEOUT_S
+    while True:
+        # Naming the topics would let the broker create what is missing; so all are listed.
+        there = (await producer.client.fetch_all_metadata()).topics()
+        missing = [topic for topic in topics if topic not in there]
+        if not missing or asyncio.get_running_loop().time() > deadline:
+            return missing
+        await asyncio.sleep(0.1)
