@@ -251,7 +251,7 @@ def _alter(admin: KafkaAdminClient, differing: list[TopicState]) -> None:
 
 def _created(state: TopicState, partitions: int, copies: int | None) -> str:
     configs = ", ".join(f"{key}={value}" for key, value in state.declared.items())
-    copied = f", {copies} copies" if copies else ""
+    copied = f", replication factor {copies}" if copies else ""
     return f"{partitions} partitions{copied}, {configs}"
 
 
