@@ -16,13 +16,13 @@ from hashlib import blake2b
 import msgspec
 
 from leadstream.schemas.decisions import EFFECTIVE, RETRACTED, LeadState, SlaEvent, Transition
-from leadstream.schemas.events import EpochMs, LeadEvent
+from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain import sla
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
 from leadstream.streams.domain.lifecycle import Decision, apply, fire, next_due, track_of
 from leadstream.streams.domain.scoring import contributions, score_of
-from leadstream.streams.domain.state import FoldState, Origin
+from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState, Origin
 
 SETTLED_IDS = 1024
 
@@ -60,8 +60,8 @@ class LeadRecord(msgspec.Struct, array_like=True):
     lead_id: str
     head: FoldState
     base: bytes | None = None
-    base_at: EpochMs = -1
-    forgotten_until: EpochMs = -1
+    base_at: EpochMs = -NEVER_MS
+    forgotten_until: EpochMs = -NEVER_MS
     tail: list[TailEvent] = []
     said: list[Said] = []
     settled: list[int] = []
@@ -294,7 +294,7 @@ def _settle(record: LeadRecord, models: ModelSet, limits: Limits) -> None:
     while count < len(tail) and tail[count].at == tail[count - 1].at:
         count += 1
     state = _base_state(record)
-    settled = _fold(state, tail[:count], models, -1)
+    settled = _fold(state, tail[:count], models, -NEVER_MS)
     record.base = _state_encoder.encode(state)
     _remember_settled(record, tail[:count])
     record.tail = tail[count:]

@@ -10,6 +10,7 @@ from typing import Any, Final
 from leadstream.schemas.decisions import SlaEvent, TouchSummary, Transition
 from leadstream.schemas.events import (
     CRM_EVENT_TYPES,
+    LATEST_MS,
     TOUCHPOINT_TYPES,
     CrmEvent,
     EpochMs,
@@ -31,7 +32,6 @@ from leadstream.streams.domain.scoring import (
 )
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage, rank, skipped_between
 from leadstream.streams.domain.state import (
-    NEVER_MS,
     RECENT_TIMES,
     RECENT_TOUCHES,
     FoldState,
@@ -225,10 +225,9 @@ def _turn_down(
     state.reason, state.reason_given = move.reason, event.reason
     if move.target is Stage.NURTURE:
         reason = model.source.reasons.get(move.reason) if move.reason else None
-        cooldown_s = reason.cooldown if reason else 0
-        state.cooldown_until = None if cooldown_s is None else at + cooldown_s * MS_PER_SECOND
-        if reason is not None and reason.cooldown is None:
-            state.cooldown_until = NEVER_MS
+        cooldown_s = reason.cooldown if reason is not None else 0
+        rests_until = LATEST_MS if cooldown_s is None else at + cooldown_s * MS_PER_SECOND
+        state.cooldown_until = min(rests_until, LATEST_MS)
         state.tallies, state.seen, state.spent = {}, {}, []
     return decisions
 

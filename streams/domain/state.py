@@ -7,8 +7,11 @@ from decimal import Decimal
 import msgspec
 
 from leadstream.schemas.decisions import TouchSummary
-from leadstream.schemas.events import EpochMs
 from leadstream.streams.domain.stages import Stage
+
+# Instants of the fold are not limited to what the wire can carry: some are never.
+EpochMs = int
+NEVER_MS: EpochMs = 2**62
 
 RECENT_TOUCHES = 10
 RECENT_EVENT_IDS = 10
@@ -70,7 +73,7 @@ class FoldState(msgspec.Struct, array_like=True):
     next_seq: int = 0
     first_at: EpochMs = 0
     last_at: EpochMs = 0
-    last_fired_at: EpochMs = -1
+    last_fired_at: EpochMs = -NEVER_MS
     event_count: int = 0
     late_count: int = 0
     unknown_count: int = 0
@@ -107,6 +110,3 @@ class FoldState(msgspec.Struct, array_like=True):
 def seen_key(event_type: str, category: str | None = None) -> str:
     """Return the key of `FoldState.seen` for a type, or for a type and a category or asset."""
     return event_type if category is None else f"{event_type}\x1f{category}"
-
-
-NEVER_MS: EpochMs = 2**62

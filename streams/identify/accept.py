@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from leadstream.schemas.codec import DecodeError
-from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint, corrected_time
+from leadstream.schemas.events import (
+    EARLIEST_MS,
+    LATEST_MS,
+    CrmEvent,
+    EpochMs,
+    LeadEvent,
+    Touchpoint,
+    corrected_time,
+)
 from leadstream.streams.identify.resolver import Resolver
-
-EARLIEST_MS: Final[EpochMs] = 0
-LATEST_MS: Final[EpochMs] = 10_413_792_000_000  # 2300-01-01, where ClickHouse's DateTime64 ends
 
 
 def accept(
@@ -29,11 +32,11 @@ def accept(
     if not event.event_id.strip():
         raise DecodeError("no_event_id", "event_id is empty: give each event a unique id")
     occurred_at = corrected_time(event)
-    if not EARLIEST_MS <= occurred_at < LATEST_MS:
+    if not EARLIEST_MS <= occurred_at <= LATEST_MS:
         raise DecodeError(
             "time_out_of_range",
-            f"event {event.event_id} happened at {occurred_at} ms, outside 1970 to 2300: "
-            "is event_time in milliseconds?",
+            f"event {event.event_id} happened at {occurred_at} ms, outside the years 1900 to 2299: "
+            "check event_time, sent_at and received_at",
         )
     lead_ids = resolver.leads_of(event)
     if not lead_ids:

@@ -19,9 +19,9 @@ POISON = {
     b'{"event_id": "a", "event_time": "2026-01-01T00:00:00Z", "type": "page_viewed"}': (
         "no_identity"
     ),
-    b'{"event_id": "b", "event_time": 99999999999999, "type": "x", "lead_id": "l"}': (
-        "time_out_of_range"
-    ),
+    b'{"event_id": "b", "event_time": 12000000000000, "type": "x", "lead_id": "l"}': "wrong_type",
+    b'{"event_id": "c", "event_time": 1, "sent_at": 9, "received_at": 2, "type": "x", '
+    b'"lead_id": "l"}': "time_out_of_range",
 }
 
 

@@ -44,9 +44,12 @@ def wins_by_rep() -> dict[str, int]:
 
 def median_days_to_won() -> float:
     """Return the median of days from first contact to won over all deals."""
-    contact = {row["mql_id"]: datetime.fromisoformat(row["first_contact_date"]) for row in rows(MQLS)}
+    contact = {row["mql_id"]: row["first_contact_date"] for row in rows(MQLS)}
     days = [
-        (datetime.fromisoformat(row["won_date"]) - contact[row["mql_id"]]).total_seconds() / 86400
+        (
+            datetime.fromisoformat(row["won_date"]) - datetime.fromisoformat(contact[row["mql_id"]])
+        ).total_seconds()
+        / 86400
         for row in rows(DEALS)
     ]
     return median(days)
