@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Sequence
-from importlib import import_module
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import faust
@@ -47,15 +46,17 @@ class LeadstreamApp(faust.App):  # type: ignore[misc]  # faust is untyped
 
 def stages_of(settings: Settings, names: Sequence[str] = STAGES) -> list[Stage]:
     """Return the named stages, wired to their schemas and model."""
-    makers = {
-        "identify": "leadstream.streams.identify.stage:identify_stage",
-        "lifecycle": "leadstream.streams.lifecycle.stage:lifecycle_stage",
+    from leadstream.schemas.registry import writer_schemas
+    from leadstream.streams.identify.stage import IdentifyStage
+    from leadstream.streams.lifecycle.stage import LifecycleStage
+    from leadstream.streams.models import load_models
+
+    schemas = writer_schemas(settings)
+    makers: dict[str, Callable[[], Stage]] = {
+        "identify": lambda: IdentifyStage(settings, schemas),
+        "lifecycle": lambda: LifecycleStage(settings, load_models(settings.model_path), schemas),
     }
-    stages: list[Stage] = []
-    for name in names:
-        module, _, maker = makers[name].partition(":")
-        stages.append(getattr(import_module(module), maker)(settings))
-    return stages
+    return [makers[name]() for name in names]
 
 
 def create_app(settings: Settings, stages: Sequence[Stage]) -> faust.App:

@@ -1,0 +1,291 @@
+"""The engine's parts that need no broker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Sequence
+
+import pytest
+from aiokafka.errors import ProducerFenced, UnknownTopicOrPartitionError
+
+from leadstream.schemas.settings import Settings, SettingsError
+from leadstream.streams.app import create_app
+from leadstream.streams.engine.dead_letters import MAX_ERROR_CHARS, to_output
+from leadstream.streams.engine.fail_stop import FailStop
+from leadstream.streams.engine.faults import EngineError, explain, is_expected, span_of
+from leadstream.streams.engine.partition import StagePartition
+from leadstream.streams.engine.positions import META_KEY, decode_positions, encode_positions
+from leadstream.streams.engine.preflight import check_topics
+from leadstream.streams.engine.processor import BatchResult, DeadLetter, Record
+
+
+def record(**fields: object) -> Record:
+    given = {"topic": "left", "partition": 2, "offset": 7, "timestamp_ms": 0, "key": b"k"}
+    return Record(**{**given, "value": b"v", **fields})  # type: ignore[arg-type]
+
+
+class ScriptedLogic:
+    """Answers each call with the next result."""
+
+    def __init__(self, *results: BatchResult) -> None:
+        self.results = list(results)
+        self.calls: list[int] = []
+        self.due: int | None = None
+
+    def restore(self, key: bytes, value: bytes | None) -> None: ...
+
+    def process(self, records: Sequence[Record], now_ms: int) -> BatchResult:
+        self.calls.append(len(records))
+        return self.results.pop(0)
+
+    def next_due_ms(self) -> int | None:
+        return self.due
+
+
+class ScriptedStage:
+    name = "scripted"
+    inputs = ("left", "right")
+    store = "scripted.store"
+
+    def __init__(self, logic: ScriptedLogic | None = None) -> None:
+        self.logic = logic or ScriptedLogic()
+
+    def open(self, partition: int) -> ScriptedLogic:
+        return self.logic
+
+
+class RecordingProducer:
+    """Stands in for the transactional producer; `refuse` makes sends to a topic fail."""
+
+    def __init__(self, refuse: tuple[str, BaseException] | None = None) -> None:
+        self.log: list[tuple[object, ...]] = []
+        self._refuse = refuse
+
+    async def begin_transaction(self) -> None:
+        self.log.append(("begin",))
+
+    async def send(self, topic: str, **record: object) -> asyncio.Future[None]:
+        self.log.append(("send", topic, record["key"], record["value"], record["partition"]))
+        future = asyncio.get_running_loop().create_future()
+        if self._refuse and topic == self._refuse[0]:
+            future.set_exception(self._refuse[1])
+        else:
+            future.set_result(None)
+        return future
+
+    async def send_offsets_to_transaction(self, offsets: dict[object, int], group: str) -> None:
+        at = {f"{tp.topic}/{tp.partition}": offset for tp, offset in offsets.items()}  # type: ignore[attr-defined]
+        self.log.append(("offsets", group, at))
+
+    async def commit_transaction(self) -> None:
+        self.log.append(("commit",))
+
+
+def partition_of(
+    logic: ScriptedLogic, producer: RecordingProducer, **settings: object
+) -> StagePartition:
+    partition = StagePartition(
+        Settings(topic_prefix="p.", **settings),  # type: ignore[arg-type]
+        ScriptedStage(logic),
+        2,
+    )
+    partition.positions = {"left": 0, "right": 5}
+    partition._producer = producer
+    return partition
+
+
+def test_state_positions_and_offsets_are_committed_in_one_transaction() -> None:
+    producer = RecordingProducer()
+    logic = ScriptedLogic(BatchResult(store={b"k": b"state"}))
+    partition = partition_of(logic, producer)
+    asyncio.run(partition.run([record(offset=6), record(offset=7)], 1000))
+    (begin, state, meta, offsets, commit) = producer.log
+    assert (begin, commit) == (("begin",), ("commit",))
+    assert state == ("send", "p.scripted.store", b"k", b"state", 2)
+    assert meta[1:3] == ("p.scripted.store", META_KEY)
+    assert json.loads(str(meta[3], "utf-8"))["positions"] == {"left": 8, "right": 5}  # type: ignore[arg-type]
+    assert offsets == ("offsets", "p.leadstream-scripted", {"p.left/2": 8, "p.right/2": 5})
+    assert partition.positions == {"left": 8, "right": 5}
+
+
+def test_records_without_effect_still_move_the_positions() -> None:
+    producer = RecordingProducer()
+    asyncio.run(partition_of(ScriptedLogic(BatchResult()), producer).run([record()], 1000))
+    assert [step[0] for step in producer.log] == ["begin", "send", "offsets", "commit"]
+
+
+def test_a_timer_with_nothing_to_say_makes_no_transaction_and_waits_before_it_is_asked_again() -> (
+    None
+):
+    producer = RecordingProducer()
+    logic = ScriptedLogic(BatchResult())
+    logic.due = 900
+    partition = partition_of(logic, producer, poll_timeout_ms=200)
+    asyncio.run(partition.run([], 1000))
+    assert producer.log == []
+    assert partition.next_due_ms() == 1200
+
+
+def test_a_transaction_holds_at_most_batch_max_records() -> None:
+    logic = ScriptedLogic(*(BatchResult() for _ in range(3)))
+    partition = partition_of(logic, RecordingProducer(), batch_max_records=2)
+    asyncio.run(partition.run([record(offset=n) for n in range(5)], 1000))
+    assert logic.calls == [2, 2, 1]
+    assert partition.positions["left"] == 5
+
+
+def test_a_failed_send_is_not_committed() -> None:
+    producer = RecordingProducer(("p.scripted.store", ProducerFenced()))
+    partition = partition_of(ScriptedLogic(BatchResult()), producer)
+    with pytest.raises(EngineError, match="left 7-7 failed: another worker has taken"):
+        asyncio.run(partition.run([record()], 1000))
+    assert ("commit",) not in producer.log
+    assert partition.positions == {"left": 0, "right": 5}
+
+
+def test_a_stage_may_not_write_the_meta_record() -> None:
+    partition = partition_of(
+        ScriptedLogic(BatchResult(store={META_KEY: b"x"})), RecordingProducer()
+    )
+    with pytest.raises(EngineError, match="the engine's own"):
+        asyncio.run(partition.run([record()], 1000))
+
+
+def test_positions_are_read_back() -> None:
+    assert decode_positions(encode_positions({"left": 3, "right": 0}), "s/1") == {
+        "left": 3,
+        "right": 0,
+    }
+    assert decode_positions(None, "s/1") == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (b'{"version":2,"positions":{}}', "s/1: the store has format 2"),
+        (b"\xff", "s/1: the meta record is not one of leadstream's"),
+    ],
+)
+def test_a_store_of_another_format_is_refused(value: bytes, said: str) -> None:
+    with pytest.raises(EngineError, match=said):
+        decode_positions(value, "s/1")
+
+
+def test_a_dead_letter_keeps_the_original_and_says_where_it_failed() -> None:
+    letter = DeadLetter(record(headers=[("source", b"form")]), "truncated", "x" * 9999)
+    output = to_output(letter, 1_700_000_000_123)
+    assert (output.topic, output.key, output.value) == ("left.dlq", b"k", b"v")
+    assert dict(output.headers) == {
+        "source": b"form",
+        "leadstream-topic": b"left",
+        "leadstream-partition": b"2",
+        "leadstream-offset": b"7",
+        "leadstream-error-kind": b"truncated",
+        "leadstream-error": b"x" * MAX_ERROR_CHARS,
+        "leadstream-failed-at": b"2023-11-14T22:13:20.123Z",
+    }
+
+
+def test_a_letter_that_fails_again_carries_only_its_latest_fault() -> None:
+    first = to_output(DeadLetter(record(), "old", "old"), 0)
+    again = to_output(DeadLetter(record(headers=first.headers), "new", "new"), 0)
+    assert [value for name, value in again.headers if name == "leadstream-error"] == [b"new"]
+
+
+def test_a_record_without_key_and_value_can_be_a_dead_letter() -> None:
+    output = to_output(DeadLetter(record(key=None, value=None), "empty", "no value"), 0)
+    assert (output.key, output.value) == (None, b"")
+    assert ("leadstream-null-value", b"1") in output.headers
+
+
+COUNTS = {"left": 4, "right": 4, "scripted.store": 4, "left.dlq": 1, "right.dlq": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"scripted.store": None, "left.dlq": None}, "no topic scripted.store, left.dlq on"),
+        ({"right": 8}, "left has 4, right has 8, scripted.store has 4"),
+        ({"scripted.store": 2}, "scripted.store has 2"),
+    ],
+)
+def test_topics_that_do_not_fit_a_stage_are_named(change: dict[str, int], said: str) -> None:
+    counts = {name: n for name, n in {**COUNTS, **change}.items() if n is not None}
+    with pytest.raises(EngineError, match=f"(?s){said}.*leadstream topics apply"):
+        check_topics(counts, Settings(), ScriptedStage())
+    check_topics(COUNTS, Settings(), ScriptedStage())
+
+
+def test_known_faults_are_explained_without_a_traceback_and_bugs_with_one() -> None:
+    assert "leadstream topics apply" in explain(UnknownTopicOrPartitionError())
+    assert is_expected(UnknownTopicOrPartitionError())
+    fault = EngineError("at left 3-4: ZeroDivisionError: x")
+    fault.__cause__ = ZeroDivisionError("x")
+    assert explain(fault) == "at left 3-4: ZeroDivisionError: x"
+    assert not is_expected(fault)
+
+
+def test_a_batch_is_named_by_its_topics_and_offsets() -> None:
+    batch = [record(offset=3), record(offset=9), record(topic="right", offset=0)]
+    assert span_of(batch) == "left 3-9, right 0-0"
+
+
+class Farewell:
+    """Counts its calls; hangs when told to."""
+
+    def __init__(self, hangs: bool = False) -> None:
+        self.calls = 0
+        self._hangs = hangs
+
+    async def __call__(self) -> None:
+        self.calls += 1
+        if self._hangs:
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_fault_ends_the_process_even_when_the_farewell_hangs(hangs: bool) -> None:
+    farewell = Farewell(hangs)
+
+    async def fail_twice() -> tuple[int, str | None]:
+        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+
+        def end(code: int) -> None:
+            loop.call_soon_threadsafe(lambda: ended.done() or ended.set_result(code))
+
+        fail_stop = FailStop(farewell, end, farewell_timeout_s=0.2 if hangs else 60)
+        fail_stop(EngineError("first"))
+        fail_stop(EngineError("echo"))
+        return await asyncio.wait_for(ended, 5), fail_stop.reason
+
+    assert asyncio.run(fail_twice()) == (1, "first")
+    assert farewell.calls == 1
+
+
+def test_a_web_port_that_was_asked_for_and_is_taken_is_refused() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"127.0.0.1:{port} .*--web-port"):
+            create_app(Settings(web_port=port), [])
+
+
+def test_a_default_web_port_that_is_taken_moves_to_the_next_free_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = Settings()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setitem(settings.__dict__, "web_port", port)
+        app = create_app(settings, [])
+    assert port < app.conf.web_port <= port + 100
+
+
+def test_web_port_0_means_no_web_server() -> None:
+    assert create_app(Settings(web_port=0), []).conf.web_enabled is False
