@@ -1,0 +1,72 @@
+"""What `demo` and `up` share: one process tree over a data directory, and how it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shlex
+import signal
+import socket
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from leadstream.infra.cli import settings_of
+from leadstream.infra.embedded.broker import EmbeddedBroker
+from leadstream.infra.embedded.pipeline import embedded_overrides, worker_environment
+from leadstream.infra.embedded.supervisor import Supervisor
+from leadstream.schemas.settings import Settings
+
+
+def settings_and_supervisor(
+    ctx: click.Context,
+    broker: EmbeddedBroker | None,
+    workers: int,
+    *,
+    restarts: bool,
+    **overrides: Any,
+) -> tuple[Settings, Supervisor]:
+    """Return the settings of this process, and the workers that get the same ones."""
+    names = [f"worker-{number}" for number in range(1, workers + 1)]
+    if broker is not None:
+        overrides |= embedded_overrides(broker)
+    else:
+        names = [f"{socket.gethostname()}-{name}" for name in names]
+    settings = settings_of(ctx, **overrides)
+    environment = worker_environment(ctx.find_root().obj, overrides)
+    log_dir = settings.data_dir / "logs"
+    return settings, Supervisor(names, log_dir, environment, restarts=restarts)
+
+
+def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work`; Ctrl-C and SIGTERM cancel it, and end this process once it has cleaned up."""
+    # What the clients log is said once, in our own errors; the workers have their own logs.
+    for name in ("aiokafka", "kafka", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    stopped_by: list[signal.Signals] = []
+
+    async def main() -> None:
+        task = asyncio.ensure_future(work)
+
+        def stop(number: signal.Signals) -> None:
+            if not stopped_by:
+                stopped_by.append(number)
+                task.cancel()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, number)
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+    asyncio.run(main())
+    if stopped_by:
+        raise click.exceptions.Exit(128 + stopped_by[0])
+
+
+def data_dir_option_for(data_dir: Path | None) -> str:
+    """Return ` --data-dir D` as somebody would type it; empty for the default."""
+    return "" if data_dir is None else f" --data-dir {shlex.quote(str(data_dir))}"

@@ -1,0 +1,87 @@
+"""How far the stages are, asked of the broker: what their inputs hold, and what is committed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from leadstream.schemas.connections import aiokafka_options
+from leadstream.schemas.settings import Settings
+from leadstream.schemas.topics import INPUTS, LEAD_EVENTS
+
+INPUTS_OF = {"identify": INPUTS, "lifecycle": (LEAD_EVENTS,)}
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How many records a stage's inputs hold, and how many of them it has not committed."""
+
+    held: int
+    left: int
+
+
+class Backlog:
+    """Asks the broker; an asynchronous context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._consumer = AIOKafkaConsumer(**aiokafka_options(settings))
+        self._admin = AIOKafkaAdminClient(**aiokafka_options(settings))
+        self._partitions: dict[str, list[TopicPartition]] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._consumer.start()
+        await self._admin.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._admin.close()
+        await self._consumer.stop()
+
+    async def of(self, stage: str) -> Depth:
+        """Return the depth of a stage's inputs now.
+
+        Raises:
+            KafkaError: the broker does not answer.
+        """
+        partitions = await self._partitions_of(INPUTS_OF[stage])
+        ends = await self._consumer.end_offsets(partitions)
+        group = f"{self._settings.topic_prefix}{self._settings.app_id}-{stage}"
+        try:
+            committed = await self._admin.list_consumer_group_offsets(group)
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            committed = {}  # a new broker first makes its topic of positions
+        left = {
+            partition: end - (committed[partition].offset if partition in committed else 0)
+            for partition, end in ends.items()
+        }
+        return Depth(sum(ends.values()), sum(max(0, count) for count in left.values()))
+
+    async def ends_of(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+        """Return where each partition of some topics ends, by full topic name and number."""
+        ends = await self._consumer.end_offsets(await self._partitions_of(topics))
+        return {(partition.topic, partition.partition): end for partition, end in ends.items()}
+
+    async def _partitions_of(self, topics: Sequence[str]) -> list[TopicPartition]:
+        # All are described, because naming one would let the broker create what is missing.
+        if not self._partitions:
+            for topic in await self._admin.describe_topics():
+                self._partitions[topic["topic"]] = [
+                    TopicPartition(topic["topic"], part["partition"])
+                    for part in topic["partitions"]
+                ]
+        names = map(self._settings.topics.full, topics)
+        return [partition for name in names for partition in self._partitions[name]]
