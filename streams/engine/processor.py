@@ -76,9 +76,14 @@ class PartitionLogic(Protocol):
 class Stage(Protocol):
     """A step of the flow: its inputs share partition numbers, its store is compacted."""
 
-    name: str
-    inputs: tuple[str, ...]
-    store: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+
+    @property
+    def store(self) -> str: ...
 
     def open(self, partition: int) -> PartitionLogic:
         """Return the empty logic of a partition that was just assigned."""
