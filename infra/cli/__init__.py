@@ -13,19 +13,21 @@ import click
 from leadstream.schemas.settings import SettingsError
 
 COMMANDS = {
-    "demo": "Run the whole pipeline here on synthetic leads, or on your own exports.",
-    "up": "Run everything on this machine until Ctrl-C.",
-    "worker": "Run the stream processors; start more to scale.",
-    "sink": "Write the output topics into ClickHouse; start more to scale.",
+    "demo": "Run leads through the whole pipeline here, and show their funnel.",
+    "up": "Run broker, workers and sink until Ctrl-C or SIGTERM.",
+    "worker": "Run the stream processors until SIGTERM or Ctrl-C.",
+    "sink": "Migrate, then insert everything until SIGTERM or Ctrl-C; "
+    "start more to share the work.",
     "topics": "Create the topics on Kafka and keep their settings.",
     "schemas": "Check the Avro contracts and register them.",
-    "migrate": "Create or upgrade the tables and views in ClickHouse.",
-    "ingest": "Put a CSV, JSONL or Avro export onto the input topics.",
-    "replay": "Run a log of events through a model offline.",
-    "query": "Ask ClickHouse in SQL.",
-    "funnel": "Count the leads that reached each stage, and the rates between stages.",
-    "lead": "Tell one lead's story: state, timeline, and why each transition happened.",
-    "model": "Validate a scoring model.",
+    "migrate": "Create or upgrade the database, its tables and views; "
+    "a second run changes nothing.",
+    "ingest": "Send a CSV, JSONL or Avro export to the input topics.",
+    "replay": "Fold a log offline and print the transitions.",
+    "query": "Run one read-only SQL statement; - reads it from standard input.",
+    "funnel": "Show how many leads reached each stage or any later one.",
+    "lead": "Show a lead's state, its timeline, and why each transition happened.",
+    "model": "Check the scoring model.",
     "settings": "Show every setting, its value, where that comes from, and what it does.",
 }
 
