@@ -233,7 +233,7 @@ _JSON_TEXT = msgspec.json.Encoder(decimal_format="number")
 def from_json_object(name: str, plain: dict[str, Any]) -> Any:
     """Return the struct of a parsed JSON object; see `decode_json`."""
     struct_type = STRUCT_OF[name]
-    known = {field.name for field in msgspec.structs.fields(struct_type)}
+    known = struct_type.__struct_fields__
     clean: dict[str, Any] = {}
     for key, value in plain.items():
         if key not in known:
