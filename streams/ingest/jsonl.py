@@ -51,7 +51,7 @@ def event_from_object(plain: dict[str, Any]) -> Touchpoint | CrmEvent:
     kind = plain.get("kind")
     if kind not in ("touchpoint", "crm"):
         raise DecodeError("wrong_type", f'kind: {kind!r} is neither "touchpoint" nor "crm"')
-    known = [field.name for field in msgspec.structs.fields(STRUCT_OF_KIND[kind])]
+    known = STRUCT_OF_KIND[kind].__struct_fields__
     for name in plain:
         if name != "kind" and name not in known:
             hint = did_you_mean(name, known) or f"; its fields: {listed(known)}"
