@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,6 +30,7 @@ from leadstream.schemas.codec import (
     from_json_object,
     load_schema,
 )
+from leadstream.schemas.decisions import Contribution, Score, Transition
 from leadstream.schemas.events import CrmEvent
 from leadstream.schemas.registry import Registry, RegistryError, writer_schemas
 from leadstream.schemas.settings import Settings, SettingsError
@@ -183,6 +185,40 @@ def test_confluents_own_deserialiser_reads_our_records(server: FakeRegistry) -> 
         assert read["event_id"] == event.event_id
         assert read["event_time"].timestamp() * 1000 == event.event_time
         assert Decoder(name, writer_schemas(settings)).decode(value) == event
+
+
+def test_a_router_gets_the_context_of_a_transition_from_confluents_deserialiser(
+    server: FakeRegistry,
+) -> None:
+    settings = settings_for(server)
+    Registry(settings).register()
+    mql = Transition(
+        id="t1",
+        lead_id="L1",
+        seq=1,
+        cycle=2,
+        from_stage="engaged",
+        to_stage="mql",
+        occurred_at=1_700_000_000_000,
+        cause="criteria",
+        model_version="v1",
+        score=Score(total=63.5, fit=25.0, engagement=38.5, grade="B"),
+        contributions=[
+            Contribution(rule="r", group="g", raw=3, capped=2, points=1, hits=1, event_ids=["e"])
+        ],
+        channel="email",
+        sla_due_at=1_700_000_600_000,
+        amount=Decimal("12000.00"),
+    )
+    value = Encoder("transition", "lead.mql", writer_schemas(settings)).encode(mql)
+    theirs = AvroDeserializer(SchemaRegistryClient({"url": server.url}))
+    read = theirs(value, SerializationContext("lead.mql", MessageField.VALUE))
+    assert (read["lead_id"], read["cycle"], read["channel"]) == ("L1", 2, "email")
+    assert read["score"] == {"total": 63.5, "fit": 25.0, "engagement": 38.5, "grade": "B"}
+    assert read["contributions"][0]["rule"] == "r"
+    assert read["contributions"][0]["event_ids"] == ["e"]
+    assert read["sla_due_at"] == datetime(2023, 11, 14, 22, 23, 20, tzinfo=UTC)
+    assert read["amount"] == Decimal("12000.00")
 
 
 def test_a_record_of_an_older_registered_version_is_read(server: FakeRegistry) -> None:
