@@ -17,6 +17,16 @@ from leadstream.streams.ingest.mapping_checks import STRUCT_OF_KIND, TIME_FIELDS
 SCHEMA_OF_KIND = {"touchpoint": "touchpoint", "crm": "crm_event"}
 
 
+NOBODY = "has neither lead_id nor email nor anonymous_id: whose is it?"
+
+
+def names_somebody(event: Touchpoint | CrmEvent) -> bool:
+    """Return whether the event says whose it is."""
+    if event.lead_id:
+        return True
+    return isinstance(event, Touchpoint) and bool(event.email or event.anonymous_id)
+
+
 def event_to_json_line(event: Touchpoint | CrmEvent) -> str:
     """Return the event as one line without its end; times in UTC with Z, amounts as text."""
     kind = "touchpoint" if isinstance(event, Touchpoint) else "crm"
@@ -57,6 +67,6 @@ def event_from_object(plain: dict[str, Any]) -> Touchpoint | CrmEvent:
             hint = did_you_mean(name, known) or f"; its fields: {listed(known)}"
             raise DecodeError("wrong_type", f'a {kind} has no field "{name}"{hint}')
     event: Touchpoint | CrmEvent = from_json_object(SCHEMA_OF_KIND[kind], plain)
-    if not event.lead_id and not (isinstance(event, Touchpoint) and event.anonymous_id):
-        raise DecodeError("wrong_type", "has neither lead_id nor anonymous_id: whose is it?")
+    if not names_somebody(event):
+        raise DecodeError("wrong_type", NOBODY)
     return event

@@ -77,15 +77,21 @@ async def send_events(
             try:
                 for event in events:
                     topic = names[type(event)]
-                    key = event.lead_id or getattr(event, "anonymous_id", None) or ""
                     value = encoders[type(event)].encode(event)
-                    in_flight.append(await producer.send(topic, value, key=key.encode()))
+                    in_flight.append(await producer.send(topic, value, key=_key_of(event)))
                     await settle(IN_FLIGHT_MAX)
             finally:
                 await settle(0)
         finally:
             await asyncio.gather(*in_flight, return_exceptions=True)
     return acknowledged
+
+
+def _key_of(event: Touchpoint | CrmEvent) -> bytes | None:
+    key = event.lead_id
+    if not key and isinstance(event, Touchpoint):
+        key = event.anonymous_id
+    return key.encode() if key else None
 
 
 async def advance_clock(settings: Settings, at_ms: int) -> int:

@@ -12,6 +12,7 @@ from leadstream.schemas.codec import iso
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.streams.ingest.cells import amount_of, text_of, time_of
 from leadstream.streams.ingest.errors import CellError, RowError, listed
+from leadstream.streams.ingest.jsonl import NOBODY, names_somebody
 from leadstream.streams.ingest.mapping import (
     Condition,
     EventMapping,
@@ -116,9 +117,10 @@ class _EventMaker:
             values[field] = reader.read(row)
         entries = ((key, reader.read(row)) for key, reader in self._map)
         values[self._map_name] = {key: value for key, value in entries if value is not None}
-        if not values.get("lead_id") and not values.get("anonymous_id"):
-            raise CellError(None, None, "has neither lead_id nor anonymous_id: whose is it?")
-        return self._struct(**values)
+        event = self._struct(**values)
+        if not names_somebody(event):
+            raise CellError(None, None, NOBODY)
+        return event
 
 
 class _FieldReader:

@@ -49,7 +49,7 @@ def test_what_has_no_value_is_left_out() -> None:
         ({"event_time": "2024-01-01 00:00"}, "has no offset; add Z for UTC"),
         ({"event_time": None}, "event_time"),
         ({"channel": 7}, "channel"),
-        ({"lead_id": None}, "has neither lead_id nor anonymous_id"),
+        ({"lead_id": None}, "has neither lead_id nor email nor anonymous_id"),
     ],
 )
 def test_a_line_that_is_no_event_is_refused(change: dict[str, object], message: str) -> None:

@@ -290,7 +290,7 @@ def test_a_touchpoint_needs_to_be_somebodys(tmp_path: Path) -> None:
         {"title": "Home"},
     )
     assert second.lead_id == "L"
-    with pytest.raises(RowError, match=r"a.csv:4: has neither lead_id nor anonymous_id"):
+    with pytest.raises(RowError, match=r"a.csv:4: has neither lead_id nor email nor anonymous_id"):
         next(made)
 
 
