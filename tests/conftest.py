@@ -1,0 +1,66 @@
+"""Fixtures that start real parts, once a session and only when a test asks."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from leadstream.infra.child_server import ServerFailedError
+from leadstream.infra.kafka.local import KafkaUnavailableError
+
+from .kafka import (
+    ClickHouseUnderTest,
+    KafkaUnderTest,
+    kafka_is_required,
+    planned_kafka,
+    running_clickhouse,
+    running_kafka,
+)
+
+_used_kafka = pytest.StashKey[str]()
+
+
+def pytest_report_header() -> str:
+    """Say before the first test which broker there will be."""
+    return f"kafka: {planned_kafka()}"
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say after the last test which broker it was."""
+    if _used_kafka in config.stash:
+        terminalreporter.write_line(f"kafka: {config.stash[_used_kafka]}")
+
+
+@pytest.fixture(scope="session")
+def kafka(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[KafkaUnderTest]:
+    """A real broker, shared by all tests: name topics and groups with `topic_prefix`."""
+    running = running_kafka(tmp_path_factory.mktemp("kafka"))
+    try:
+        broker = running.__enter__()
+    except (KafkaUnavailableError, ServerFailedError) as error:
+        pytestconfig.stash[_used_kafka] = f"none: {error}"
+        if kafka_is_required():
+            raise
+        pytest.skip(f"no Kafka: {error}")
+    try:
+        pytestconfig.stash[_used_kafka] = f"{broker.kind}, {broker.bootstrap}"
+        yield broker
+    finally:
+        running.__exit__(None, None, None)
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix no other test, in this run or another on the same broker, uses."""
+    return f"t{uuid.uuid4().hex[:10]}."
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server() -> Iterator[ClickHouseUnderTest | None]:
+    """A ClickHouse server where a Docker engine runs, else None: use chDB then."""
+    with running_clickhouse() as server:
+        yield server
