@@ -6,6 +6,7 @@ Each thread gets its own connection. Times come back aware, in UTC. Every fault 
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ TRANSIENT_CODES: Final = frozenset({159, 202, 209, 210, 241, 242, 252, 319, 425,
 UNKNOWN_DATABASE: Final = 81
 UNKNOWN_TABLE: Final = 60
 AUTHENTICATION_FAILED: Final = 516
+
+DOOR_FILE: Final = "door.json"
+"""In a chDB directory: where its process answers others, while it does (see `door`)."""
 
 # async_insert would acknowledge rows before they are stored; a history spans many months.
 CLIENT_SETTINGS: Final = {"async_insert": 0, "max_partitions_per_insert_block": 0}
@@ -79,6 +83,7 @@ class ClickHouse:
         self._lock: DirectoryLock | None = None
         self._column_types: dict[str, dict[str, str]] = {}
         self._in_database = False
+        self._through_door = False
         url = urlsplit(settings.effective_clickhouse_url)
         if url.scheme == "chdb":
             path = Path("/" + (url.netloc + url.path).lstrip("/"))
@@ -136,13 +141,24 @@ class ClickHouse:
         types = tuple(column_type.name for column_type in found.column_types)
         return Result(tuple(found.column_names), types, found.result_rows)
 
-    def text(self, sql: str) -> str:
+    def text(self, sql: str, parameters: Mapping[str, Any] | None = None) -> str:
         """Run one statement and return the engine's own text, tab-separated."""
+        return self.raw(sql, None, parameters).decode("utf-8", "replace")
+
+    def raw(self, sql: str, form: str | None, parameters: Mapping[str, Any] | None = None) -> bytes:
+        """Run one statement and return the engine's answer, in one of its formats.
+
+        Args:
+            form: what is put behind FORMAT; None leaves it out, and is tab-separated.
+        """
+        client = self._client()
         try:
-            raw: bytes = self._client().raw_query(sql)
+            found: bytes = client.raw_query(
+                sql, parameters=dict(parameters) if parameters else None, fmt=form
+            )
         except Exception as error:
             raise self._fault(error) from None
-        return raw.decode("utf-8", "replace")
+        return found
 
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Run one statement without an answer."""
@@ -199,7 +215,7 @@ class ClickHouse:
         # its own settings; the classifier refuses SETTINGS in a user's statement.
         if self._lock is not None:
             client.command("SET readonly = 1")
-        else:
+        elif not self._through_door:  # which answers nothing but reads
             client.set_client_setting("readonly", 2)
 
     def _types_of(self, table: str) -> dict[str, str]:
@@ -231,10 +247,17 @@ class ClickHouse:
             lock = DirectoryLock(path)
             lock.acquire()
         except DirectoryInUseError as error:
+            through_door = _door_options(path / DOOR_FILE) if self._read_only else None
+            if through_door is not None:
+                self._through_door = True
+                return through_door
             raise ClickHouseError(str(error)) from None
         except OSError as error:
             raise ClickHouseError(f"{self.where}: {error.strerror}") from None
         self._lock = lock
+        if not self._read_only:
+            # Whoever left it was killed; no reader shall knock there.
+            (path / DOOR_FILE).unlink(missing_ok=True)
         return {"interface": "chdb", "path": str(path)}
 
     def _fault(self, error: Exception) -> ClickHouseError:
@@ -249,6 +272,23 @@ class ClickHouse:
         unreachable = isinstance(error, OperationalError) or not isinstance(error, DriverError)
         transient = unreachable if code is None else code in TRANSIENT_CODES
         return ClickHouseError(f"{self.where}: {error}", code, transient)
+
+
+def _door_options(file: Path) -> dict[str, Any] | None:
+    """Return how to reach the process that holds the directory, where it answers others."""
+    try:
+        key = json.loads(file.read_text("utf-8"))
+        url = urlsplit(key["url"])
+        return {
+            "host": url.hostname,
+            "port": url.port,
+            "username": key["username"],
+            "password": key["password"],
+            "autogenerate_session_id": False,
+            "compress": False,
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _server_options(settings: Settings) -> dict[str, Any]:

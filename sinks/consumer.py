@@ -19,8 +19,9 @@ from typing import Any, Final, TypeVar
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from leadstream.schemas.codec import SingleObject, WriterSchemas
+from leadstream.schemas.codec import WriterSchemas
 from leadstream.schemas.connections import aiokafka_options, group_instance_id
+from leadstream.schemas.registry import writer_schemas
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import SUNK
 from leadstream.sinks.batch import Batch, BatchBuilder, KafkaRecord
@@ -77,7 +78,7 @@ class Sink:
         self._client = client
         self._reread = reread
         self._topics = [settings.topics.full(topic) for topic in SUNK]
-        self._builder = BatchBuilder(settings.topics, schemas or SingleObject())
+        self._builder = BatchBuilder(settings.topics, schemas or writer_schemas(settings))
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sink")
         self._stopping = asyncio.Event()
         self._turn = asyncio.Lock()

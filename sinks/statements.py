@@ -7,8 +7,8 @@ own parser is asked what a statement is before it runs; nothing that it names is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
 
@@ -41,11 +41,37 @@ class StatementError(Exception):
     """A statement that may not run; the message says why and what may."""
 
 
-def classify(client: ClickHouse, sql: str) -> str:
+def classify(client: ClickHouse, sql: str, parameters: Mapping[str, Any] | None = None) -> str:
     """Return the one read-only statement, as the engine writes it, without comments.
+
+    Args:
+        parameters: what the statement's own {name:Type} stand for.
 
     Raises:
         StatementError: several statements, a write, a read of files or other systems, settings.
+    """
+    statement = normalise(client, sql)
+    try:
+        tree = client.text(f"EXPLAIN AST {statement}", parameters)
+    except ClickHouseError as error:
+        raise StatementError(_refused_root(statement, str(error))) from None
+    nodes = list(_nodes(tree))
+    _check_root(nodes, statement)
+    table_functions = _table_functions(client)
+    databases = _closed_databases(client)
+    for _, node, name in nodes:
+        if node == "Function":
+            _check_function(name, table_functions, client.database)
+        if node in ("TableIdentifier", "Identifier"):
+            _check_identifier(name, node, databases, client.database)
+    return statement
+
+
+def normalise(client: ClickHouse, sql: str) -> str:
+    """Return the one statement as the engine writes it, without comments; nothing is opened.
+
+    Raises:
+        StatementError: no statement or several, INTO OUTFILE, settings.
     """
     if not sql.strip():
         raise StatementError("no SQL given: try `leadstream query 'SHOW TABLES'`")
@@ -62,19 +88,6 @@ def classify(client: ClickHouse, sql: str) -> str:
         raise StatementError(
             "INTO OUTFILE writes a file: redirect the output of `leadstream query --format csv`"
         )
-    try:
-        tree = client.text(f"EXPLAIN AST {statement}")
-    except ClickHouseError as error:
-        raise StatementError(_refused_root(statement, str(error))) from None
-    nodes = list(_nodes(tree))
-    _check_root(nodes, statement)
-    table_functions = _table_functions(client)
-    databases = _closed_databases(client)
-    for _, node, name in nodes:
-        if node == "Function":
-            _check_function(name, table_functions, client.database)
-        if node in ("TableIdentifier", "Identifier"):
-            _check_identifier(name, node, databases, client.database)
     return statement
 
 

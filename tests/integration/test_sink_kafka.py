@@ -1,0 +1,289 @@
+"""The sink on a real broker: every record once in ClickHouse, whenever it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from kafka import KafkaAdminClient
+from kafka.admin import NewTopic
+from sink_records import crm_event, lead_state, sla_event, touch_event, transition
+
+from leadstream.schemas import topics
+from leadstream.schemas.codec import Encoder, SingleObject
+from leadstream.schemas.settings import Settings
+from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.consumer import Sink, SinkError
+from leadstream.sinks.migrate import migrate
+
+LEADS = 60
+PARTITIONS = 3
+DEADLINE_S = 60
+
+
+@pytest.fixture
+def settings(kafka: Any, topic_prefix: str, tmp_path: Path) -> Settings:
+    return Settings(
+        kafka_bootstrap=kafka.bootstrap,
+        topic_prefix=topic_prefix,
+        data_dir=tmp_path,
+        sink_batch_max_rows=100,
+        sink_flush_interval_s=0.05,
+        poll_timeout_ms=20,
+    )
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[ClickHouse]:
+    with ClickHouse(settings) as opened:
+        migrate(opened)
+        yield opened
+
+
+def create_topics(settings: Settings) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    try:
+        names = [settings.topics.full(topic) for topic in topics.SUNK]
+        admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
+    finally:
+        admin.close()
+
+
+@asynccontextmanager
+async def transactions(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        transactional_id=f"{settings.topic_prefix}test",
+    )
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def produce(settings: Settings, *, first: int = 0, commit: bool = True) -> None:
+    """Say everything about some leads, in one transaction a lead, as the engine does."""
+    names = {
+        topics.LEAD_EVENTS: "lead_event",
+        topics.LEAD_TRANSITIONS: "transition",
+        topics.LEAD_SLA: "sla_event",
+        topics.LEAD_STATE: "lead_state",
+    }
+    encoders = {topic: Encoder(name, topic, SingleObject()) for topic, name in names.items()}
+    async with transactions(settings) as producer:
+        for number in range(first, first + LEADS):
+            lead_id = f"lead-{number}"
+            said = [(topics.LEAD_EVENTS, touch_event(lead_id, n)) for n in range(8)]
+            said += [(topics.LEAD_EVENTS, crm_event(lead_id, n)) for n in range(2)]
+            said += [(topics.LEAD_TRANSITIONS, transition(lead_id, n, n)) for n in range(3)]
+            said += [(topics.LEAD_SLA, sla_event(lead_id, "started", 1))]
+            said += [(topics.LEAD_STATE, lead_state(lead_id, n)) for n in range(2)]
+            await producer.begin_transaction()
+            for topic, record in said:
+                await producer.send(
+                    settings.topics.full(topic),
+                    encoders[topic].encode(record),
+                    lead_id.encode(),
+                    partition=number % PARTITIONS,
+                )
+            if commit:
+                await producer.commit_transaction()
+            else:
+                await producer.abort_transaction()
+
+
+EXPECTED = {
+    "touchpoints": 8 * LEADS,
+    "crm_events": 2 * LEADS,
+    "transitions": 3 * LEADS,
+    "score_history": 3 * LEADS,
+    "sla": LEADS,
+    "lead_state": LEADS,
+    "dead_letters": 0,
+}
+
+
+def counts(client: ClickHouse) -> dict[str, int]:
+    return {
+        table: client.query(f"SELECT count() FROM {client.table(table)} FINAL").rows[0][0]
+        for table in EXPECTED
+    }
+
+
+@asynccontextmanager
+async def running(sink: Sink) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(sink.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def caught_up(sink: Sink, task: asyncio.Task[None]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not (await sink.progress()).caught_up:
+            if task.done():
+                await task
+            await asyncio.sleep(0.02)
+
+
+async def some_rows(sink: Sink, least: int) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while sum(sink.rows.values()) < least:
+            await asyncio.sleep(0.001)
+
+
+async def run_until_caught_up(settings: Settings, client: ClickHouse, **how: Any) -> Sink:
+    sink = Sink(settings, client, **how)
+    async with running(sink) as task:
+        await caught_up(sink, task)
+        sink.stop()
+        await task
+    return sink
+
+
+def test_committed_records_arrive_once_and_aborted_ones_never(
+    settings: Settings, client: ClickHouse
+) -> None:
+    async def scenario() -> None:
+        create_topics(settings)
+        await produce(settings)
+        await produce(settings, first=1000, commit=False)
+        sink = await run_until_caught_up(settings, client)
+        assert counts(client) == EXPECTED
+        assert sink.rows["lead_state"] == 2 * LEADS
+        again = await run_until_caught_up(settings, client)
+        assert again.rows == {}, "the second start resumes behind what is there"
+
+    asyncio.run(scenario())
+
+
+def test_a_sink_that_dies_at_any_moment_resumes_exactly(
+    settings: Settings, client: ClickHouse
+) -> None:
+    async def scenario() -> None:
+        create_topics(settings)
+        await produce(settings)
+        for least in (1, 150, 400):
+            sink = Sink(settings, client)
+            async with running(sink) as task:
+                waiting = asyncio.create_task(some_rows(sink, least))
+                await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+        await run_until_caught_up(settings, client)
+        assert counts(client) == EXPECTED
+        sql = "SELECT topic, partition, offset FROM touchpoints"
+        assert len(set(client.query(sql).rows)) == 8 * LEADS
+
+    asyncio.run(scenario())
+
+
+def test_two_sinks_share_the_partitions_and_take_over_from_each_other(
+    settings: Settings, client: ClickHouse
+) -> None:
+    async def scenario() -> None:
+        create_topics(settings)
+        await produce(settings)
+        first, second = Sink(settings, client), Sink(settings, client)
+        async with running(first) as one:
+            await some_rows(first, 1)
+            async with running(second) as two:
+                await caught_up(second, two)
+                await produce(settings, first=LEADS)
+                await caught_up(first, one)
+                await caught_up(second, two)
+                first.stop()
+                await one
+                await produce(settings, first=2 * LEADS)
+                async with asyncio.timeout(DEADLINE_S):
+                    while counts(client)["sla"] < 3 * LEADS:
+                        await asyncio.sleep(0.1)
+                await caught_up(second, two)
+        assert counts(client) == {table: 3 * count for table, count in EXPECTED.items()}
+
+    asyncio.run(scenario())
+
+
+def test_what_cannot_be_read_becomes_a_dead_letter_and_the_rest_goes_on(
+    settings: Settings, client: ClickHouse
+) -> None:
+    async def scenario() -> None:
+        create_topics(settings)
+        full = settings.topics.full
+        failed = [
+            ("leadstream-topic", b"touchpoints"),
+            ("leadstream-partition", b"4"),
+            ("leadstream-offset", b"17"),
+            ("leadstream-error-kind", b"not_avro"),
+            ("leadstream-error", b"first bytes 00"),
+            ("leadstream-failed-at", b"2026-01-02T03:04:05.678Z"),
+        ]
+        producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
+        await producer.start()
+        clock = [topics.CONTROL_CLOCK]
+        events = full(topics.LEAD_EVENTS)
+        await producer.send_and_wait(events, b"\xff\x00", b"k", partition=0)
+        await producer.send_and_wait(events, b"{}", b"k", partition=0, headers=clock)
+        dlq = full(topics.dlq_of(topics.TOUCHPOINTS))
+        await producer.send_and_wait(dlq, b"\x00\xfe", b"k", partition=0, headers=failed)
+        await producer.send_and_wait(dlq, b"foreign", None, partition=1)
+        await producer.stop()
+        await produce(settings)
+        await run_until_caught_up(settings, client)
+        assert counts(client) == {**EXPECTED, "dead_letters": 3}
+        found = client.query(
+            "SELECT source_topic, source_partition, source_offset, kind, hex(value), "
+            "toString(failed_at) FROM dead_letters WHERE kind = 'not_avro' ORDER BY source_topic"
+        ).rows
+        own, theirs = sorted(found, key=lambda row: row[0] == "touchpoints")
+        assert own[:5] == (events, 0, 0, "not_avro", "FF00")
+        assert theirs == ("touchpoints", 4, 17, "not_avro", "00FE", "2026-01-02 03:04:05.678")
+
+    asyncio.run(scenario())
+
+
+def test_a_tombstone_takes_the_lead_away(settings: Settings, client: ClickHouse) -> None:
+    async def scenario() -> None:
+        create_topics(settings)
+        await produce(settings)
+        producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
+        await producer.start()
+        state = settings.topics.full(topics.LEAD_STATE)
+        await producer.send_and_wait(state, None, b"lead-5", partition=5 % PARTITIONS)
+        await producer.stop()
+        await run_until_caught_up(settings, client)
+        assert counts(client) == {**EXPECTED, "lead_state": LEADS - 1}
+
+    asyncio.run(scenario())
+
+
+def test_a_topic_made_anew_is_noticed_and_can_be_read_again(
+    settings: Settings, client: ClickHouse
+) -> None:
+    async def scenario() -> None:
+        create_topics(settings)
+        await produce(settings)
+        events = settings.topics.full(topics.LEAD_EVENTS)
+        client.command("INSERT INTO sink_positions VALUES ({t:String}, 0, 99999)", {"t": events})
+        with pytest.raises(SinkError, match=r"lead.events\[0\] ends at offset .* --reread"):
+            await asyncio.wait_for(Sink(settings, client).run(), DEADLINE_S)
+        await run_until_caught_up(settings, client, reread=True)
+        assert counts(client) == EXPECTED
+
+    asyncio.run(scenario())
+
+
+def test_missing_topics_and_brokers_are_named(settings: Settings, client: ClickHouse) -> None:
+    with pytest.raises(SinkError, match="no topic .*lead.events.*leadstream topics apply"):
+        asyncio.run(Sink(settings, client).run())
+    elsewhere = settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
+    with pytest.raises(SinkError, match="cannot reach Kafka at 127.0.0.1:1"):
+        asyncio.run(Sink(elsewhere, client).run())
