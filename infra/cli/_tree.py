@@ -40,8 +40,8 @@ def settings_and_supervisor(
     return settings, Supervisor(names, log_dir, environment, restarts=restarts)
 
 
-def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work`; Ctrl-C and SIGTERM cancel it, and end this process once it has cleaned up."""
+def run_until_stopped(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
+    """Run `work`; Ctrl-C and SIGTERM cancel it. Returns the signal, once it has cleaned up."""
     # What the clients log is said once, in our own errors; the workers have their own logs.
     for name in ("aiokafka", "kafka", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -63,8 +63,7 @@ def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
             task.result()
 
     asyncio.run(main())
-    if stopped_by:
-        raise click.exceptions.Exit(128 + stopped_by[0])
+    return stopped_by[0] if stopped_by else None
 
 
 def data_dir_option_for(data_dir: Path | None) -> str:

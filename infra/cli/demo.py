@@ -91,11 +91,16 @@ def command(
                 clickhouse_url=f"chdb:///{directory.resolve() / 'clickhouse'}",
             )  # fmt: skip
             results: list[Any] = []
-            run_until_stopped(_demo(settings, supervisor, broker, history, display, results))
+            stopped_by = run_until_stopped(
+                _demo(settings, supervisor, broker, history, display, results)
+            )
     except OSError as error:
-        raise UserError(f"{directory}: {error.strerror or error}") from None
+        raise UserError(f"{error.filename or directory}: {error.strerror or error}") from None
     except (*FAULTS, IngestError, RowError) as error:
         raise UserError(str(error)) from None
+    if stopped_by is not None:
+        click.echo("stopped; another run goes on where this one was", err=True)
+        raise click.exceptions.Exit(128 + stopped_by)
     _show(results[0], history, time.monotonic() - began, data_dir)
 
 

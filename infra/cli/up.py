@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -64,26 +65,29 @@ def command(
             where = data_dir_option_for(data_dir)
             run_until_stopped(_up(settings, supervisor, broker, where))
     except OSError as error:
-        raise UserError(f"{directory}: {error.strerror or error}") from None
+        raise UserError(f"{error.filename or directory}: {error.strerror or error}") from None
     except FAULTS as error:
         raise UserError(str(error)) from None
 
 
 async def _up(settings: Any, supervisor: Any, broker: Any, where: str) -> None:
     from leadstream.infra.embedded.pipeline import Pipeline
+    from leadstream.sinks.door import Door
 
     click.echo("starting ...", err=True)
     try:
-        async with Pipeline(settings, supervisor, broker, _tell) as pipeline:
+        async with contextlib.AsyncExitStack() as parts:
+            pipeline = await parts.enter_async_context(
+                Pipeline(settings, supervisor, broker, _tell)
+            )
+            if settings.effective_clickhouse_url.startswith("chdb:"):
+                parts.enter_context(Door(settings))
             kafka = "broker " if broker else "Kafka  "
             click.echo(f"{kafka}    {settings.kafka_bootstrap}")
             click.echo(f"database   {pipeline.client.where}")
             click.echo(f"logs       {settings.data_dir / 'logs'}")
             click.echo("Ctrl-C stops everything. In another terminal:")
-            click.echo(
-                "  leadstream ingest FILE --mapping MAP"
-                + (f" --kafka {settings.kafka_bootstrap}" if settings.kafka_bootstrap else "")
-            )
+            click.echo(f"  leadstream ingest FILE --mapping MAP --kafka {settings.kafka_bootstrap}")
             click.echo(f"  leadstream funnel --by channel{where}")
             await pipeline.run(_show_rates(pipeline))
     finally:

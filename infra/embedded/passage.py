@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from aiokafka.errors import KafkaError
+
 from leadstream.infra.embedded.backlog import Backlog
 from leadstream.infra.embedded.pipeline import Pipeline, PipelineError
 from leadstream.schemas.events import CrmEvent, Touchpoint
@@ -62,6 +64,11 @@ async def pass_through(
                 await advance_clock(pipeline.settings, at_ms)
             await passage.wait_for("lifecycle")
             await passage.wait_for_sink()
+        except KafkaError as error:
+            raise PipelineError(
+                f"cannot ask Kafka at {pipeline.settings.kafka_bootstrap} how far the stages are: "
+                f"{str(error) or type(error).__name__}"
+            ) from None
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)

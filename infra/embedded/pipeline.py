@@ -142,7 +142,11 @@ class Pipeline:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._parts.aclose()
+        try:
+            await self._parts.aclose()
+        except FAULTS:
+            if error is None:  # else this one follows from that one
+                raise
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what `work` returns, unless a part of the pipeline ends before.
@@ -151,12 +155,16 @@ class Pipeline:
             PipelineError, WorkersFailedError, SinkError: what ended, and why.
         """
         task = asyncio.create_task(work)
+        sink, watching = self._watched
         try:
-            await asyncio.wait([task, *self._watched], return_when=asyncio.FIRST_COMPLETED)
-            for part in self._watched:
-                if part.done():
-                    part.result()
-                    raise PipelineError("the sink ended without being told to")
+            await asyncio.wait([task, sink, watching], return_when=asyncio.FIRST_COMPLETED)
+            if not task.done() or task.exception() is not None:
+                # A dead child shows first in whoever spoke with it; its own account is better.
+                await asyncio.wait([watching], timeout=3 * WATCH_INTERVAL_S)
+                for part in (watching, sink):
+                    if part.done():
+                        part.result()
+                        raise PipelineError("the sink ended without being told to")
             return task.result()
         finally:
             await _cancel(task)
