@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
 
 from leadstream.schemas.connections import aiokafka_options
 from leadstream.schemas.settings import Settings
-from leadstream.streams.engine.faults import EngineError
+from leadstream.streams.engine.faults import EngineError, explain
 from leadstream.streams.engine.positions import META_KEY, decode_positions
 
 log = logging.getLogger(__name__)
@@ -71,11 +72,21 @@ async def restore_store(
                 elif record.key is None:
                     raise EngineError(f"{where} offset {record.offset}: a store record without key")
                 else:
-                    take(record.key, record.value)
+                    _give(take, record, where)
             await asyncio.sleep(0)
     finally:
         await consumer.stop()
     return Restored(progress.records, decode_positions(meta, where))
+
+
+def _give(take: Callable[[bytes, bytes | None], None], record: ConsumerRecord, where: str) -> None:
+    try:
+        take(record.key, record.value)
+    except Exception as error:
+        raise EngineError(
+            f"{where} offset {record.offset}: the stage cannot read its own store record: "
+            f"{explain(error)}"
+        ) from error
 
 
 class _Progress:

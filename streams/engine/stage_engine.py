@@ -16,13 +16,13 @@ from typing import Any
 import mode
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import CommitFailedError
+from aiokafka.errors import CommitFailedError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from leadstream.schemas.connections import aiokafka_options, group_instance_id
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.fail_stop import FailStop
-from leadstream.streams.engine.faults import EngineError
+from leadstream.streams.engine.faults import EngineError, explain
 from leadstream.streams.engine.partition import Clock, StagePartition, group_id, wall_clock_ms
 from leadstream.streams.engine.preflight import check_broker
 from leadstream.streams.engine.processor import Record, Stage
@@ -112,8 +112,12 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             await self._join()
             while not self._leaving:
                 await self._turn()
-        except Exception as error:
+        except EngineError as error:
             self._fail_stop(error)
+        except Exception as error:
+            fault = EngineError(f"stage {self.stage.name}: {explain(error)}")
+            fault.__cause__ = error
+            self._fail_stop(fault)
 
     async def _join(self) -> None:
         self._polling = True
@@ -227,8 +231,10 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             try:
                 await partition.open()
                 partition.positions = await self._start_positions(partition)
-            except BaseException:
+            except BaseException as error:
                 await partition.close()
+                if isinstance(error, KafkaError):
+                    raise EngineError(f"{partition.where}: {explain(error)}") from error
                 raise
             return partition
 

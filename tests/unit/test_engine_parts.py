@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 
+import faust
 import pytest
 from aiokafka.errors import ProducerFenced, UnknownTopicOrPartitionError
+from faust.cli.base import find_app
 
 from leadstream.schemas.settings import Settings, SettingsError
 from leadstream.streams.app import create_app
@@ -289,3 +292,28 @@ def test_a_default_web_port_that_is_taken_moves_to_the_next_free_one(
 
 def test_web_port_0_means_no_web_server() -> None:
     assert create_app(Settings(web_port=0), []).conf.web_enabled is False
+
+
+@pytest.fixture
+def fausts_command() -> Iterator[Callable[[], faust.App]]:
+    """How `faust -A leadstream.streams.app` finds the app, each time anew."""
+    yield lambda: find_app("leadstream.streams.app")
+    vars(sys.modules["leadstream.streams.app"]).pop("app", None)
+
+
+def test_faust_finds_the_app_with_both_stages(
+    monkeypatch: pytest.MonkeyPatch, fausts_command: Callable[[], faust.App]
+) -> None:
+    monkeypatch.setenv("LEADSTREAM_WEB_PORT", "0")
+    assert [service.label for service in fausts_command()._extra_services] == [
+        "StageEngine: identify",
+        "StageEngine: lifecycle",
+    ]
+
+
+def test_a_wrong_setting_is_one_line_in_fausts_own_command_too(
+    monkeypatch: pytest.MonkeyPatch, fausts_command: Callable[[], faust.App]
+) -> None:
+    monkeypatch.setenv("LEADSTREAM_KAFKA_BOOTSTRAP", "nowhere")
+    with pytest.raises(SystemExit, match=r"Error: .*kafka_bootstrap"):
+        fausts_command()
