@@ -1,4 +1,4 @@
-"""What the sink's tables and answers promise, on every back end: chDB, and a server where one is."""
+"""What the sink's tables and answers promise on every back end: chDB, and a server if there is."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_the_funnel_equals_a_count_over_the_leads(client: ClickHouse, by: str) -
     assert [row["mql"] for row in found] == sorted((row["mql"] for row in found), reverse=True)
     assert {row[by] for row in found} == expected.keys()
     for row in found:
-        assert list(row)[0] == by
+        assert next(iter(row)) == by
         value = row.pop(by)
         assert row == pytest.approx(expected[value], rel=1e-12), value
 
@@ -314,6 +314,6 @@ def test_a_reading_client_cannot_write(client: ClickHouse, settings: Settings) -
     with ClickHouse(settings, read_only=True) as reader:
         reader.require_database()
         assert reader.query("SELECT count() FROM sla").rows == [(0,)]
-        with pytest.raises(ClickHouseError, match="readonly|READONLY"):
+        with pytest.raises(ClickHouseError, match=r"readonly|READONLY"):
             reader.command(f"TRUNCATE TABLE {reader.table('sla')}")
     load(client, [lead_state("a", 1)])

@@ -94,6 +94,6 @@ def test_a_database_that_was_never_migrated_says_what_to_run(tmp_path: Path) -> 
         ClickHouse(Settings(data_dir=tmp_path / "absent"), create=False)
     with (
         ClickHouse(Settings(data_dir=tmp_path)) as client,
-        pytest.raises(ClickHouseError, match='no database "leads" .* `leadstream migrate`'),
+        pytest.raises(ClickHouseError, match=r'no database "leads" .* `leadstream migrate`'),
     ):
         client.require_database()

@@ -1,0 +1,148 @@
+"""What becomes of Kafka records before they reach ClickHouse."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sink_records import crm_event, lead_state, sla_event, touch_event, transition
+
+from leadstream.schemas import topics
+from leadstream.schemas.codec import Encoder, SingleObject
+from leadstream.schemas.decisions import RETRACTED
+from leadstream.schemas.events import LeadEvent
+from leadstream.sinks.batch import Batch, BatchBuilder
+from leadstream.sinks.load import rows_of
+from leadstream.sinks.rows import COLUMNS, Position, as_uuid
+
+NAMES = topics.TopicNames("p.")
+AT = Position("p.lead.events", 3, 14)
+
+
+@dataclass
+class Sent:
+    """A record as aiokafka hands it over."""
+
+    topic: str
+    value: bytes | None
+    offset: int = 0
+    key: bytes | None = b"k"
+    headers: Sequence[tuple[str, bytes]] = ()
+    partition: int = 1
+    timestamp: int = 1_700_000_000_000
+
+
+def sent(topic: str, record: Any, offset: int = 0) -> Sent:
+    encoder = Encoder(topics.SCHEMA_OF[topic], topic, SingleObject())
+    key = record.lead_id.encode()
+    return Sent(NAMES.full(topic), encoder.encode(record), offset, key)
+
+
+def build(*records: Sent) -> Batch:
+    return BatchBuilder(NAMES, SingleObject()).build(records)
+
+
+def as_object(table: str, row: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip(COLUMNS[table], row, strict=True))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        touch_event("l", 1),
+        crm_event("l", 1),
+        transition("l", 1, 1),
+        sla_event("l", "started", 1),
+        lead_state("l", 1),
+    ],
+)
+def test_each_record_fills_the_columns_of_its_tables_and_says_where_it_was(record: Any) -> None:
+    for table, row in rows_of(record, AT):
+        found = as_object(table, row)
+        assert found["lead_id"] == "l"
+        assert (found["topic"], found["partition"], found["offset"]) == ("p.lead.events", 3, 14)
+
+
+def test_an_id_that_is_no_uuid_gets_the_same_uuid_each_time() -> None:
+    given = str(uuid.uuid4())
+    assert as_uuid(given) == uuid.UUID(given)
+    assert as_uuid("00Q5g") == as_uuid("00Q5g") != as_uuid("00Q5h")
+    assert as_uuid("00Q5g") == uuid.UUID("2ca31bb6-b56d-5554-a103-b88764b4c5ba")
+    assert as_uuid("x" * 36).version == 5
+
+
+def test_only_a_retracted_start_removes_a_clock() -> None:
+    for event, status, gone in [
+        ("started", "effective", 0),
+        ("started", RETRACTED, 1),
+        ("met", RETRACTED, 0),
+    ]:
+        ((table, row),) = rows_of(sla_event("l", event, 1, status=status), AT)
+        assert as_object(table, row)["retracted"] == gone
+
+
+def test_an_event_that_holds_nothing_becomes_a_dead_letter() -> None:
+    empty = LeadEvent(lead_id="l", event_id="e", occurred_at=1)
+    batch = build(sent(topics.LEAD_EVENTS, empty))
+    (row,) = batch.rows["dead_letters"]
+    found = as_object("dead_letters", row)
+    assert found["kind"] == "wrong_type"
+    assert "neither a touchpoint nor a CRM event" in found["error"]
+
+
+@pytest.mark.parametrize("value", [b"", None, b"\xff", b"\xc3\x01" + bytes(8), b'{"a": 1}'])
+def test_unreadable_records_are_kept_with_their_bytes_and_place(value: bytes | None) -> None:
+    batch = build(
+        Sent(NAMES.full(topics.LEAD_TRANSITIONS), value, offset=9),
+        sent(topics.LEAD_TRANSITIONS, transition("l", 0, 1), offset=10),
+    )
+    (row,) = batch.rows["dead_letters"]
+    found = as_object("dead_letters", row)
+    assert (found["source_topic"], found["source_offset"]) == ("p.lead.transitions", 9)
+    assert found["value"] == (value or b"")
+    assert len(batch.rows["transitions"]) == 1
+
+
+def test_a_clock_record_is_no_event() -> None:
+    record = Sent(NAMES.full(topics.LEAD_EVENTS), b'{"clock": 1}', headers=[topics.CONTROL_CLOCK])
+    assert build(record).row_counts() == {}
+
+
+def test_a_dead_letter_names_the_record_that_failed() -> None:
+    headers = [
+        ("content-type", b"application/json"),
+        ("leadstream-topic", b"touchpoints"),
+        ("leadstream-partition", b"5"),
+        ("leadstream-offset", b"6"),
+        ("leadstream-error-kind", b"not_json"),
+        ("leadstream-error", "weil\N{LATIN SMALL LETTER A WITH DIAERESIS}".encode()),
+        ("leadstream-failed-at", b"1700000000123"),
+    ]
+    topic = NAMES.full(topics.dlq_of(topics.TOUCHPOINTS))
+    (row,) = build(Sent(topic, b"{", offset=8, headers=headers)).rows["dead_letters"]
+    assert row == (
+        "touchpoints", 5, 6, "not_json", "weil\N{LATIN SMALL LETTER A WITH DIAERESIS}",
+        1_700_000_000_123, b"k", b"{", topic, 1, 8,
+    )  # fmt: skip
+
+
+def test_a_dead_letter_without_explanation_is_kept_under_its_own_place() -> None:
+    topic = NAMES.full(topics.dlq_of(topics.CRM_EVENTS))
+    (row,) = build(Sent(topic, None, offset=8, key=None)).rows["dead_letters"]
+    assert row[:4] == (topic, 1, 8, "unknown")
+
+
+def test_what_a_lead_was_before_its_tombstone_is_not_written() -> None:
+    gone = Sent(NAMES.full(topics.LEAD_STATE), None, key=b"a")
+    batch = build(
+        sent(topics.LEAD_STATE, lead_state("a", 1)),
+        sent(topics.LEAD_STATE, lead_state("b", 1)),
+        gone,
+        sent(topics.LEAD_STATE, lead_state("a", 2, stage="mql")),
+    )
+    assert batch.forgotten == {"a"}
+    assert [row[2] for row in batch.states["a"]] == ["mql"]
+    assert len(batch.states["b"]) == 1
