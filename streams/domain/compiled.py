@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from leadstream.schemas.events import EpochMs
 from leadstream.streams.domain.calendar import WorkingTime
-from leadstream.streams.domain.criteria import Checker, Expression, ExpressionError
+from leadstream.streams.domain.criteria import Checker, Expression, ExpressionError, Facts
 from leadstream.streams.domain.durations import MS_PER_DAY, MS_PER_SECOND
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.domain.model import Criterion, EngagementRule, Model
@@ -47,7 +47,6 @@ class CompiledModel:
     source: Model
     version: str
     active_from: EpochMs
-    checker: Checker
     rules: dict[str, CompiledRule]
     rules_by_type: dict[str, tuple[CompiledRule, ...]]
     fit_rules: tuple[tuple[str, float, Expression], ...]
@@ -138,7 +137,6 @@ def compile_model(model: Model) -> CompiledModel:
         source=model,
         version=model.version,
         active_from=int(model.active_from.timestamp() * MS_PER_SECOND),
-        checker=checker,
         rules=rules,
         rules_by_type={event_type: tuple(found) for event_type, found in by_type.items()},
         fit_rules=tuple(
@@ -169,7 +167,7 @@ def compile_model(model: Model) -> CompiledModel:
     return compiled_model
 
 
-_NEVER = Expression("false", None)
+_NEVER = Expression("false", None, Facts())
 
 
 def _compile_rule(rule: EngagementRule, when: Expression | None) -> CompiledRule:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Final
 
 from cel_expr_python import cel
 
-from leadstream.schemas.events import CrmEvent, Touchpoint
+from leadstream.schemas.decisions import Score
+from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.durations import MS_PER_DAY, MS_PER_SECOND, parse_duration_s
 from leadstream.streams.domain.state import FoldState, seen_key
 
@@ -43,75 +45,134 @@ class ExpressionError(Exception):
     """An expression that CEL refuses, with the fault and a suggestion."""
 
 
+class Circumstances:
+    """What expressions read: a lead at an instant, and the event being judged, if there is one."""
+
+    def __init__(
+        self,
+        state: FoldState,
+        now: EpochMs,
+        event: Touchpoint | CrmEvent | None,
+        score: Callable[[], Score],
+    ) -> None:
+        self.state = state
+        self.now = now
+        self._event = event
+        self._compute_score = score
+
+    @cached_property
+    def score(self) -> Score:
+        """The score when it was first asked for."""
+        return self._compute_score()
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        if isinstance(self._event, Touchpoint):
+            return self._event.properties
+        return self._event.attributes if self._event is not None else {}
+
+    def variable(self, name: str) -> Any:
+        root, field = name.split(".")
+        if root == "event":
+            return getattr(self._event, field, None) or ""
+        return _LEAD_READERS[name](self)
+
+
+_LEAD_READERS: Final[Mapping[str, Callable[[Circumstances], Any]]] = {
+    "score.total": lambda of: of.score.total,
+    "score.fit": lambda of: of.score.fit,
+    "score.engagement": lambda of: of.score.engagement,
+    "fit.score": lambda of: of.score.fit,
+    "fit.grade": lambda of: of.state.grade,
+    "lead.stage": lambda of: of.state.stage.value,
+    "lead.cycle": lambda of: of.state.cycle,
+    "lead.owner": lambda of: of.state.owner or "",
+    "lead.persona": lambda of: of.state.persona or "",
+    "lead.buyer_stage": lambda of: of.state.buyer_stage or "",
+}
+
+
+_NOBODY: Final = Circumstances(
+    FoldState(lead_id=""), 0, None, lambda: Score(total=0.0, fit=0.0, engagement=0.0, grade="F")
+)
+
+
 class Facts:
-    """What the functions of the expressions read; bound to one lead at one instant."""
+    """What the functions of the expressions read; each evaluation says of whom."""
 
     def __init__(self) -> None:
-        self.state = FoldState(lead_id="")
-        self.now = 0
-        self.properties: Mapping[str, str] = {}
+        self.of = _NOBODY
 
     def count(self, event_type: str) -> int:
-        found = self.state.seen.get(event_type)
+        found = self.of.state.seen.get(event_type)
         return found.count if found else 0
 
     def count_in(self, event_type: str, window: str) -> int:
-        found = self.state.seen.get(event_type)
+        found = self.of.state.seen.get(event_type)
         if found is None:
             return 0
-        start = self.now - parse_duration_s(window) * MS_PER_SECOND
-        return sum(1 for at in found.times if start < at <= self.now)
+        start = self.of.now - parse_duration_s(window) * MS_PER_SECOND
+        return sum(1 for at in found.times if start < at <= self.of.now)
 
     def seen(self, event_type: str) -> bool:
-        return event_type in self.state.seen
+        return event_type in self.of.state.seen
 
     def seen_category(self, event_type: str, category: str) -> bool:
-        return seen_key(event_type, category) in self.state.seen
+        return seen_key(event_type, category) in self.of.state.seen
 
     def days_since(self, event_type: str) -> float:
-        found = self.state.seen.get(event_type)
-        return (self.now - found.times[-1]) / MS_PER_DAY if found else math.inf
+        found = self.of.state.seen.get(event_type)
+        return (self.of.now - found.times[-1]) / MS_PER_DAY if found else math.inf
 
     def attr(self, name: str) -> str:
-        return self.state.attributes.get(name, "")
+        return self.of.state.attributes.get(name, "")
 
     def number(self, name: str) -> float:
         try:
-            return float(self.state.attributes.get(name, "").replace(",", "").replace(" ", ""))
+            return float(self.of.state.attributes.get(name, "").replace(",", "").replace(" ", ""))
         except ValueError:
             return 0.0
 
     def property(self, name: str) -> str:
-        return self.properties.get(name, "")
+        return self.of.properties.get(name, "")
 
 
 class Expression:
     """One checked expression that gives true or false."""
 
-    def __init__(self, text: str, program: Any) -> None:
-        self.text = text
+    def __init__(self, text: str, program: Any, facts: Facts) -> None:
         self._program = program
+        self._facts = facts
+        # Each variable that is handed over costs microseconds, so only those that are named are.
+        closed_up = re.sub(r"\s*\.\s*", ".", text)
+        self._reads = tuple(name for name in VARIABLES if name in closed_up)
 
-    def holds(self, variables: Mapping[str, Any]) -> bool:
-        return bool(self._program.eval(data=variables).value())
+    def holds(self, of: Circumstances) -> bool:
+        """Say whether it is true; one that cannot be evaluated on these values is not."""
+        return self.evaluate(of).value() is True
+
+    def evaluate(self, of: Circumstances) -> Any:
+        """Return CEL's value, of type ERROR where these values cannot be evaluated."""
+        self._facts.of = of
+        return self._program.eval(data={name: of.variable(name) for name in self._reads})
 
 
 class Checker:
     """Compiles expressions over one `Facts`; one a model, and not thread-safe."""
 
     def __init__(self) -> None:
-        self.facts = Facts()
+        self._facts = Facts()
         functions = [
             _function(
-                "count", _T.INT, (["s"], self.facts.count), (["s", "s"], self.facts.count_in)
+                "count", _T.INT, (["s"], self._facts.count), (["s", "s"], self._facts.count_in)
             ),
             _function(
-                "seen", _T.BOOL, (["s"], self.facts.seen), (["s", "s"], self.facts.seen_category)
+                "seen", _T.BOOL, (["s"], self._facts.seen), (["s", "s"], self._facts.seen_category)
             ),
-            _function("days_since", _T.DYN, (["s"], self.facts.days_since)),
-            _function("attr", _T.STRING, (["s"], self.facts.attr)),
-            _function("number", _T.DYN, (["s"], self.facts.number)),
-            _function("property", _T.STRING, (["s"], self.facts.property)),
+            _function("days_since", _T.DYN, (["s"], self._facts.days_since)),
+            _function("attr", _T.STRING, (["s"], self._facts.attr)),
+            _function("number", _T.DYN, (["s"], self._facts.number)),
+            _function("property", _T.STRING, (["s"], self._facts.property)),
         ]
         self._env = cel.NewEnv(
             variables={**_LEAD_VARIABLES, **_EVENT_VARIABLES},
@@ -136,7 +197,22 @@ class Checker:
         if program.return_type() not in (_T.BOOL, _T.DYN):
             kind = program.return_type().name().lower()
             raise ExpressionError(f"gives {kind}, not true or false; compare it with something")
-        return Expression(text, program)
+        expression = Expression(text, program, self._facts)
+        self._try(expression)
+        return expression
+
+    def _try(self, expression: Expression) -> None:
+        """Evaluate once on an unknown lead: CEL checks scores and conversions only then."""
+        result = expression.evaluate(_NOBODY)
+        if result.type() == _T.ERROR:
+            fault = str(result.value()).split(": ", 1)[-1]
+            raise ExpressionError(
+                f"fails on a lead that nothing is known of: {fault}; "
+                'compare numbers with numbers, read attributes with number("...")'
+            )
+        if result.type() != _T.BOOL:
+            kind = result.type().name().lower()
+            raise ExpressionError(f"gives {kind}, not true or false; compare it with something")
 
 
 def _function(name: str, result: Any, *overloads: tuple[list[str], Any]) -> Any:
@@ -163,13 +239,3 @@ def _explain(message: str) -> str:
         )
         return f'{column}unknown name "{unknown[1]}"{hint}'
     return column + fault
-
-
-def event_variables(event: Touchpoint | CrmEvent | None) -> dict[str, Any]:
-    """Return what expressions read of an event; absent fields are empty."""
-    if event is None:
-        return {f"event.{name}": "" for name in _EVENT_FIELDS}
-    return {f"event.{name}": getattr(event, name, None) or "" for name in _EVENT_FIELDS}
-
-
-_EVENT_FIELDS: Final = tuple(name.removeprefix("event.") for name in _EVENT_VARIABLES)

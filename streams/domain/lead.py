@@ -21,7 +21,7 @@ from leadstream.streams.domain import sla
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
 from leadstream.streams.domain.lifecycle import Decision, apply, fire, next_due, track_of
-from leadstream.streams.domain.scoring import contributions, score_of
+from leadstream.streams.domain.scoring import score_at
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState, Origin
 
 SETTLED_IDS = 1024
@@ -218,7 +218,8 @@ def _correct(record: LeadRecord, decisions: list[Decision]) -> list[Saying]:
         for said in record.said
         if said.is_transition and said.id in held and _seq(said) not in seqs
     ]
-    sayings = [_say(record, _core(said), Change.RETRACTED) for said in gone]
+    # Backwards, so that the last word on a clock that never started is the end of its start.
+    sayings = [_say(record, _core(said), Change.RETRACTED) for said in reversed(gone)]
     sayings += [_say(record, _core(said), Change.MOVED) for said in vacated]
     superseded = _pair(touched, before, gone)
     for decision, said in zip(decisions, after, strict=True):
@@ -327,7 +328,7 @@ def view(record: LeadRecord, models: ModelSet) -> LeadState:
         stage=state.stage,
         stage_since=state.stage_since,
         cycle=state.cycle,
-        score=score_of(contributions(state, model, as_of), state.grade),
+        score=score_at(state, model, as_of),
         score_as_of=as_of,
         owner=state.owner,
         reason=state.reason,

@@ -5,7 +5,7 @@ Both own the state that they are given and change it; time comes from the event 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from leadstream.schemas.decisions import SlaEvent, TouchSummary, Transition
 from leadstream.schemas.events import (
@@ -19,16 +19,15 @@ from leadstream.schemas.events import (
 )
 from leadstream.streams.domain import sla
 from leadstream.streams.domain.compiled import CompiledCriterion, CompiledModel
-from leadstream.streams.domain.criteria import event_variables
+from leadstream.streams.domain.criteria import Circumstances
 from leadstream.streams.domain.durations import MS_PER_SECOND
 from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.moves import Move, decide_move
 from leadstream.streams.domain.scoring import (
+    circumstances,
     contributions,
     count_event,
-    lead_variables,
     score_fit,
-    score_of,
 )
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage, rank, skipped_between
 from leadstream.streams.domain.state import (
@@ -81,7 +80,9 @@ def apply(
         score_fit(state, model, at)
     if state.stage is Stage.ANONYMOUS and not state.lead_id.startswith(ANONYMOUS_PREFIX):
         decisions += _move(state, model, Stage.KNOWN, at, cause="identified", event=cause)
-    count_event(state, model, cause, at)
+    before = circumstances(state, model, at, cause)
+    _rearm(state, model, before)
+    count_event(state, model, event.event_id, before)
     decisions += sla.meet_clocks(state, model, cause, at)
     if event.crm is not None:
         decisions += _apply_crm_move(state, model, event.crm, at)
@@ -94,13 +95,16 @@ def next_due(state: FoldState) -> EpochMs:
     due = sla.next_deadline(state)
     if state.stage is Stage.NURTURE and state.cooldown_until is not None:
         rests_until = state.cooldown_until
-        if rests_until > state.last_fired_at and rests_until > state.stage_since:
+        ends = state.stage_since < rests_until < LATEST_MS
+        if ends and rests_until > state.last_fired_at:
             due = min(due, rests_until)
     return due
 
 
 def fire(state: FoldState, model: CompiledModel, at: EpochMs) -> tuple[FoldState, list[Decision]]:
     """Let happen what is due at exactly `at`: SLA warnings, breaches, ends of cooldowns."""
+    if state.fit_version != model.version:
+        score_fit(state, model, at)
     decisions: list[Decision] = [*sla.fire_deadline(state, model, at)]
     state.last_fired_at = at
     if state.stage is Stage.NURTURE and state.cooldown_until == at:
@@ -177,7 +181,7 @@ def _remember_seen(state: FoldState, event: Touchpoint | CrmEvent, at: EpochMs) 
 def _apply_crm_move(
     state: FoldState, model: CompiledModel, event: CrmEvent, at: EpochMs
 ) -> list[Decision]:
-    if event.type == "lead_merged" and event.merged_lead_id == state.lead_id:
+    if _merges_away(state, event):
         state.merged_into = event.lead_id
         cancelled: list[Decision] = [*sla.cancel_clocks(state, model, at)]
         return cancelled + _move(state, model, Stage.MERGED, at, cause="crm", event=event)
@@ -192,6 +196,14 @@ def _apply_crm_move(
     else:
         decisions += _move_forward(state, model, move.target, at, event)
     return decisions
+
+
+def _merges_away(state: FoldState, event: CrmEvent) -> bool:
+    return (
+        event.type == "lead_merged"
+        and event.merged_lead_id == state.lead_id != event.lead_id
+        and state.stage is not Stage.MERGED
+    )
 
 
 def _move_forward(
@@ -210,26 +222,42 @@ def _move_forward(
         state.cycle += 1
     for stage in skipped_between(state.stage, target):
         if sales_found:
-            state.reached.setdefault(stage, at)
-            state.inferred = [*state.inferred, stage]
+            _reach(state, stage, at, inferred=True)
         else:
             decisions += _move(state, model, stage, at, "inferred", event, inferred=True)
     cause = "sales_found" if sales_found else "inferred" if inferred else "crm"
     return decisions + _move(state, model, target, at, cause, event, inferred=inferred)
 
 
+def _reach(state: FoldState, stage: Stage, at: EpochMs, *, inferred: bool) -> None:
+    if stage in state.reached:
+        return
+    state.reached[stage] = at
+    if inferred:
+        state.inferred = [*state.inferred, stage]
+
+
 def _turn_down(
     state: FoldState, model: CompiledModel, move: Move, at: EpochMs, event: CrmEvent
 ) -> list[Decision]:
     decisions = _move(state, model, move.target, at, "crm", event, move=move)
-    state.reason, state.reason_given = move.reason, event.reason
+    state.reason, state.reason_given, state.cooldown_until = move.reason, event.reason, None
     if move.target is Stage.NURTURE:
-        reason = model.source.reasons.get(move.reason) if move.reason else None
-        cooldown_s = reason.cooldown if reason is not None else 0
-        rests_until = LATEST_MS if cooldown_s is None else at + cooldown_s * MS_PER_SECOND
-        state.cooldown_until = min(rests_until, LATEST_MS)
+        state.cooldown_until = _rests_until(model, move.reason, at)
         state.tallies, state.seen, state.spent = {}, {}, []
+    elif move.target is Stage.ENGAGED:
+        # What held when the lead was handed back must not hand it over again by itself.
+        of = circumstances(state, model, at)
+        holding = [c.name for c in model.mql if not c.hand_raise and _holds(c, of)]
+        state.spent = list(dict.fromkeys([*state.spent, *holding]))
     return decisions
+
+
+def _rests_until(model: CompiledModel, reason: str | None, at: EpochMs) -> EpochMs:
+    if reason is None:
+        return at
+    cooldown_s = model.source.reasons[reason].cooldown
+    return LATEST_MS if cooldown_s is None else min(at + cooldown_s * MS_PER_SECOND, LATEST_MS)
 
 
 def _qualify(
@@ -237,26 +265,23 @@ def _qualify(
 ) -> list[Decision]:
     """Decide engaged, MQL and SQL by the model's criteria."""
     decisions: list[Decision] = []
-    if state.stage in QUALIFIABLE or state.spent:
-        variables = _variables(state, model, event, at)
-        _rearm(state, model, variables["score.total"])
-        if state.stage is Stage.KNOWN:
-            criterion = _first_holding(state, model.engaged, event, variables)
-            if criterion is not None:
-                decisions += _move(state, model, Stage.ENGAGED, at, "criteria", event, criterion)
-                variables = _variables(state, model, event, at)
-        if state.stage in QUALIFIABLE:
-            resting = state.stage is Stage.NURTURE and (state.cooldown_until or 0) > at
-            criterion = _first_holding(state, model.mql, event, variables, only_raised=resting)
-            if criterion is not None:
-                if state.stage is Stage.NURTURE:
-                    state.cycle += 1
-                state.spent = [*state.spent, criterion.name]
-                cause = "hand_raise" if criterion.hand_raise else "criteria"
-                decisions += _move(state, model, Stage.MQL, at, cause, event, criterion)
-    if state.stage in (Stage.MQL, Stage.SAL) and model.sql:
-        variables = _variables(state, model, event, at)
-        criterion = _first_holding(state, model.sql, event, variables)
+    of = circumstances(state, model, at, event)
+    _rearm(state, model, of)
+    if state.stage is Stage.KNOWN:
+        criterion = _first_holding(state, model.engaged, of)
+        if criterion is not None:
+            decisions += _move(state, model, Stage.ENGAGED, at, "criteria", event, criterion)
+    if state.stage in QUALIFIABLE:
+        resting = state.stage is Stage.NURTURE and (state.cooldown_until or 0) > at
+        criterion = _first_holding(state, model.mql, of, only_raised=resting)
+        if criterion is not None:
+            if state.stage is Stage.NURTURE:
+                state.cycle += 1
+            state.spent = [*state.spent, criterion.name]
+            cause = "hand_raise" if criterion.hand_raise else "criteria"
+            decisions += _move(state, model, Stage.MQL, at, cause, event, criterion)
+    if state.stage in (Stage.MQL, Stage.SAL):
+        criterion = _first_holding(state, model.sql, of)
         if criterion is not None:
             state.spent = [*state.spent, criterion.name]
             if state.stage is Stage.MQL:
@@ -267,20 +292,14 @@ def _qualify(
     return decisions
 
 
-def _variables(
-    state: FoldState, model: CompiledModel, event: Touchpoint | CrmEvent | None, at: EpochMs
-) -> dict[str, Any]:
-    model.checker.facts.properties = (
-        event.properties if isinstance(event, Touchpoint) else event.attributes if event else {}
-    )
-    return {**lead_variables(state, model, at), **event_variables(event)}
-
-
-def _rearm(state: FoldState, model: CompiledModel, total: float) -> None:
+def _rearm(state: FoldState, model: CompiledModel, of: Circumstances) -> None:
+    """Let criteria fire again whose score has fallen below where they disarm."""
     if not state.spent:
         return
     disarmed = {
-        c.name for c in (*model.mql, *model.sql) if c.disarm is not None and total < c.disarm
+        c.name
+        for c in (*model.mql, *model.sql)
+        if c.disarm is not None and of.score.total < c.disarm
     }
     if disarmed:
         state.spent = [name for name in state.spent if name not in disarmed]
@@ -289,23 +308,26 @@ def _rearm(state: FoldState, model: CompiledModel, total: float) -> None:
 def _first_holding(
     state: FoldState,
     criteria: tuple[CompiledCriterion, ...],
-    event: Touchpoint | CrmEvent | None,
-    variables: dict[str, Any],
+    of: Circumstances,
     *,
     only_raised: bool = False,
 ) -> CompiledCriterion | None:
     for criterion in criteria:
         if only_raised and not criterion.hand_raise:
             continue
-        if criterion.on is not None and (event is None or event.type not in criterion.on):
-            continue
         if not criterion.hand_raise and criterion.name in state.spent:
             continue
-        if criterion.threshold is not None and variables["score.total"] < criterion.threshold:
-            continue
-        if criterion.when is None or criterion.when.holds(variables):
+        if _holds(criterion, of):
             return criterion
     return None
+
+
+def _holds(criterion: CompiledCriterion, of: Circumstances) -> bool:
+    if criterion.on is not None and of.variable("event.type") not in criterion.on:
+        return False
+    if criterion.threshold is not None and of.score.total < criterion.threshold:
+        return False
+    return criterion.when is None or criterion.when.holds(of)
 
 
 def _move(
@@ -322,9 +344,7 @@ def _move(
 ) -> list[Decision]:
     """Change the stage and say so, with the context that a router needs."""
     origin, state.stage, state.stage_since = state.stage, target, at
-    state.reached.setdefault(target, at)
-    if inferred and target not in state.inferred:
-        state.inferred = [*state.inferred, target]
+    _reach(state, target, at, inferred=inferred)
     if target is Stage.MQL:
         state.first_mql_at = at if state.first_mql_at is None else state.first_mql_at
         state.latest_mql_at = at
@@ -336,10 +356,9 @@ def _move(
     transition_id = decision_id(state.lead_id, state.cycle, f"{origin}>{target}", cause_id)
     started = [] if inferred else sla.start_clocks(state, model, transition_id, target, at)
     parts = contributions(state, model, at)
-    score = score_of(parts, state.grade)
     policy, due_at = sla.deadline_of(started)
     threshold = criterion.threshold if criterion is not None else None
-    variables = lead_variables(state, model, at) | _NO_EVENT if model.routes else {}
+    of = circumstances(state, model, at)
     first = state.first_touch or Origin()
     last = state.last_touch or Origin()
     transition = Transition(
@@ -359,9 +378,9 @@ def _move(
         reason_given=event.reason if move is not None and isinstance(event, CrmEvent) else None,
         leak=move.leak if move is not None else None,
         model_version=model.version,
-        score=score,
+        score=of.score,
         threshold=threshold,
-        margin=None if threshold is None else round(score.total - threshold, 4),
+        margin=None if threshold is None else round(of.score.total - threshold, 4),
         contributions=parts,
         recent_touchpoints=state.recent,
         buyer_stage=state.buyer_stage,
@@ -369,7 +388,7 @@ def _move(
         interest=state.interest,
         track=track_of(state),
         owner=state.owner,
-        route=next((to for to, when in model.routes if when.holds(variables)), None),
+        route=next((to for to, when in model.routes if when.holds(of)), None),
         channel=first.channel,
         campaign=first.campaign,
         last_channel=last.channel,
@@ -383,9 +402,6 @@ def _move(
     )
     state.next_seq += 1
     return [transition, *(sla.say_started(state, model, clock) for clock in started)]
-
-
-_NO_EVENT: Final = event_variables(None)
 
 
 def track_of(state: FoldState) -> str | None:

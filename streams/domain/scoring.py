@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 from leadstream.schemas.decisions import Contribution, Score
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import CompiledModel, CompiledRule
-from leadstream.streams.domain.criteria import event_variables
+from leadstream.streams.domain.criteria import Circumstances
 from leadstream.streams.domain.state import RECENT_EVENT_IDS, FoldState, Tally
 
 FIT_GROUP = "fit"
@@ -40,21 +40,21 @@ def decayed(rule: CompiledRule, tally: Tally, now: EpochMs) -> float:
     return tally.value
 
 
-def count_event(
-    state: FoldState, model: CompiledModel, event: Touchpoint | CrmEvent, at: EpochMs
-) -> bool:
-    """Add what the event scores to the tallies; return whether any rule counted it."""
-    counted = False
-    variables: dict[str, Any] | None = None
-    for rule in model.rules_by_type.get(event.type, ()):
-        if rule.when is not None:
-            if variables is None:
-                variables = {**lead_variables(state, model, at), **event_variables(event)}
-            if not rule.when.holds(variables):
-                continue
-        _add_hit(state, rule, event.event_id, at)
-        counted = True
-    return counted
+def circumstances(
+    state: FoldState, model: CompiledModel, at: EpochMs, event: Touchpoint | CrmEvent | None = None
+) -> Circumstances:
+    """Return what the model's expressions may read of a lead at an instant."""
+    return Circumstances(state, at, event, lambda: score_at(state, model, at))
+
+
+def count_event(state: FoldState, model: CompiledModel, event_id: str, of: Circumstances) -> None:
+    """Add what the event of the circumstances scores to the tallies.
+
+    Conditions see the score as it was before the event, whichever rule comes first.
+    """
+    rules = model.rules_by_type.get(of.variable("event.type"), ())
+    for rule in [rule for rule in rules if rule.when is None or rule.when.holds(of)]:
+        _add_hit(state, rule, event_id, of.now)
 
 
 def _add_hit(state: FoldState, rule: CompiledRule, event_id: str, at: EpochMs) -> None:
@@ -78,53 +78,65 @@ def _add_hit(state: FoldState, rule: CompiledRule, event_id: str, at: EpochMs) -
 
 def score_fit(state: FoldState, model: CompiledModel, at: EpochMs) -> None:
     """Score the attributes again: fit points by rule, the grade and the persona."""
-    variables = {**lead_variables(state, model, at), **_NO_EVENT}
-    state.fit_points = {
-        name: points for name, points, when in model.fit_rules if when.holds(variables)
-    }
+    of = circumstances(state, model, at)
+    state.fit_points = {name: points for name, points, when in model.fit_rules if when.holds(of)}
     fit = min(sum(state.fit_points.values()), model.source.fit.max)
     state.grade = next((grade for grade, floor in model.grades if fit >= floor), "F")
     state.fit_version = model.version
-    variables = {**lead_variables(state, model, at), **_NO_EVENT}
-    state.persona = next((name for name, when in model.personas if when.holds(variables)), None)
+    of = circumstances(state, model, at)
+    state.persona = next((name for name, when in model.personas if when.holds(of)), None)
 
 
-_NO_EVENT = event_variables(None)
+def points_by_rule(state: FoldState, model: CompiledModel, at: EpochMs) -> dict[str, float]:
+    """Return what each rule adds to the score at an instant, in the model's order.
+
+    A cap holds for the sum of its rules; what exceeds it is taken from the last of them.
+    """
+    points = {
+        name: round(state.fit_points[name], DIGITS)
+        for name, _, _ in model.fit_rules
+        if name in state.fit_points
+    }
+    _trim(points, list(points), model.source.fit.max)
+    engagement = {}
+    by_group: dict[str, list[str]] = {}
+    for name, rule in model.rules.items():
+        tally = state.tallies.get(name)
+        if tally is not None:
+            engagement[name] = round(decayed(rule, tally, at), DIGITS)
+            by_group.setdefault(rule.group, []).append(name)
+    for group, names in by_group.items():
+        _trim(engagement, names, model.source.engagement.groups.get(group, math.inf))
+    _trim(engagement, list(engagement), model.source.engagement.max)
+    points |= engagement
+    _trim(points, list(points), model.source.max_score)
+    return points
+
+
+def _trim(points: dict[str, float], names: list[str], cap: float) -> None:
+    excess = sum(points[name] for name in names) - cap
+    for name in reversed(names):
+        if excess <= 0:
+            return
+        taken = min(excess, max(points[name], 0.0))
+        points[name] = round(points[name] - taken, DIGITS)
+        excess -= taken
 
 
 def contributions(state: FoldState, model: CompiledModel, at: EpochMs) -> list[Contribution]:
-    """Return what each rule adds to the score at an instant; the points add up to the score.
-
-    Caps of groups and of the total let earlier rules of the model take their share first.
-    """
-    parts: list[Contribution] = []
-    room = model.source.max_score
-    fit_room = model.source.fit.max
-    for name, _, _ in model.fit_rules:
-        given = state.fit_points.get(name)
-        if given is None:
-            continue
-        points = round(min(given, fit_room, room), DIGITS)
-        fit_room -= points
-        room -= points
-        parts.append(
-            Contribution(rule=name, group=FIT_GROUP, raw=given, capped=given, points=points, hits=1)
-        )
-    engagement_room = model.source.engagement.max
-    group_room = dict(model.source.engagement.groups)
-    for rule in model.rules.values():
-        tally = state.tallies.get(rule.name)
-        if tally is None:
-            continue
-        value = decayed(rule, tally, at)
-        in_group = group_room.get(rule.group, engagement_room)
-        points = round(min(value, in_group, engagement_room, room), DIGITS)
-        group_room[rule.group] = in_group - points
-        engagement_room -= points
-        room -= points
-        parts.append(
-            Contribution(
-                rule=rule.name,
+    """Return what each rule adds to the score at an instant; the points add up to the score."""
+    parts = []
+    for name, points in points_by_rule(state, model, at).items():
+        rule = model.rules.get(name)
+        if rule is None:
+            given = state.fit_points[name]
+            part = Contribution(
+                rule=name, group=FIT_GROUP, raw=given, capped=given, points=points, hits=1
+            )
+        else:
+            tally = state.tallies[name]
+            part = Contribution(
+                rule=name,
                 group=rule.group,
                 raw=round(tally.raw, DIGITS),
                 capped=round(tally.capped, DIGITS),
@@ -132,31 +144,21 @@ def contributions(state: FoldState, model: CompiledModel, at: EpochMs) -> list[C
                 hits=tally.hits,
                 event_ids=tally.event_ids,
             )
-        )
+        parts.append(part)
     return parts
 
 
-def score_of(parts: list[Contribution], grade: str) -> Score:
-    """Return the score that the contributions add up to."""
-    fit = round(sum((p.points for p in parts if p.group == FIT_GROUP), 0.0), DIGITS)
-    engagement = round(sum((p.points for p in parts if p.group != FIT_GROUP), 0.0), DIGITS)
-    return Score(total=round(fit + engagement, DIGITS), fit=fit, engagement=engagement, grade=grade)
-
-
-def lead_variables(state: FoldState, model: CompiledModel, at: EpochMs) -> dict[str, Any]:
-    """Bind the model's expressions to a lead at an instant, and return the lead's variables."""
-    facts = model.checker.facts
-    facts.state, facts.now = state, at
-    score = score_of(contributions(state, model, at), state.grade)
-    return {
-        "score.total": score.total,
-        "score.fit": score.fit,
-        "score.engagement": score.engagement,
-        "fit.score": score.fit,
-        "fit.grade": state.grade,
-        "lead.stage": state.stage.value,
-        "lead.cycle": state.cycle,
-        "lead.owner": state.owner or "",
-        "lead.persona": state.persona or "",
-        "lead.buyer_stage": state.buyer_stage or "",
-    }
+def score_at(state: FoldState, model: CompiledModel, at: EpochMs) -> Score:
+    """Return the score at an instant."""
+    fit = engagement = 0.0
+    for name, points in points_by_rule(state, model, at).items():
+        if name in model.rules:
+            engagement += points
+        else:
+            fit += points
+    return Score(
+        total=round(fit + engagement, DIGITS),
+        fit=round(fit, DIGITS),
+        engagement=round(engagement, DIGITS),
+        grade=state.grade,
+    )
