@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 SESSION_TIMEOUT_MS = 10_000
 """How long the group waits for a dead worker before its partitions move."""
+HEARTBEAT_INTERVAL_MS = 1000
+"""A member learns with its next heartbeat that others join or leave."""
 REBALANCE_TIMEOUT_MS = 60_000
 """How long the group waits for a worker that still finishes its batch."""
 CONSUMER_START_TIMEOUT_S = 30.0
@@ -132,6 +134,7 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
             fetch_max_wait_ms=self.settings.poll_timeout_ms,
         )
