@@ -48,13 +48,12 @@ def stages_of(settings: Settings, names: Sequence[str] = STAGES) -> list[Stage]:
     """Return the named stages, wired to their schemas and model."""
     from leadstream.schemas.registry import writer_schemas
     from leadstream.streams.identify.stage import IdentifyStage
-    from leadstream.streams.lifecycle.stage import LifecycleStage
-    from leadstream.streams.models import load_models
+    from leadstream.streams.lifecycle.stage import lifecycle_stage
 
     schemas = writer_schemas(settings)
     makers: dict[str, Callable[[], Stage]] = {
         "identify": lambda: IdentifyStage(settings, schemas),
-        "lifecycle": lambda: LifecycleStage(settings, load_models(settings.model_path), schemas),
+        "lifecycle": lambda: lifecycle_stage(settings, schemas),
     }
     return [makers[name]() for name in names]
 

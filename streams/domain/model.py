@@ -22,6 +22,10 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, (int, float, date)) else value
+
+
 Types = Annotated[list[str], BeforeValidator(_as_list)]
 
 
@@ -237,7 +241,7 @@ class Nurture(_Part):
 class Model(_Part):
     """One version of the model; a transition names the version that decided it."""
 
-    version: str = Field(min_length=1)
+    version: Annotated[str, BeforeValidator(_as_text)] = Field(min_length=1)
     active_from: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     max_score: float = Field(200.0, gt=0)
     fit: Fit = Fit()

@@ -37,7 +37,7 @@ async def check_broker(settings: Settings, stage: Stage) -> None:
 def check_topics(counts: Mapping[str, int], settings: Settings, stage: Stage) -> None:
     """Check partition counts by full topic name; raises as `check_broker`."""
     full = settings.topics.full
-    needed = (*stage.inputs, stage.store, *map(dlq_of, stage.inputs))
+    needed = (*stage.inputs, *stage.outputs, stage.store, *map(dlq_of, stage.inputs))
     missing = [full(topic) for topic in needed if full(topic) not in counts]
     if missing:
         raise EngineError(

@@ -83,6 +83,9 @@ class Stage(Protocol):
     def inputs(self) -> tuple[str, ...]: ...
 
     @property
+    def outputs(self) -> tuple[str, ...]: ...
+
+    @property
     def store(self) -> str: ...
 
     def open(self, partition: int) -> PartitionLogic:

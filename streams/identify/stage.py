@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchemas
-from leadstream.schemas.registry import writer_schemas
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.processor import (
     BatchResult,
@@ -26,6 +25,7 @@ class IdentifyStage:
 
     name = "identify"
     inputs = topics.INPUTS
+    outputs = (topics.LEAD_EVENTS,)
     store = topics.IDENTIFY_STORE
 
     def __init__(self, settings: Settings, schemas: WriterSchemas) -> None:
@@ -77,11 +77,6 @@ class IdentifyPartition:
             Output(topics.LEAD_EVENTS, e.lead_id.encode(), self._encoder.encode(e))
             for e in lead_events
         ]
-
-
-def identify_stage(settings: Settings) -> IdentifyStage:
-    """Return the stage as the settings ask for it."""
-    return IdentifyStage(settings, writer_schemas(settings))
 
 
 def content_type(record: Record) -> str | None:

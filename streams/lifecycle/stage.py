@@ -15,7 +15,6 @@ from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchemas
 from leadstream.schemas.decisions import Transition
 from leadstream.schemas.events import EpochMs, LeadEvent
-from leadstream.schemas.registry import writer_schemas
 from leadstream.schemas.settings import Settings, SettingsError
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
@@ -53,6 +52,13 @@ class LifecycleStage:
 
     name = "lifecycle"
     inputs = (topics.LEAD_EVENTS,)
+    outputs = (
+        topics.LEAD_TRANSITIONS,
+        topics.LEAD_MQL,
+        topics.LEAD_SQL,
+        topics.LEAD_SLA,
+        topics.LEAD_STATE,
+    )
     store = topics.LIFECYCLE_STORE
 
     def __init__(self, settings: Settings, models: ModelSet, schemas: WriterSchemas) -> None:
@@ -62,14 +68,14 @@ class LifecycleStage:
         self.decoder = Decoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], schemas)
         self.encoders = {
             topic: Encoder(topics.SCHEMA_OF[topic], settings.topics.full(topic), schemas)
-            for topic in topics.OUTPUTS
+            for topic in self.outputs
         }
 
     def open(self, partition: int) -> PartitionLogic:
         return LifecyclePartition(self)
 
 
-def lifecycle_stage(settings: Settings) -> LifecycleStage:
+def lifecycle_stage(settings: Settings, schemas: WriterSchemas) -> LifecycleStage:
     """Return the stage as the settings ask for it.
 
     Raises:
@@ -79,7 +85,7 @@ def lifecycle_stage(settings: Settings) -> LifecycleStage:
         models = load_models(settings.model_path)
     except ModelError as error:
         raise SettingsError(f"setting model_path: {error}") from None
-    return LifecycleStage(settings, models, writer_schemas(settings))
+    return LifecycleStage(settings, models, schemas)
 
 
 def limits_of(settings: Settings) -> Limits:

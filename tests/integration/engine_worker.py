@@ -61,6 +61,7 @@ class CountingLogic:
 class CountingStage:
     name = "count"
     inputs = ("left", "right")
+    outputs = ("counted",)
     store = "count.store"
 
     def open(self, partition: int) -> CountingLogic:

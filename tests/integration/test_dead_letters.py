@@ -20,7 +20,7 @@ POISON = {
         "no_identity"
     ),
     b'{"event_id": "b", "event_time": 12000000000000, "type": "x", "lead_id": "l"}': "wrong_type",
-    b'{"event_id": "c", "event_time": 1, "sent_at": 9, "received_at": 2, "type": "x", '
+    b'{"event_id": "c", "event_time": 1, "sent_at": 4000000000000, "received_at": 2, "type": "x", '
     b'"lead_id": "l"}': "time_out_of_range",
 }
 

@@ -274,7 +274,10 @@ def test_missing_topics_end_the_worker_with_the_mend(kafka: Any, tmp_path: Path)
     lab.create_topics(("left", "right"))
     assert exit_code_of(lab.start_worker()) == 1
     log = lab.log_of(0).read_text()
-    assert f"no topic {lab.prefix}count.store, {lab.prefix}left.dlq, {lab.prefix}right.dlq" in log
+    assert (
+        f"no topic {lab.prefix}counted, {lab.prefix}count.store, {lab.prefix}left.dlq, {lab.prefix}right.dlq"
+        in log
+    )
     assert "leadstream topics apply" in log
     assert "Traceback" not in log
 

@@ -50,6 +50,7 @@ class ScriptedLogic:
 class ScriptedStage:
     name = "scripted"
     inputs = ("left", "right")
+    outputs = ("counted",)
     store = "scripted.store"
 
     def __init__(self, logic: ScriptedLogic | None = None) -> None:
@@ -203,7 +204,7 @@ def test_a_record_without_key_and_value_can_be_a_dead_letter() -> None:
     assert ("leadstream-null-value", b"1") in output.headers
 
 
-COUNTS = {"left": 4, "right": 4, "scripted.store": 4, "left.dlq": 1, "right.dlq": 1}
+COUNTS = {"counted": 1, "left": 4, "right": 4, "scripted.store": 4, "left.dlq": 1, "right.dlq": 1}
 
 
 @pytest.mark.parametrize(
