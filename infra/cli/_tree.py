@@ -13,11 +13,13 @@ from typing import Any
 
 import click
 
-from leadstream.infra.cli import settings_of
+from leadstream.infra.cli import UserError, settings_of
 from leadstream.infra.embedded.broker import EmbeddedBroker
 from leadstream.infra.embedded.pipeline import embedded_overrides, worker_environment
 from leadstream.infra.embedded.supervisor import Supervisor
 from leadstream.schemas.settings import Settings
+from leadstream.streams.domain.errors import ModelError
+from leadstream.streams.models import load_models
 
 
 def settings_and_supervisor(
@@ -28,13 +30,21 @@ def settings_and_supervisor(
     restarts: bool,
     **overrides: Any,
 ) -> tuple[Settings, Supervisor]:
-    """Return the settings of this process, and the workers that get the same ones."""
+    """Return the settings of this process, and the workers that get the same ones.
+
+    Raises:
+        UserError: the model cannot be used; every worker would end with the same message.
+    """
     names = [f"worker-{number}" for number in range(1, workers + 1)]
     if broker is not None:
         overrides |= embedded_overrides(broker)
     else:
         names = [f"{socket.gethostname()}-{name}" for name in names]
     settings = settings_of(ctx, **overrides)
+    try:
+        load_models(settings.model_path)
+    except ModelError as error:
+        raise UserError(str(error)) from None
     environment = worker_environment(ctx.find_root().obj, overrides)
     log_dir = settings.data_dir / "logs"
     return settings, Supervisor(names, log_dir, environment, restarts=restarts)
