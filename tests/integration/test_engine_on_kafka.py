@@ -274,10 +274,8 @@ def test_missing_topics_end_the_worker_with_the_mend(kafka: Any, tmp_path: Path)
     lab.create_topics(("left", "right"))
     assert exit_code_of(lab.start_worker()) == 1
     log = lab.log_of(0).read_text()
-    assert (
-        f"no topic {lab.prefix}counted, {lab.prefix}count.store, {lab.prefix}left.dlq, {lab.prefix}right.dlq"
-        in log
-    )
+    missing = ("counted", "count.store", "left.dlq", "right.dlq")
+    assert f"no topic {', '.join(lab.prefix + topic for topic in missing)}" in log
     assert "leadstream topics apply" in log
     assert "Traceback" not in log
 
