@@ -40,7 +40,7 @@ class CompiledCriterion:
     disarm: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CompiledModel:
     """One version of the model, ready for the fold."""
 
@@ -54,6 +54,7 @@ class CompiledModel:
     engaged: tuple[CompiledCriterion, ...]
     mql: tuple[CompiledCriterion, ...]
     sql: tuple[CompiledCriterion, ...]
+    disarming: tuple[CompiledCriterion, ...]
     personas: tuple[tuple[str, Expression], ...]
     routes: tuple[tuple[str, Expression], ...]
     buyer_stage_of: dict[str, str]
@@ -90,17 +91,19 @@ def compile_model(model: Model) -> CompiledModel:
     checker = Checker()
     faults: list[str] = []
 
-    def expression(text: str | None, place: str) -> Expression | None:
+    def expression(
+        text: str | None, place: str, *, of_attributes: bool = False
+    ) -> Expression | None:
         if text is None:
             return None
         try:
-            return checker.compile(text)
+            return checker.compile(text, of_attributes=of_attributes)
         except ExpressionError as error:
             faults.append(f"{place}: {error}")
             return None
 
-    def needed(text: str, place: str) -> Expression:
-        return expression(text, place) or _NEVER
+    def needed(text: str, place: str, *, of_attributes: bool = False) -> Expression:
+        return expression(text, place, of_attributes=of_attributes) or _NEVER
 
     def criteria(which: str, listed: Sequence[Criterion]) -> tuple[CompiledCriterion, ...]:
         return tuple(
@@ -133,6 +136,7 @@ def compile_model(model: Model) -> CompiledModel:
                 f'nurture.buyer_stages.{stage}: unknown buyer\'s stage "{stage}"; '
                 f"known are {', '.join(BUYER_STAGES)}"
             )
+    mql, sql = criteria("mql", model.criteria.mql), criteria("sql", model.criteria.sql)
     compiled_model = CompiledModel(
         source=model,
         version=model.version,
@@ -140,15 +144,16 @@ def compile_model(model: Model) -> CompiledModel:
         rules=rules,
         rules_by_type={event_type: tuple(found) for event_type, found in by_type.items()},
         fit_rules=tuple(
-            (rule.name, rule.points, needed(rule.when, f"fit.rules.{i}.when"))
+            (rule.name, rule.points, needed(rule.when, f"fit.rules.{i}.when", of_attributes=True))
             for i, rule in enumerate(model.fit.rules)
         ),
         grades=tuple(sorted(model.fit.grades.items())),
         engaged=criteria("engaged", model.criteria.engaged),
-        mql=criteria("mql", model.criteria.mql),
-        sql=criteria("sql", model.criteria.sql),
+        mql=mql,
+        sql=sql,
+        disarming=tuple(c for c in (*mql, *sql) if c.disarm is not None),
         personas=tuple(
-            (persona.name, needed(persona.when, f"nurture.personas.{i}.when"))
+            (persona.name, needed(persona.when, f"nurture.personas.{i}.when", of_attributes=True))
             for i, persona in enumerate(model.nurture.personas)
         ),
         routes=tuple(

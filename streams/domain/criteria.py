@@ -179,9 +179,11 @@ class Checker:
             extensions=[cel.CelExtension("leadstream", functions)],
         )
 
-    def compile(self, text: str) -> Expression:
+    def compile(self, text: str, *, of_attributes: bool = False) -> Expression:
         """Return the checked expression.
 
+        Args:
+            of_attributes: it may read attr() and number() only, who the lead is.
         Raises:
             ExpressionError: syntax, unknown name or function, wrong types, or no boolean.
         """
@@ -198,6 +200,8 @@ class Checker:
             kind = program.return_type().name().lower()
             raise ExpressionError(f"gives {kind}, not true or false; compare it with something")
         expression = Expression(text, program, self._facts)
+        if of_attributes:
+            _refuse_behaviour(text)
         self._try(expression)
         return expression
 
@@ -225,6 +229,17 @@ def _function(name: str, result: Any, *overloads: tuple[list[str], Any]) -> Any:
             for parameters, f in overloads
         ],
     )
+
+
+def _refuse_behaviour(text: str) -> None:
+    outside_texts = re.sub(r"""("[^"]*"|'[^']*')""", "", text)
+    found = re.search(
+        r"\b(?:count|seen|days_since|property|(?:score|fit|lead|event)\.\w+)", outside_texts
+    )
+    if found:
+        raise ExpressionError(
+            f'reads "{found[0]}"; who a lead is may depend on attr() and number() only'
+        )
 
 
 def _explain(message: str) -> str:

@@ -100,15 +100,14 @@ def absorb(
 
     Returns what is to be said: in order, each with a revision that grows.
     """
-    fresh = _insert(record, events)
+    known = len(record.tail)
+    first_new = _insert(record, events)
+    fresh = record.tail[first_new:]
     record.now = max(record.now, now)
     if not fresh and next_due(record.head) > record.now:
         return []
-    first_new = fresh[0] if fresh else len(record.tail)
-    appended = fresh == list(range(first_new, len(record.tail)))
-    after_timers = not fresh or record.tail[first_new].at > record.head.last_fired_at
-    if appended and after_timers:
-        decisions = _fold(record.head, record.tail[first_new:], models, record.now)
+    if first_new == known and (not fresh or fresh[0].at > record.head.last_fired_at):
+        decisions = _fold(record.head, fresh, models, record.now)
         sayings = [_say(record, decision, Change.NEW) for decision in decisions]
         record.said += [_said(decision) for decision in decisions]
     else:
@@ -146,23 +145,24 @@ def decode_record(data: bytes) -> LeadRecord:
     return _record_decoder.decode(data)
 
 
-def _insert(record: LeadRecord, events: Iterable[LeadEvent]) -> list[int]:
-    """Put unseen events where they belong in the tail; return their positions."""
+def _insert(record: LeadRecord, events: Iterable[LeadEvent]) -> int:
+    """Put unseen events where they belong in the tail; return the first place that changed."""
     present = {entry.event_id for entry in record.tail}
-    settled = set(record.settled)
-    fresh_ids = set()
+    first_changed = len(record.tail)
     for event in events:
-        if event.event_id in present or event.event_id in fresh_ids:
+        if event.event_id in present:
             continue
         entry = _tail_event(event)
         if entry.at <= record.base_at:
             # An id that old may have been forgotten, so a repetition could not be told.
-            if entry.at <= record.forgotten_until or _hashed(event.event_id) in settled:
+            if entry.at <= record.forgotten_until or _hashed(event.event_id) in record.settled:
                 continue
             entry = TailEvent(record.base_at, event.event_id, True, entry.body)
-        bisect.insort(record.tail, entry, key=_order)
-        fresh_ids.add(event.event_id)
-    return [i for i, entry in enumerate(record.tail) if entry.event_id in fresh_ids]
+        place = bisect.bisect(record.tail, _order(entry), key=_order)
+        record.tail.insert(place, entry)
+        present.add(event.event_id)
+        first_changed = min(first_changed, place)
+    return first_changed
 
 
 def _order(entry: TailEvent) -> tuple[EpochMs, str]:

@@ -77,7 +77,7 @@ def apply(
         raise ValueError(f"event {event.event_id} of lead {event.lead_id} is neither kind")
     _remember_seen(state, cause, at)
     if attributes_changed:
-        score_fit(state, model, at)
+        score_fit(state, model)
     if state.stage is Stage.ANONYMOUS and not state.lead_id.startswith(ANONYMOUS_PREFIX):
         decisions += _move(state, model, Stage.KNOWN, at, cause="identified", event=cause)
     before = circumstances(state, model, at, cause)
@@ -104,7 +104,7 @@ def next_due(state: FoldState) -> EpochMs:
 def fire(state: FoldState, model: CompiledModel, at: EpochMs) -> tuple[FoldState, list[Decision]]:
     """Let happen what is due at exactly `at`: SLA warnings, breaches, ends of cooldowns."""
     if state.fit_version != model.version:
-        score_fit(state, model, at)
+        score_fit(state, model)
     decisions: list[Decision] = [*sla.fire_deadline(state, model, at)]
     state.last_fired_at = at
     if state.stage is Stage.NURTURE and state.cooldown_until == at:
@@ -294,13 +294,11 @@ def _qualify(
 
 def _rearm(state: FoldState, model: CompiledModel, of: Circumstances) -> None:
     """Let criteria fire again whose score has fallen below where they disarm."""
-    if not state.spent:
-        return
-    disarmed = {
+    disarmed = [
         c.name
-        for c in (*model.mql, *model.sql)
-        if c.disarm is not None and of.score.total < c.disarm
-    }
+        for c in model.disarming
+        if c.name in state.spent and c.disarm is not None and of.score.total < c.disarm
+    ]
     if disarmed:
         state.spent = [name for name in state.spent if name not in disarmed]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from leadstream.schemas.decisions import Contribution, Score
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
@@ -76,15 +77,22 @@ def _add_hit(state: FoldState, rule: CompiledRule, event_id: str, at: EpochMs) -
     tally.event_ids = [*tally.event_ids[1 - RECENT_EVENT_IDS :], event_id]
 
 
-def score_fit(state: FoldState, model: CompiledModel, at: EpochMs) -> None:
+def score_fit(state: FoldState, model: CompiledModel) -> None:
     """Score the attributes again: fit points by rule, the grade and the persona."""
-    of = circumstances(state, model, at)
-    state.fit_points = {name: points for name, points, when in model.fit_rules if when.holds(of)}
-    fit = min(sum(state.fit_points.values()), model.source.fit.max)
-    state.grade = next((grade for grade, floor in model.grades if fit >= floor), "F")
+    known = tuple(sorted(state.attributes.items()))
+    state.fit_points, state.grade, state.persona = _judge_fit(model, known)
     state.fit_version = model.version
-    of = circumstances(state, model, at)
-    state.persona = next((name for name, when in model.personas if when.holds(of)), None)
+
+
+@lru_cache(maxsize=16_384)
+def _judge_fit(
+    model: CompiledModel, attributes: tuple[tuple[str, str], ...]
+) -> tuple[dict[str, float], str, str | None]:
+    of = circumstances(FoldState(lead_id="", attributes=dict(attributes)), model, 0)
+    points = {name: points for name, points, when in model.fit_rules if when.holds(of)}
+    fit = min(sum(points.values()), model.source.fit.max)
+    grade = next((grade for grade, floor in model.grades if fit >= floor), "F")
+    return points, grade, next((name for name, when in model.personas if when.holds(of)), None)
 
 
 def points_by_rule(state: FoldState, model: CompiledModel, at: EpochMs) -> dict[str, float]:
@@ -99,14 +107,16 @@ def points_by_rule(state: FoldState, model: CompiledModel, at: EpochMs) -> dict[
     }
     _trim(points, list(points), model.source.fit.max)
     engagement = {}
-    by_group: dict[str, list[str]] = {}
+    in_group: dict[str, float] = {}
     for name, rule in model.rules.items():
         tally = state.tallies.get(name)
         if tally is not None:
-            engagement[name] = round(decayed(rule, tally, at), DIGITS)
-            by_group.setdefault(rule.group, []).append(name)
-    for group, names in by_group.items():
-        _trim(engagement, names, model.source.engagement.groups.get(group, math.inf))
+            value = engagement[name] = round(decayed(rule, tally, at), DIGITS)
+            in_group[rule.group] = in_group.get(rule.group, 0.0) + value
+    for group, total in in_group.items():
+        cap = model.source.engagement.groups.get(group, math.inf)
+        if total > cap:
+            _trim(engagement, [n for n in engagement if model.rules[n].group == group], cap)
     _trim(engagement, list(engagement), model.source.engagement.max)
     points |= engagement
     _trim(points, list(points), model.source.max_score)
