@@ -260,7 +260,7 @@ def test_turned_down_leads_are_counted_by_reason_and_channel(client: ClickHouse)
         ],
     )
     found = client.query(
-        "SELECT reason_shown, channel_shown, transitions, leads FROM v_disqualifications"
+        "SELECT reason, channel, transitions, leads FROM v_disqualifications"
     )
     assert sorted(found.rows) == [("(none)", "(none)", 1, 1), ("no_budget", "email", 2, 2)]
 

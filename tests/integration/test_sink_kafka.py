@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -12,12 +18,14 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
+from kafka.errors import RetriableError
 from sink_records import crm_event, lead_state, sla_event, touch_event, transition
 
 from leadstream.schemas import topics
 from leadstream.schemas.codec import Encoder, SingleObject
 from leadstream.schemas.settings import Settings
-from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks import consumer
+from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
 from leadstream.sinks.consumer import Sink, SinkError
 from leadstream.sinks.migrate import migrate
 
@@ -212,6 +220,58 @@ def test_two_sinks_share_the_partitions_and_take_over_from_each_other(
     asyncio.run(scenario())
 
 
+class FaultyClickHouse(ClickHouse):
+    """Fails now and then: before an insert, or after it, when only the answer is lost."""
+
+    faults = 0
+    transient = True
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._chance = random.Random(5)
+
+    def insert(self, table: str, columns: Sequence[str], values: Sequence[Sequence[Any]]) -> None:
+        fate = self._chance.choice(["before", "after", "never", "never"])
+        self.faults += fate != "never"
+        if fate == "before":
+            raise ClickHouseError(fate, None, self.transient)
+        super().insert(table, columns, values)
+        if fate == "after":
+            raise ClickHouseError(fate, None, self.transient)
+
+
+def test_faults_that_pass_are_retried_and_change_nothing(
+    settings: Settings, client: ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "RETRY_PAUSES_S", (0.001,) * 100)
+
+    async def scenario() -> None:
+        create_topics(settings)
+        await produce(settings)
+        with FaultyClickHouse(settings) as faulty:
+            await run_until_caught_up(settings, faulty)
+            assert faulty.faults > 3
+        assert counts(client) == EXPECTED
+
+    asyncio.run(scenario())
+
+
+def test_a_fault_that_stays_ends_the_sink_and_loses_nothing(
+    settings: Settings, client: ClickHouse
+) -> None:
+    async def scenario() -> None:
+        create_topics(settings)
+        await produce(settings)
+        with FaultyClickHouse(settings) as faulty:
+            faulty.transient = False
+            with pytest.raises(SinkError, match=r"before|after"):
+                await asyncio.wait_for(Sink(settings, faulty).run(), DEADLINE_S)
+        await run_until_caught_up(settings, client)
+        assert counts(client) == EXPECTED
+
+    asyncio.run(scenario())
+
+
 def test_what_cannot_be_read_becomes_a_dead_letter_and_the_rest_goes_on(
     settings: Settings, client: ClickHouse
 ) -> None:
@@ -287,3 +347,56 @@ def test_missing_topics_and_brokers_are_named(settings: Settings, client: ClickH
     elsewhere = settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
     with pytest.raises(SinkError, match=r"cannot reach Kafka at 127\.0\.0\.1:1"):
         asyncio.run(Sink(elsewhere, client).run())
+
+
+def start_process(settings: Settings) -> subprocess.Popen[str]:
+    """Start `leadstream sink` as users do."""
+    given = ("kafka_bootstrap", "topic_prefix", "sink_batch_max_rows", "sink_flush_interval_s")
+    environment = {f"LEADSTREAM_{name.upper()}": str(getattr(settings, name)) for name in given}
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-c", "from leadstream.infra.cli import main; main()"),
+            *("sink", "--data-dir", str(settings.data_dir)),
+        ],
+        env=os.environ | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def await_committed(settings: Settings, least: int, process: subprocess.Popen[str]) -> None:
+    """Wait until the group's offsets, which monitoring sees, say `least` in all."""
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    group = f"{settings.topic_prefix}leadstream-sink"
+    try:
+        deadline = time.monotonic() + DEADLINE_S
+        while process.poll() is None and time.monotonic() < deadline:
+            with suppress(RetriableError):  # until the broker has made its offsets topic
+                found = admin.list_group_offsets({group: None})[group]
+                if sum(place.offset for place in found.values() if place.offset > 0) >= least:
+                    return
+            time.sleep(0.01)
+    finally:
+        admin.close()
+    raise AssertionError(f"never committed {least}: {process.poll()}")
+
+
+def test_the_command_survives_kill_and_ends_cleanly_on_sigterm(settings: Settings) -> None:
+    settings = settings.model_copy(update={"sink_batch_max_rows": 20})
+    create_topics(settings)
+    asyncio.run(produce(settings))
+    # 16 records and 4 markers a lead; behind the last record of a partition is one marker.
+    everything = 20 * LEADS - 4 * PARTITIONS
+    for least in (1, everything // 2):
+        process = start_process(settings)
+        await_committed(settings, least, process)
+        process.kill()
+        process.communicate()
+    process = start_process(settings)
+    await_committed(settings, everything, process)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, said
+    assert "sink stopped; rows inserted" in said
+    with ClickHouse(settings) as client:
+        assert counts(client) == EXPECTED
