@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any, Final
 
 import click
@@ -20,6 +20,7 @@ from rich.text import Text
 FORMATS: Final = ("table", "json", "csv")
 WIDTH_OF_A_PIPE: Final = 10_000
 ABSENT: Final = "-"
+_NUMBER: Final = re.compile(r"-?[\d.,]+%?")
 
 format_option = click.option(
     "--format",
@@ -47,11 +48,13 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str)
         writer.writerows([_csv_cell(value) for value in row] for row in rows)
     else:
         table = Table(box=box.SIMPLE_HEAD)
+        cells = [[shown(value) for value in row] for row in rows]
         for index, column in enumerate(columns):
-            numbers = any(isinstance(row[index], int | float | Decimal) for row in rows)
+            texts = [row[index] for row in cells if row[index] != ABSENT]
+            numbers = bool(texts) and all(_NUMBER.fullmatch(text) for text in texts)
             table.add_column(Text(column), justify="right" if numbers else "left")
-        for row in rows:
-            table.add_row(*(Text(shown(value)) for value in row))
+        for row in cells:
+            table.add_row(*(Text(text) for text in row))
         console().print(table)
 
 
