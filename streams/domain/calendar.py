@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from leadstream.schemas.events import EpochMs
+from leadstream.schemas.events import LATEST_MS, EpochMs
 from leadstream.streams.domain.durations import MS_PER_SECOND
 from leadstream.streams.domain.model import WEEKDAYS, BusinessCalendar
 
@@ -29,7 +29,7 @@ class WorkingTime:
         for opens, closes in self._spans_from(start):
             begin = max(opens, start)
             if closes - begin >= left:
-                return begin + left
+                return min(begin + left, LATEST_MS)
             left -= closes - begin
         raise ValueError(f"no {target_s} business seconds within ten years: check the calendar")
 

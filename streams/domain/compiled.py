@@ -11,7 +11,8 @@ from leadstream.streams.domain.calendar import WorkingTime
 from leadstream.streams.domain.criteria import Checker, Expression, ExpressionError, Facts
 from leadstream.streams.domain.durations import MS_PER_DAY, MS_PER_SECOND
 from leadstream.streams.domain.errors import ModelError
-from leadstream.streams.domain.model import Criterion, EngagementRule, Model
+from leadstream.streams.domain.model import GRADES, Criterion, EngagementRule, Model
+from leadstream.streams.domain.stages import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class ModelSet:
         return tuple(self._models)
 
 
+STAGES = tuple(stage.value for stage in Stage)
 BUYER_STAGES = ("awareness", "consideration", "decision")
 
 
@@ -130,6 +132,8 @@ def compile_model(model: Model) -> CompiledModel:
         rules[rule.name] = compiled
         for event_type in rule.on:
             by_type.setdefault(event_type, []).append(compiled)
+    faults += _repeated_names(model)
+    faults += _policy_faults(model)
     for stage in model.nurture.buyer_stages:
         if stage not in BUYER_STAGES:
             faults.append(
@@ -170,6 +174,42 @@ def compile_model(model: Model) -> CompiledModel:
     if faults:
         raise ModelError(faults)
     return compiled_model
+
+
+def _repeated_names(model: Model) -> list[str]:
+    rules = [(f"fit.rules.{i}", rule.name) for i, rule in enumerate(model.fit.rules)]
+    rules += [(f"engagement.rules.{i}", rule.name) for i, rule in enumerate(model.engagement.rules)]
+    criteria = [
+        (f"criteria.{which}.{i}", criterion.name)
+        for which in ("engaged", "mql", "sql")
+        for i, criterion in enumerate(getattr(model.criteria, which))
+    ]
+    policies = [(f"sla.policies.{i}", policy.name) for i, policy in enumerate(model.sla.policies)]
+    faults = []
+    for named in (rules, criteria, policies):
+        seen: set[str] = set()
+        for place, name in named:
+            if name in seen:
+                faults.append(f'{place}.name: "{name}" is there twice; give each its own name')
+            seen.add(name)
+    return faults
+
+
+def _policy_faults(model: Model) -> list[str]:
+    faults = []
+    hours = model.sla.calendar.hours.values()
+    week_min = sum(s.end_min - s.start_min for spans in hours for s in spans)
+    for i, policy in enumerate(model.sla.policies):
+        place = f"sla.policies.{i}"
+        if policy.start not in STAGES:
+            known = ", ".join(STAGES)
+            faults.append(f'{place}.start: no stage "{policy.start}"; known are {known}')
+        for grade, target_s in policy.target.items():
+            if grade not in (*GRADES, "default"):
+                faults.append(f'{place}.target.{grade}: no grade "{grade}"; A to D, F or default')
+            if target_s > week_min * 60 * 52:
+                faults.append(f"{place}.target.{grade}: is more than a year of working hours")
+    return faults
 
 
 _NEVER = Expression("false", None, Facts())

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from leadstream.streams.domain.durations import DurationS
 from leadstream.streams.domain.reasons import DEFAULT_REASONS, Reason, ReasonKind, slug
@@ -150,12 +160,17 @@ def _parse_spans(value: Any) -> Any:
         if end <= start:
             raise ValueError(f'working hours "{text}" end before they start')
         spans.append(Span(start_min=start, end_min=end))
+    spans.sort(key=lambda span: span.start_min)
+    if any(after.start_min < before.end_min for before, after in pairwise(spans)):
+        raise ValueError(f"working hours {value} overlap")
     return spans
 
 
 def _minutes(text: str) -> int:
-    hours, minutes = text.strip().split(":")
-    return int(hours) * 60 + int(minutes)
+    hours, minutes = (int(part) for part in text.strip().split(":"))
+    if minutes > 59 or hours * 60 + minutes > 1440:
+        raise ValueError(text)
+    return hours * 60 + minutes
 
 
 class BusinessCalendar(_Part):
@@ -265,18 +280,16 @@ class Model(_Part):
     def _added_to_defaults(cls, reasons: dict[str, Reason]) -> dict[str, Reason]:
         return {**DEFAULT_REASONS, **reasons}
 
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
-        rules = [r.name for r in self.fit.rules] + [r.name for r in self.engagement.rules]
-        criteria = [c.name for c in (*self.criteria.mql, *self.criteria.sql)]
-        for names, what in ((rules, "rule"), (criteria, "criterion")):
-            for name in names:
-                if names.count(name) > 1:
-                    raise ValueError(f'{what} "{name}" is there {names.count(name)} times')
-        for wording, reason in self.reason_wordings.items():
-            if reason not in self.reasons:
-                raise ValueError(f'reason_wordings: "{wording}" means unknown reason "{reason}"')
-        return self
+    @field_validator("reason_wordings")
+    @classmethod
+    def _mean_known_reasons(cls, wordings: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        known = info.data.get("reasons", {})
+        for wording, reason in wordings.items():
+            if known and reason not in known:
+                near = difflib.get_close_matches(reason, known, n=1)
+                hint = f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(known)}"
+                raise ValueError(f'"{wording}" means unknown reason "{reason}"{hint}')
+        return wordings
 
     def reason_of(self, wording: str | None) -> str | None:
         """Return the reason of the taxonomy that a CRM's wording means, or None."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchemas
 from leadstream.schemas.decisions import Transition
-from leadstream.schemas.events import EpochMs, LeadEvent
+from leadstream.schemas.events import LATEST_MS, EpochMs, LeadEvent
 from leadstream.schemas.settings import Settings, SettingsError
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
@@ -125,6 +125,8 @@ class LifecyclePartition:
                     result.store[CLOCK_KEY] = _DUE.pack(self._clock)
                     continue
                 event = self._stage.decoder.decode(record.value)
+                if event.touchpoint is None and event.crm is None:
+                    raise DecodeError("no_event", "holds neither a touchpoint nor a CRM event")
             except DecodeError as error:
                 result.dead_letters.append(DeadLetter(record, error.kind, str(error)))
                 continue
@@ -206,6 +208,6 @@ def clock_of(record: Record) -> EpochMs | None:
     if not any(header == topics.CONTROL_CLOCK for header in record.headers):
         return None
     try:
-        return int(json.loads(record.value or b"")["clock"])
-    except (ValueError, KeyError, TypeError):
+        return min(int(json.loads(record.value or b"")["clock"]), LATEST_MS)
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise DecodeError("bad_clock", f"clock record {record.value!r} has no clock") from None
