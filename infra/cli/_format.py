@@ -14,11 +14,13 @@ from typing import Any, Final
 import click
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 FORMATS: Final = ("table", "json", "csv")
 WIDTH_OF_A_PIPE: Final = 10_000
+WIDTH_WITHOUT_CUTS: Final = 140
 ABSENT: Final = "-"
 _NUMBER: Final = re.compile(r"-?[\d.,]+%?")
 
@@ -47,7 +49,7 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str)
         writer.writerow(columns)
         writer.writerows([_csv_cell(value) for value in row] for row in rows)
     else:
-        table = Table(box=box.SIMPLE_HEAD)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         cells = [[shown(value) for value in row] for row in rows]
         for index, column in enumerate(columns):
             texts = [row[index] for row in cells if row[index] != ABSENT]
@@ -55,7 +57,12 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str)
             table.add_column(Text(column), justify="right" if numbers else "left")
         for row in cells:
             table.add_row(*(Text(text) for text in row))
-        console().print(table)
+        out = console()
+        # Figures are not cut: a narrow terminal breaks the lines of a table of moderate width.
+        natural = Measurement.get(out, out.options.update(max_width=WIDTH_OF_A_PIPE), table).maximum
+        if out.width < natural <= WIDTH_WITHOUT_CUTS:
+            out.width = natural
+        out.print(table)
 
 
 def print_json(value: Any) -> None:

@@ -13,7 +13,6 @@ from typing import Any, Final
 import click
 
 from leadstream.infra.cli import UserError, settings_of
-from leadstream.infra.cli._format import print_rows
 from leadstream.infra.cli._progress import Display
 from leadstream.infra.cli._tree import (
     data_dir_option_for,
@@ -23,6 +22,11 @@ from leadstream.infra.cli._tree import (
 from leadstream.schemas.events import CrmEvent, Touchpoint
 
 HISTORY_DAYS: Final = 240
+FUNNEL_SHOWN: Final = (
+    "channel", "known", "mql", "sal", "sql", "opportunity", "customer", "mql_to_sql",
+)  # fmt: skip
+"""What fits on a terminal of 80 columns; `leadstream funnel` shows all."""
+
 JSONL_ENDINGS: Final = (".jsonl", ".ndjson")
 FAULTS_SHOWN: Final = 5
 
@@ -231,7 +235,7 @@ async def _demo(
 
 
 def _answers(client: Any, sent: int) -> dict[str, Any]:
-    from leadstream.sinks.answers import funnel, funnel_columns
+    from leadstream.sinks.answers import funnel
 
     example = client.query(
         "SELECT lead_id FROM lead_state FINAL ORDER BY "
@@ -239,7 +243,6 @@ def _answers(client: Any, sent: int) -> dict[str, Any]:
     ).rows
     return {
         "sent": sent,
-        "columns": funnel_columns("channel"),
         "funnel": [
             {"channel": "all", **funnel(client, "none")[0]},
             *funnel(client, "channel"),
@@ -251,10 +254,11 @@ def _answers(client: Any, sent: int) -> dict[str, Any]:
 def _show(
     answers: dict[str, Any], history: _History, elapsed_s: float, data_dir: Path | None
 ) -> None:
+    from leadstream.infra.cli.funnel import print_table
+
     for note in history.notes():
         click.echo(note, err=True)
-    columns = answers["columns"]
-    print_rows(columns, [[row[name] for name in columns] for row in answers["funnel"]], "table")
+    print_table(FUNNEL_SHOWN, answers["funnel"])
     rate = answers["sent"] / elapsed_s
     click.echo(f"{answers['sent']:,} events in {elapsed_s:.1f} s ({rate:,.0f} a second, all in).")
     where = data_dir_option_for(data_dir)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,14 @@ def command(
     if form == "csv":
         print_rows(columns, [list(row.values()) for row in rows], form)
     else:
-        headings = [column.replace("_", " ") for column in columns]
-        print_rows(headings, [[_shown(*cell) for cell in row.items()] for row in rows], form)
+        print_table(columns, rows)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a funnel for people: rates in percent, headings that can wrap."""
+    headings = [column.replace("_", " ") for column in columns]
+    cells = [[_shown(column, row[column]) for column in columns] for row in rows]
+    print_rows(headings, cells, "table")
 
 
 def _shown(name: str, value: Any) -> Any:

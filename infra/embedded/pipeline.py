@@ -18,7 +18,7 @@ from leadstream.infra.embedded.backlog import Backlog
 from leadstream.infra.embedded.broker import EmbeddedBroker, EmbeddedUnavailableError
 from leadstream.infra.embedded.lock import DataDirInUse
 from leadstream.infra.embedded.supervisor import Supervisor, WorkersFailedError
-from leadstream.infra.topics import TopicsError, apply_topics
+from leadstream.infra.topics import TopicsError, apply_topics, topic_states
 from leadstream.schemas.settings import Settings, variable_of
 from leadstream.schemas.topics import SUNK
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
@@ -172,7 +172,8 @@ class Pipeline:
     def _partitions(self) -> int | None:
         if self._broker is None or self.settings.topic_partitions is not None:
             return self.settings.topic_partitions
-        return EMBEDDED_PARTITIONS
+        exist = any(state.partitions for state in topic_states(self.settings))
+        return None if exist else EMBEDDED_PARTITIONS
 
     async def _must_reread(self) -> bool:
         """Tell whether the topics are shorter than what ClickHouse has of them.
