@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
 
 from leadstream.infra.topics import apply_topics
 from leadstream.schemas import topics
@@ -183,6 +184,11 @@ class Pipeline:
 
 
 def committed_offsets(admin: KafkaAdminClient, group: str) -> dict[TopicPartition, int]:
-    """Return the offsets that a group has committed."""
-    found = admin.list_group_offsets({group: None})
+    """Return the offsets that a group has committed; none while its coordinator is coming up."""
+    try:
+        found = admin.list_group_offsets({group: None})
+    except KafkaError as error:
+        if error.retriable:
+            return {}
+        raise
     return {tp: meta.offset for tp, meta in found[group].items()}
