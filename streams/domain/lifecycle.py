@@ -7,21 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from leadstream.schemas.decisions import SlaEvent, TouchSummary, Transition
-from leadstream.schemas.events import (
-    CRM_EVENT_TYPES,
-    LATEST_MS,
-    TOUCHPOINT_TYPES,
-    CrmEvent,
-    EpochMs,
-    LeadEvent,
-    Touchpoint,
-)
+from leadstream.schemas.decisions import SlaEvent, Transition
+from leadstream.schemas.events import LATEST_MS, CrmEvent, EpochMs, LeadEvent, Touchpoint
 from leadstream.streams.domain import sla
 from leadstream.streams.domain.compiled import CompiledCriterion, CompiledModel
 from leadstream.streams.domain.criteria import Circumstances
 from leadstream.streams.domain.durations import MS_PER_SECOND
 from leadstream.streams.domain.ids import decision_id
+from leadstream.streams.domain.memory import remember
 from leadstream.streams.domain.moves import Move, decide_move
 from leadstream.streams.domain.scoring import (
     circumstances,
@@ -30,29 +23,11 @@ from leadstream.streams.domain.scoring import (
     score_fit,
 )
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage, rank, skipped_between
-from leadstream.streams.domain.state import (
-    RECENT_TIMES,
-    RECENT_TOUCHES,
-    FoldState,
-    Origin,
-    Seen,
-    seen_key,
-)
+from leadstream.streams.domain.state import FoldState, Origin
 
 Decision = Transition | SlaEvent
 
 ANONYMOUS_PREFIX: Final = "anon:"
-_TELLS_ATTRIBUTES: Final = frozenset(
-    {
-        "identify",
-        "form_submitted",
-        "demo_requested",
-        "contact_sales_requested",
-        "trial_started",
-        "webinar_registered",
-    }
-)
-_ON_OPPORTUNITY: Final = "opportunity_"
 
 
 def apply(
@@ -63,20 +38,12 @@ def apply(
     Args:
         at: the instant at which the event counts; its own, or the horizon where it came later.
     """
-    _remember_arrival(state, at, late)
-    decisions: list[Decision] = []
-    attributes_changed = state.fit_version != model.version
-    cause: Touchpoint | CrmEvent
-    if event.touchpoint is not None:
-        cause = event.touchpoint
-        attributes_changed |= _remember_touchpoint(state, model, event.touchpoint, at)
-    elif event.crm is not None:
-        cause = event.crm
-        attributes_changed |= _remember_crm(state, event.crm)
-    else:
+    cause = event.touchpoint or event.crm
+    if cause is None:
         raise ValueError(f"event {event.event_id} of lead {event.lead_id} is neither kind")
-    _remember_seen(state, cause, at)
-    if attributes_changed:
+    decisions: list[Decision] = []
+    attributes_changed = remember(state, model, cause, at, late=late)
+    if attributes_changed or state.fit_version != model.version:
         score_fit(state, model)
     if state.stage is Stage.ANONYMOUS and not state.lead_id.startswith(ANONYMOUS_PREFIX):
         decisions += _move(state, model, Stage.KNOWN, at, cause="identified", event=cause)
@@ -110,72 +77,6 @@ def fire(state: FoldState, model: CompiledModel, at: EpochMs) -> tuple[FoldState
     if state.stage is Stage.NURTURE and state.cooldown_until == at:
         decisions += _qualify(state, model, None, at)
     return state, decisions
-
-
-def _remember_arrival(state: FoldState, at: EpochMs, late: bool) -> None:
-    if state.event_count == 0:
-        state.first_at = state.stage_since = at
-        state.reached[Stage.ANONYMOUS] = at
-    state.event_count += 1
-    state.late_count += late
-    state.last_at = max(state.last_at, at)
-
-
-def _remember_touchpoint(
-    state: FoldState, model: CompiledModel, touch: Touchpoint, at: EpochMs
-) -> bool:
-    origin = Origin(touch.channel, touch.source, touch.medium, touch.campaign)
-    state.first_touch = state.first_touch or origin
-    state.last_touch = origin
-    state.recent = [
-        *state.recent[1 - RECENT_TOUCHES :],
-        TouchSummary(
-            event_id=touch.event_id,
-            occurred_at=at,
-            type=touch.type,
-            channel=touch.channel,
-            campaign=touch.campaign,
-            asset=touch.asset,
-            category=touch.category,
-        ),
-    ]
-    state.unknown_count += touch.type not in TOUCHPOINT_TYPES
-    state.interest = touch.asset or state.interest
-    for what in (touch.category, touch.type):
-        stage = model.buyer_stage_of.get(what) if what is not None else None
-        if stage is not None:
-            state.buyer_stage = stage
-            break
-    if touch.type in _TELLS_ATTRIBUTES and touch.properties:
-        return _learn(state, touch.properties)
-    return False
-
-
-def _remember_crm(state: FoldState, event: CrmEvent) -> bool:
-    state.unknown_count += event.type not in CRM_EVENT_TYPES
-    state.owner = event.owner or state.owner
-    if event.type.startswith(_ON_OPPORTUNITY) and state.stage is not Stage.CUSTOMER:
-        state.opportunity_id = event.opportunity_id or state.opportunity_id
-        if event.amount is not None:
-            state.amount = event.amount
-        state.currency = event.currency or state.currency
-    return _learn(state, event.attributes) if event.attributes else False
-
-
-def _learn(state: FoldState, facts: dict[str, str]) -> bool:
-    before = dict(state.attributes)
-    state.attributes.update(facts)
-    return state.attributes != before
-
-
-def _remember_seen(state: FoldState, event: Touchpoint | CrmEvent, at: EpochMs) -> None:
-    keys = {seen_key(event.type)}
-    if isinstance(event, Touchpoint):
-        keys |= {seen_key(event.type, what) for what in (event.category, event.asset) if what}
-    for key in sorted(keys):
-        seen = state.seen.setdefault(key, Seen())
-        seen.count += 1
-        seen.times = [*seen.times[1 - RECENT_TIMES :], at]
 
 
 def _apply_crm_move(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 from effective import content, effective
 from hypothesis import given
@@ -21,6 +22,7 @@ from lead_logs import (
 
 from leadstream.schemas.decisions import RETRACTED, SlaEvent, Transition
 from leadstream.schemas.events import LeadEvent
+from leadstream.streams.domain import lead
 from leadstream.streams.domain.lead import (
     LeadRecord,
     Limits,
@@ -155,6 +157,21 @@ def test_an_ordered_log_with_repetitions_needs_no_memory(
         expected = effective_decisions(lead_id, events, MODELS, END_MS)
         assert {d.id: content(d) for d in heard.decisions()} == {d.id: content(d) for d in expected}
         assert record.head.event_count == len(events)
+
+
+@examples(30)
+@given(st.data(), logs(max_size=60), tiny_limits)
+def test_repetitions_are_not_counted_even_when_their_ids_were_forgotten(
+    data: Any, log: Any, limits: Limits
+) -> None:
+    for lead_id, events in by_lead(log).items():
+        ordered = sorted(events, key=lambda e: (e.occurred_at, e.event_id))
+        record = new_record(lead_id)
+        with mock.patch.object(lead, "SETTLED_IDS", data.draw(st.integers(0, 5))):
+            for i, event in enumerate(ordered):
+                again = data.draw(st.lists(st.sampled_from(ordered[: i + 1]), max_size=3))
+                absorb(record, [event, *again], MODELS, limits)
+        assert record.head.event_count <= len(events)
 
 
 @examples(60)
