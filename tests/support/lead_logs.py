@@ -66,7 +66,8 @@ criteria:
     - {{name: some, when: 'score.engagement >= 4'}}
   mql:
     - {{name: asks, hand_raise: true, on: demo_requested}}
-    - {{name: reads, when: 'count("content_downloaded", "4d") >= 2 && seen("page_viewed", "blog")'}}
+    - {{name: reads, when: 'count("content_downloaded", "4d") >= 2 && seen("page_viewed")'}}
+    - {{name: rested, when: 'lead.stage == "nurture" && count("page_viewed") >= 2'}}
     - {{name: scores, when: 'fit.grade <= "B"', threshold: {threshold}, disarm: 14}}
   sql:
     - {{name: ready, when: 'lead.owner != "" && score.engagement >= 20', disarm: 10}}
@@ -111,7 +112,7 @@ def examples(count: int) -> Any:
 
 LEADS = ("ada", "bob", "anon:42")
 _REASONS = (
-    None, "", "no_budget", "wait_a_day", "Call back tomorrow", "too_small", "spam",
+    None, "", "no_budget", "wait_a_day", "wait_a_day", "Call back tomorrow", "too_small", "spam",
     "wrong_territory", "Duplicate", "he was rude",
 )  # fmt: skip
 _FREQUENT_TOUCHES = ("page_viewed", "page_viewed", "content_downloaded", "demo_requested")
