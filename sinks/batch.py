@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from leadstream.schemas.codec import DecodeError, Decoder, WriterSchemas, parse_time
 from leadstream.schemas.topics import (
@@ -22,6 +22,9 @@ from leadstream.schemas.topics import (
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.load import insert_rows, rows_of
 from leadstream.sinks.rows import DeadRecord, Position, Row, dead_letter_row, lead_state_row
+
+# The driver puts a command's parameters into the URL, of which a server reads 1 MiB.
+DELETE_LEADS: Final = 1000
 
 
 class KafkaRecord(Protocol):
@@ -48,11 +51,12 @@ class Batch:
         """Write everything; repeating it changes no answer."""
         for table, rows in self.rows.items():
             insert_rows(client, table, rows)
-        if self.forgotten:
+        forgotten = sorted(self.forgotten)
+        for start in range(0, len(forgotten), DELETE_LEADS):
             table = client.table("lead_state")
             client.command(
                 f"DELETE FROM {table} WHERE lead_id IN {{leads:Array(String)}}",  # noqa: S608
-                {"leads": sorted(self.forgotten)},
+                {"leads": forgotten[start : start + DELETE_LEADS]},
             )
         insert_rows(client, "lead_state", [row for rows in self.states.values() for row in rows])
 

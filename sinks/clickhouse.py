@@ -7,6 +7,7 @@ Each thread gets its own connection. Times come back aware, in UTC. Every fault 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError as DriverError
 from clickhouse_connect.driver.exceptions import OperationalError
 
 from leadstream.schemas.settings import Settings
+from leadstream.sinks.http_faults import answered, unanswered
 from leadstream.sinks.lock import DirectoryInUseError, DirectoryLock
 
 # Faults that pass: timeouts, too many queries, network, memory, read-only replica, too many
@@ -27,13 +29,17 @@ from leadstream.sinks.lock import DirectoryInUseError, DirectoryLock
 TRANSIENT_CODES: Final = frozenset({159, 202, 209, 210, 241, 242, 252, 319, 425, 999})
 UNKNOWN_DATABASE: Final = 81
 UNKNOWN_TABLE: Final = 60
-AUTHENTICATION_FAILED: Final = 516
+# Unknown user, wrong password, none given, and newer servers' one code for all.
+AUTHENTICATION_CODES: Final = frozenset({192, 193, 194, 516})
 
 DOOR_FILE: Final = "door.json"
 """In a chDB directory: where its process answers others, while it does (see `door`)."""
 
 # async_insert would acknowledge rows before they are stored; a history spans many months.
 CLIENT_SETTINGS: Final = {"async_insert": 0, "max_partitions_per_insert_block": 0}
+
+# The driver logs what it also raises, tracebacks among it; every fault is told once, by us.
+logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 
 class ClickHouseError(Exception):
@@ -90,8 +96,8 @@ class ClickHouse:
             self.where = f"chDB directory {path}"
             self._options = self._take_directory(path, create)
         else:
-            self.where = f"ClickHouse server {url.scheme}://{url.hostname}:{url.port or ''}"
             self._options = _server_options(settings)
+            self.where = f"ClickHouse server {url.scheme}://{url.hostname}:{self._options['port']}"
         try:
             self._client()
         except BaseException:
@@ -264,14 +270,16 @@ class ClickHouse:
         if isinstance(error, ClickHouseError):
             return error
         code = getattr(error, "code", None)
-        if code == AUTHENTICATION_FAILED:
+        if code in AUTHENTICATION_CODES:
             return ClickHouseError(
                 f"{self.where} refused the user: check clickhouse_username and clickhouse_password",
                 code,
             )
+        if code is None and (fault := unanswered(error)):
+            return ClickHouseError(f"{self.where}: {fault.message}", None, fault.transient)
         unreachable = isinstance(error, OperationalError) or not isinstance(error, DriverError)
         transient = unreachable if code is None else code in TRANSIENT_CODES
-        return ClickHouseError(f"{self.where}: {error}", code, transient)
+        return ClickHouseError(f"{self.where}: {answered(error)}", code, transient)
 
 
 def _door_options(file: Path) -> dict[str, Any] | None:

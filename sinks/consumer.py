@@ -13,7 +13,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -235,22 +237,32 @@ class Sink:
         await self._commit(chosen)
 
     async def _insert(self, batch: Batch, ends: Mapping[Partition, int]) -> None:
-        def insert() -> None:
+        def insert(attempt: int) -> None:
+            # An insert whose answer was lost may have arrived.
+            if attempt and _holds(self._client, ends):
+                return
             batch.insert(self._client)
             write_positions(self._client, ends)
 
-        for attempt, pause_s in enumerate((0.0, *RETRY_PAUSES_S)):
-            await asyncio.sleep(pause_s)
+        await self._retried("insert", insert)
+
+    async def _retried(self, what: str, work: Callable[[int], T]) -> T:
+        """Run `work`, given how often it failed, until it succeeds or its fault does not pass.
+
+        Once the sink is told to stop, there is one attempt more: the next start resumes anyway.
+        """
+        attempt = 0
+        while True:
             try:
-                # An insert whose answer was lost may have arrived.
-                if attempt and await self._in_thread(lambda: _holds(self._client, ends)):
-                    return
-                await self._in_thread(insert)
-                return
+                return await self._in_thread(partial(work, attempt))
             except ClickHouseError as error:
-                if not error.transient or attempt == len(RETRY_PAUSES_S):
+                last = self._stopping.is_set() or attempt == len(RETRY_PAUSES_S)
+                if last or not error.transient:
                     raise
-                log.warning("insert failed, attempt %d: %s", attempt + 1, error)
+                log.warning("%s failed, attempt %d: %s", what, attempt + 1, error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), RETRY_PAUSES_S[attempt])
+            attempt += 1
 
     async def _commit(self, partitions: Iterable[TopicPartition]) -> None:
         owned = {p: self._next[p] for p in partitions if p in self._consumer.assignment()}
@@ -269,7 +281,7 @@ class Sink:
             chosen = list(partitions)
             if not chosen:
                 return
-            known = await self._in_thread(lambda: read_positions(self._client))
+            known = await self._retried("resuming", lambda _: read_positions(self._client))
             starts = await self._consumer.beginning_offsets(chosen)
             ends = await self._consumer.end_offsets(chosen)
             for partition in chosen:
@@ -277,6 +289,8 @@ class Sink:
                 _check_range(partition, position, starts[partition], ends[partition])
                 self._consumer.seek(partition, position)
                 self._next[partition] = self._read_to[partition] = position
+            # Whoever had them may have died between its insert and its commit.
+            await self._commit([p for p in chosen if tuple(p) in known])
             log.info("sink has %d partitions", len(self._next))
 
     async def revoked(self, partitions: Iterable[TopicPartition]) -> None:
