@@ -18,6 +18,7 @@ from .kafka import (
 )
 
 _used_kafka = pytest.StashKey[str]()
+_used_clickhouse = pytest.StashKey[str]()
 
 
 def pytest_report_header() -> str:
@@ -28,9 +29,10 @@ def pytest_report_header() -> str:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say after the last test which broker it was."""
-    if _used_kafka in config.stash:
-        terminalreporter.write_line(f"kafka: {config.stash[_used_kafka]}")
+    """Say after the last test which broker and which server it was."""
+    for name, used in (("kafka", _used_kafka), ("clickhouse over HTTP", _used_clickhouse)):
+        if used in config.stash:
+            terminalreporter.write_line(f"{name}: {config.stash[used]}")
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +62,10 @@ def topic_prefix() -> str:
 
 
 @pytest.fixture(scope="session")
-def clickhouse_server() -> Iterator[ClickHouseUnderTest | None]:
-    """A ClickHouse server where a Docker engine runs, else None: use chDB then."""
-    with running_clickhouse() as server:
+def clickhouse_server(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[ClickHouseUnderTest]:
+    """What speaks ClickHouse's HTTP interface, shared by all tests: name databases for yourself."""
+    with running_clickhouse(tmp_path_factory.mktemp("clickhouse")) as server:
+        pytestconfig.stash[_used_clickhouse] = server.kind
         yield server

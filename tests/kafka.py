@@ -13,6 +13,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from clickhouse_front import ClickHouseFront
+
 from leadstream.infra.child_server import free_port
 from leadstream.infra.kafka.local import (
     KafkaUnavailableError,
@@ -37,12 +39,12 @@ class KafkaUnderTest:
 
 @dataclass(frozen=True)
 class ClickHouseUnderTest:
-    """A ClickHouse server that answers over HTTP."""
+    """What answers ClickHouse's HTTP interface: where, for whom, and what it is."""
 
-    host: str
-    port: int
+    url: str
     username: str
     password: str
+    kind: str
 
 
 def kafka_is_required() -> bool:
@@ -85,14 +87,15 @@ def running_kafka(data_dir: Path) -> Iterator[KafkaUnderTest]:
 
 
 @contextmanager
-def running_clickhouse() -> Iterator[ClickHouseUnderTest | None]:
-    """Yield a ClickHouse server in Docker, or None without a Docker engine: chDB serves then."""
+def running_clickhouse(directory: Path) -> Iterator[ClickHouseUnderTest]:
+    """Yield a ClickHouse server in Docker; without a Docker engine, chDB behind an HTTP front."""
+    user = password = "leadstream"
     if not docker_answers():
-        yield None
+        with ClickHouseFront(directory, username=user, password=password) as front:
+            yield ClickHouseUnderTest(front.url, user, password, front.kind)
         return
     from testcontainers.core.container import DockerContainer
 
-    user = password = "leadstream"
     container = (
         DockerContainer(CLICKHOUSE_IMAGE)
         .with_env("CLICKHOUSE_USER", user)
@@ -102,8 +105,9 @@ def running_clickhouse() -> Iterator[ClickHouseUnderTest | None]:
     with container:
         host = container.get_container_host_ip()
         port = int(container.get_exposed_port(8123))
-        _await_http(f"http://{host}:{port}/ping")
-        yield ClickHouseUnderTest(host, port, user, password)
+        url = f"http://{host}:{port}"
+        _await_http(f"{url}/ping")
+        yield ClickHouseUnderTest(url, user, password, f"{CLICKHOUSE_IMAGE} in Docker")
 
 
 def docker_answers() -> bool:
