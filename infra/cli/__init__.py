@@ -27,7 +27,7 @@ COMMANDS = {
     "query": "Run one read-only SQL statement; - reads it from standard input.",
     "funnel": "Show how many leads reached each stage or any later one.",
     "lead": "Show a lead's state, its timeline, and why each transition happened.",
-    "model": "Check the scoring model.",
+    "model": "Check the scoring model, and compare versions of it.",
     "settings": "Show every setting, its value, where that comes from, and what it does.",
 }
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from leadstream.infra.cli import UserError
+from leadstream.infra.cli._model_diff import diff
 from leadstream.streams.domain.compiled import CompiledModel
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.models import default_model_path, load_models
 
 
-@click.group(name="model", short_help="Check the scoring model.")
+@click.group(name="model", short_help="Check the scoring model, and compare versions of it.")
 def command() -> None:
     """Work with the scoring model that marketing and sales both sign."""
 
@@ -41,3 +42,6 @@ def _summary(model: CompiledModel) -> str:
         f"{len(source.engagement.groups)} groups, {len(source.criteria.mql)} MQL criteria, "
         f"{len(source.sla.policies)} SLA policies, {len(source.reasons)} reasons"
     )
+
+
+command.add_command(diff)

@@ -1,0 +1,31 @@
+"""Which one version of a model a path on the command line stands for."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+from leadstream.infra.cli import UserError
+from leadstream.streams.domain.compiled import CompiledModel
+from leadstream.streams.domain.errors import ModelError
+from leadstream.streams.models import default_model_path, load_models
+
+SHIPPED: Final = "shipped"
+PATH_HELP: Final = (
+    f'A model is a YAML file, a directory of versions (the one active now), or "{SHIPPED}".'
+)
+
+
+def one_version(path: Path) -> CompiledModel:
+    """Return the model of a file, or the version of a directory that is active now.
+
+    Raises:
+        UserError: every fault of the model.
+    """
+    if str(path) == SHIPPED and not path.exists():
+        path = default_model_path()
+    try:
+        return load_models(path).at(time.time_ns() // 1_000_000)
+    except ModelError as error:
+        raise UserError(str(error)) from None
