@@ -168,6 +168,11 @@ class Settings(BaseSettings):
     def _check_clickhouse_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith("chdb://"):
             _check_http_url(value, "clickhouse", "chdb:///PATH or http(s)://HOST:PORT")
+            parts = urlsplit(value)
+            if parts.path.strip("/") or parts.query:
+                raise ValueError(
+                    f"{parts.scheme}://{parts.netloc} is enough: the database is clickhouse_database"
+                )
         return value
 
     @field_validator("schema_registry_url")

@@ -220,3 +220,9 @@ def test_every_setting_is_described() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description and field.description.endswith("."), name
         assert variable_of(name) in (ROOT / "infra/docs/settings.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("url", ["http://ch:8123/leads", "https://ch:8443/?database=leads"])
+def test_a_clickhouse_url_with_more_than_an_address_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="clickhouse_database"):
+        load_settings(clickhouse_url=url)
