@@ -170,9 +170,8 @@ class Settings(BaseSettings):
             _check_http_url(value, "clickhouse", "chdb:///PATH or http(s)://HOST:PORT")
             parts = urlsplit(value)
             if parts.path.strip("/") or parts.query:
-                raise ValueError(
-                    f"{parts.scheme}://{parts.netloc} is enough: the database is clickhouse_database"
-                )
+                address = f"{parts.scheme}://{parts.netloc}"
+                raise ValueError(f"{address} is enough: the database is clickhouse_database")
         return value
 
     @field_validator("schema_registry_url")
