@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
+
+import holidays
 
 from leadstream.schemas.events import LATEST_MS, EpochMs
 from leadstream.streams.domain.durations import MS_PER_SECOND
-from leadstream.streams.domain.model import WEEKDAYS, BusinessCalendar
+from leadstream.streams.domain.model_sla import WEEKDAYS, BusinessCalendar
 
 _LONGEST_SEARCH_DAYS = 3660
 
 
 class WorkingTime:
-    """Arithmetic on one business calendar."""
+    """Arithmetic on one business calendar; each day's hours are worked out once."""
 
     def __init__(self, calendar: BusinessCalendar) -> None:
         self._zone = ZoneInfo(calendar.timezone)
         self._spans = [calendar.hours.get(day, []) for day in WEEKDAYS]
+        self._country = calendar.country
+        self._subdivision = calendar.subdivision
         self._holidays = frozenset(calendar.holidays)
+        self._workdays = frozenset(calendar.workdays)
         self._day = lru_cache(maxsize=4096)(self._open_spans)
 
     def due(self, start: EpochMs, target_s: int) -> EpochMs:
@@ -42,6 +47,14 @@ class WorkingTime:
             total += max(0, min(closes, end) - max(opens, start))
         return total // MS_PER_SECOND
 
+    def is_free(self, day: date) -> bool:
+        """Say whether nobody works on a day, whatever weekday it is."""
+        if day in self._holidays:
+            return True
+        if self._country is None or day in self._workdays:
+            return False
+        return day in _public_holidays(self._country, self._subdivision, day.year)
+
     def _spans_from(self, start: EpochMs) -> Iterator[tuple[EpochMs, EpochMs]]:
         day = datetime.fromtimestamp(start / MS_PER_SECOND, self._zone).date()
         for offset in range(_LONGEST_SEARCH_DAYS):
@@ -50,11 +63,16 @@ class WorkingTime:
                     yield opens, closes
 
     def _open_spans(self, day: date) -> tuple[tuple[EpochMs, EpochMs], ...]:
-        if day in self._holidays:
-            return ()
         spans = self._spans[day.weekday()]
+        if not spans or self.is_free(day):
+            return ()
         return tuple((self._at(day, s.start_min), self._at(day, s.end_min)) for s in spans)
 
     def _at(self, day: date, minute: int) -> EpochMs:
         wall = datetime.combine(day, datetime.min.time()) + timedelta(minutes=minute)
         return int(wall.replace(tzinfo=self._zone).astimezone(UTC).timestamp()) * MS_PER_SECOND
+
+
+@cache
+def _public_holidays(country: str, subdivision: str | None, year: int) -> frozenset[date]:
+    return frozenset(holidays.country_holidays(country, subdiv=subdivision, years=year))

@@ -6,13 +6,15 @@ import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import EpochMs
-from leadstream.streams.domain.calendar import WorkingTime
+from leadstream.streams.domain.compiled_sla import CompiledSla, compile_sla, sla_faults
 from leadstream.streams.domain.criteria import Checker, Expression, ExpressionError, Facts
 from leadstream.streams.domain.durations import MS_PER_DAY, MS_PER_SECOND
 from leadstream.streams.domain.errors import ModelError
-from leadstream.streams.domain.model import GRADES, Criterion, EngagementRule, Model
+from leadstream.streams.domain.model import Criterion, Decay, EngagementRule, Model
 from leadstream.streams.domain.stages import Stage
+from leadstream.streams.domain.state import NEVER_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class CompiledRule:
     cap_window_ms: int
     half_life_ms: float | None
     points_per_ms: float | None
+    fades_in_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,16 @@ class CompiledCriterion:
     hand_raise: bool
     on: frozenset[str] | None
     when: Expression | None
+    score: str
     threshold: float | None
     disarm: float | None
+
+    def is_disarmed_by(self, score: Score) -> bool:
+        """Say whether a score is below the one at which the criterion disarms."""
+        return self.disarm is not None and self.score_of(score) < self.disarm
+
+    def score_of(self, score: Score) -> float:
+        return float(getattr(score, self.score))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +70,7 @@ class CompiledModel:
     personas: tuple[tuple[str, Expression], ...]
     routes: tuple[tuple[str, Expression], ...]
     buyer_stage_of: dict[str, str]
-    working_time: WorkingTime
+    sla: CompiledSla
 
 
 class ModelSet:
@@ -74,6 +85,11 @@ class ModelSet:
     def at(self, instant: EpochMs) -> CompiledModel:
         """Return the version active at an instant; before the first one, the first."""
         return self._models[max(0, bisect.bisect_right(self._starts, instant) - 1)]
+
+    def next_activation(self, after: EpochMs) -> EpochMs:
+        """Return when the next version becomes active; NEVER_MS when none does."""
+        place = bisect.bisect_right(self._starts, after)
+        return self._starts[place] if place < len(self._starts) else NEVER_MS
 
     @property
     def versions(self) -> tuple[CompiledModel, ...]:
@@ -114,6 +130,7 @@ def compile_model(model: Model) -> CompiledModel:
                 hand_raise=c.hand_raise,
                 on=None if c.on is None else frozenset(c.on),
                 when=expression(c.when, f"criteria.{which}.{i}.when"),
+                score=c.score,
                 threshold=c.threshold,
                 disarm=c.disarm,
             )
@@ -133,7 +150,12 @@ def compile_model(model: Model) -> CompiledModel:
         for event_type in rule.on:
             by_type.setdefault(event_type, []).append(compiled)
     faults += _repeated_names(model)
-    faults += _policy_faults(model)
+    faults += [
+        f'criteria.engaged.{i}.disarm: needs a threshold above it'
+        for i, c in enumerate(model.criteria.engaged)
+        if c.disarm is not None and c.threshold is None
+    ]
+    faults += sla_faults(model)
     for stage in model.nurture.buyer_stages:
         if stage not in BUYER_STAGES:
             faults.append(
@@ -169,7 +191,7 @@ def compile_model(model: Model) -> CompiledModel:
             for stage in BUYER_STAGES
             for what in model.nurture.buyer_stages.get(stage, [])
         },
-        working_time=WorkingTime(model.sla.calendar),
+        sla=compile_sla(model, expression),
     )
     if faults:
         raise ModelError(faults)
@@ -195,28 +217,18 @@ def _repeated_names(model: Model) -> list[str]:
     return faults
 
 
-def _policy_faults(model: Model) -> list[str]:
-    faults = []
-    hours = model.sla.calendar.hours.values()
-    week_min = sum(s.end_min - s.start_min for spans in hours for s in spans)
-    for i, policy in enumerate(model.sla.policies):
-        place = f"sla.policies.{i}"
-        if policy.start not in STAGES:
-            known = ", ".join(STAGES)
-            faults.append(f'{place}.start: no stage "{policy.start}"; known are {known}')
-        for grade, target_s in policy.target.items():
-            if grade not in (*GRADES, "default"):
-                faults.append(f'{place}.target.{grade}: no grade "{grade}"; A to D, F or default')
-            if target_s > week_min * 60 * 52:
-                faults.append(f"{place}.target.{grade}: is more than a year of working hours")
-    return faults
-
-
 _NEVER = Expression("false", None, Facts())
 
 
 def _compile_rule(rule: EngagementRule, when: Expression | None) -> CompiledRule:
-    decay = rule.decay
+    decay = rule.decay or Decay.model_construct()
+    points_per_ms = fades_in_ms = None
+    if decay.points_per_day is not None:
+        points_per_ms = decay.points_per_day / MS_PER_DAY
+    elif decay.per is not None and decay.points is not None:
+        points_per_ms = decay.points / (decay.per * MS_PER_SECOND)
+    elif decay.per is not None and decay.percent is not None:
+        fades_in_ms = decay.per * MS_PER_SECOND * 100 / decay.percent
     return CompiledRule(
         name=rule.name,
         group=rule.group,
@@ -224,10 +236,7 @@ def _compile_rule(rule: EngagementRule, when: Expression | None) -> CompiledRule
         when=when,
         cap_points=rule.cap.points if rule.cap else None,
         cap_window_ms=rule.cap.per * MS_PER_SECOND if rule.cap else 0,
-        half_life_ms=(
-            decay.half_life_days * MS_PER_DAY if decay and decay.half_life_days else None
-        ),
-        points_per_ms=(
-            decay.points_per_day / MS_PER_DAY if decay and decay.points_per_day else None
-        ),
+        half_life_ms=decay.half_life_days * MS_PER_DAY if decay.half_life_days else None,
+        points_per_ms=points_per_ms,
+        fades_in_ms=fades_in_ms,
     )

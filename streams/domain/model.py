@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import difflib
 from datetime import UTC, date, datetime
-from itertools import pairwise
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -18,28 +15,18 @@ from pydantic import (
 )
 
 from leadstream.streams.domain.durations import DurationS
+from leadstream.streams.domain.model_part import Part, Types
+from leadstream.streams.domain.model_sla import Leaks, Sla
 from leadstream.streams.domain.reasons import DEFAULT_REASONS, Reason, ReasonKind, slug
 
 GRADES = ("A", "B", "C", "D", "F")
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
 
 
 def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float, date)) else value
 
 
-Types = Annotated[list[str], BeforeValidator(_as_list)]
-
-
-class FitRule(_Part):
+class FitRule(Part):
     """Points for who the lead is."""
 
     name: str
@@ -47,7 +34,7 @@ class FitRule(_Part):
     points: float
 
 
-class Fit(_Part):
+class Fit(Part):
     """Explicit scoring and the grade bands, best first."""
 
     max: float = Field(100.0, ge=0)
@@ -69,27 +56,35 @@ class Fit(_Part):
         return bands
 
 
-class FrequencyCap(_Part):
+class FrequencyCap(Part):
     """At most `points` from one rule in each window of `per`."""
 
     points: float = Field(gt=0)
     per: DurationS = Field(gt=0)
 
 
-class Decay(_Part):
-    """How points fade: by half-life, or by a fixed number of points a day."""
+class Decay(Part):
+    """How points fade: by half-life, or evenly: so many points, or percent, in each period."""
 
     half_life_days: float | None = Field(None, gt=0)
-    points_per_day: float | None = Field(None, gt=0)
+    points_per_day: float | None = Field(None, gt=0, description="Taken from the rule's sum.")
+    points: float | None = Field(None, gt=0, description="Taken from the rule's sum in `per`.")
+    percent: float | None = Field(
+        None, gt=0, le=100, description="Of what each event gave, taken from it in `per`."
+    )
+    per: DurationS | None = Field(None, gt=0)
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if (self.half_life_days is None) == (self.points_per_day is None):
-            raise ValueError("give half_life_days or points_per_day, one of them")
+        kinds = (self.half_life_days, self.points_per_day, self.points, self.percent)
+        if sum(kind is not None for kind in kinds) != 1:
+            raise ValueError("give half_life_days, points_per_day, points or percent, one of them")
+        if (self.per is None) != (self.points is None and self.percent is None):
+            raise ValueError("points and percent need a period, the others none: per: 30d")
         return self
 
 
-class EngagementRule(_Part):
+class EngagementRule(Part):
     """Points for what the lead does."""
 
     name: str
@@ -101,36 +96,44 @@ class EngagementRule(_Part):
     decay: Decay | None = None
 
 
-class Engagement(_Part):
+class Engagement(Part):
     """Implicit scoring in groups, each with a cap."""
 
     max: float = Field(100.0, ge=0)
-    groups: dict[str, float] = Field(default={}, description="Highest points of each group.")
+    groups: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default={}, description="Highest points of each group."
+    )
+    not_counted_after_recycle: DurationS = Field(
+        0, ge=0, description="How long after a recycle events add no points."
+    )
     rules: list[EngagementRule] = []
 
 
-class Criterion(_Part):
+class Criterion(Part):
     """When a lead qualifies."""
 
     name: str
     when: str | None = Field(None, description="CEL over score, fit, counts, attributes, stage.")
     on: Types | None = Field(None, description="Only at events of these types.")
     hand_raise: bool = Field(False, description="The lead asked for sales: bypasses cooldowns.")
-    threshold: float | None = Field(None, description="Total score that the criterion asks for.")
+    score: Literal["total", "engagement", "fit"] = Field(
+        "total", description="The score that threshold and disarm speak of."
+    )
+    threshold: float | None = Field(None, description="Score that the criterion asks for.")
     disarm: float | None = Field(
         None, description="The criterion can fire again once the score fell below this."
     )
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
-        if self.when is None and self.on is None:
-            raise ValueError(f'criterion "{self.name}" has neither "when" nor "on"')
+        if self.when is None and self.on is None and self.threshold is None:
+            raise ValueError(f'criterion "{self.name}" has no "when", "on" or "threshold"')
         if self.threshold is not None and self.disarm is not None and self.disarm >= self.threshold:
             raise ValueError(f'criterion "{self.name}": disarm must lie below threshold')
         return self
 
 
-class Criteria(_Part):
+class Criteria(Part):
     """The definitions that both teams sign; the first that holds decides."""
 
     engaged: list[Criterion] = []
@@ -138,113 +141,21 @@ class Criteria(_Part):
     sql: list[Criterion] = []
 
 
-class Span(_Part):
-    """Working hours of one day, local time, minutes after midnight."""
-
-    start_min: int = Field(ge=0, le=1440)
-    end_min: int = Field(ge=0, le=1440)
-
-
-def _parse_spans(value: Any) -> Any:
-    if not isinstance(value, (str, list)):
-        return value
-    spans = []
-    for text in [value] if isinstance(value, str) else value:
-        if isinstance(text, Span):
-            spans.append(text)
-            continue
-        try:
-            start, end = (_minutes(part) for part in str(text).split("-"))
-        except ValueError:
-            raise ValueError(f'"{text}" are no working hours; write 09:00-17:00') from None
-        if end <= start:
-            raise ValueError(f'working hours "{text}" end before they start')
-        spans.append(Span(start_min=start, end_min=end))
-    spans.sort(key=lambda span: span.start_min)
-    if any(after.start_min < before.end_min for before, after in pairwise(spans)):
-        raise ValueError(f"working hours {value} overlap")
-    return spans
-
-
-def _minutes(text: str) -> int:
-    hours, minutes = (int(part) for part in text.strip().split(":"))
-    if minutes > 59 or hours * 60 + minutes > 1440:
-        raise ValueError(text)
-    return hours * 60 + minutes
-
-
-class BusinessCalendar(_Part):
-    """When somebody is there to answer."""
-
-    timezone: str = "UTC"
-    hours: dict[str, Annotated[list[Span], BeforeValidator(_parse_spans)]] = Field(
-        default={day: [Span(start_min=540, end_min=1020)] for day in WEEKDAYS[:5]}
-    )
-    holidays: list[date] = []
-
-    @field_validator("hours")
-    @classmethod
-    def _known_days(cls, hours: dict[str, list[Span]]) -> dict[str, list[Span]]:
-        for day in hours:
-            if day not in WEEKDAYS:
-                raise ValueError(f'"{day}" is no weekday; write one of {", ".join(WEEKDAYS)}')
-        if not any(hours.values()):
-            raise ValueError("a calendar without working hours never answers")
-        return hours
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        import zoneinfo
-
-        try:
-            zoneinfo.ZoneInfo(name)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f'"{name}" is no time zone; write e.g. Europe/Berlin') from None
-        return name
-
-
-class SlaPolicy(_Part):
-    """A clock that starts when a lead enters a stage and stops at the first response."""
-
-    name: str
-    start: str = Field(description="Stage whose entry starts the clock.")
-    target: dict[str, DurationS] = Field(
-        description="Allowed business time by grade; `default` for the others."
-    )
-    met_by: Types = Field(description="Event types that count as the response.")
-    warn_fraction: float = Field(0.75, gt=0, lt=1)
-
-    @field_validator("target")
-    @classmethod
-    def _has_default(cls, target: dict[str, int]) -> dict[str, int]:
-        if "default" not in target:
-            raise ValueError('target needs a "default" for grades that are not named')
-        return target
-
-
-class Sla(_Part):
-    """Deadlines on business time."""
-
-    calendar: BusinessCalendar = BusinessCalendar()
-    policies: list[SlaPolicy] = []
-
-
-class Persona(_Part):
+class Persona(Part):
     """Who the lead is to marketing; the first that holds."""
 
     name: str
     when: str
 
 
-class Route(_Part):
+class Route(Part):
     """Where a qualified lead should go; the first that holds."""
 
     to: str
     when: str = "true"
 
 
-class Nurture(_Part):
+class Nurture(Part):
     """The buyer's stage from the content consumed, and the persona."""
 
     buyer_stages: dict[str, Types] = Field(
@@ -253,7 +164,7 @@ class Nurture(_Part):
     personas: list[Persona] = []
 
 
-class Model(_Part):
+class Model(Part):
     """One version of the model; a transition names the version that decided it."""
 
     version: Annotated[str, BeforeValidator(_as_text)] = Field(min_length=1)
@@ -265,6 +176,7 @@ class Model(_Part):
     nurture: Nurture = Nurture()
     routes: list[Route] = []
     sla: Sla = Sla()
+    leaks: Leaks = Leaks()
     reasons: dict[str, Reason] = DEFAULT_REASONS
     reason_wordings: dict[str, str] = Field(
         default={}, description="The CRM's wordings and the reason of the taxonomy they mean."

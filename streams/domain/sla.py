@@ -1,51 +1,74 @@
-"""SLA clocks: started by a transition, stopped by the first response, exact to the instant."""
+"""SLA clocks: started by a transition, stopped by the first answer, exact to the instant.
+
+Several run at once. One that the lead leaves behind is cancelled, unless it has been breached: a
+breach stands, with the time that the answer took if one comes while somebody should still answer.
+"""
 
 from __future__ import annotations
 
 from leadstream.schemas.decisions import SlaEvent
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import CompiledModel
+from leadstream.streams.domain.criteria import Circumstances
 from leadstream.streams.domain.ids import decision_id
+from leadstream.streams.domain.model_sla import SlaPolicy
+from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS, Clock, FoldState
 
 STARTED, WARNED, MET, BREACHED, CANCELLED = "started", "warned", "met", "breached", "cancelled"
 
 
 def start_clocks(
-    state: FoldState, model: CompiledModel, transition_id: str, to_stage: str, at: EpochMs
+    state: FoldState,
+    model: CompiledModel,
+    transition_id: str,
+    origin: Stage,
+    cause: str,
+    of: Circumstances,
 ) -> list[Clock]:
-    """Start the clocks of all policies that a transition into `to_stage` starts."""
-    started = []
-    for policy in model.source.sla.policies:
-        if policy.start != to_stage:
+    """Start the clocks of all policies that the transition into the lead's stage starts."""
+    started, at = [], of.now
+    for compiled in model.sla.policies.values():
+        policy = compiled.source
+        if not _starts(policy, state.stage, origin, cause):
+            continue
+        if compiled.when is not None and not compiled.when.holds(of):
             continue
         target_s = policy.target.get(state.grade, policy.target["default"])
+        working = model.sla.calendar(policy.calendar)
         clock = Clock(
             clock=decision_id(state.lead_id, state.cycle, policy.name, transition_id),
             policy=policy.name,
             cycle=state.cycle,
             transition_id=transition_id,
             started_at=at,
-            warn_at=model.working_time.due(at, int(target_s * policy.warn_fraction)),
-            due_at=model.working_time.due(at, target_s),
+            warn_at=working.due(at, int(target_s * policy.warn_fraction)),
+            due_at=working.due(at, target_s),
             target_s=target_s,
             grade=state.grade,
+            calendar=policy.calendar,
         )
         state.clocks.append(clock)
         started.append(clock)
     return started
 
 
+def _starts(policy: SlaPolicy, stage: Stage, origin: Stage, cause: str) -> bool:
+    return (
+        policy.start == stage
+        and (policy.from_stage is None or origin in policy.from_stage)
+        and (policy.cause is None or cause in policy.cause)
+    )
+
+
 def meet_clocks(
     state: FoldState, model: CompiledModel, event: Touchpoint | CrmEvent, at: EpochMs
 ) -> list[SlaEvent]:
-    """Stop the clocks for which the event is the response, in time or not."""
-    if not state.clocks:
-        return []
-    met_by = {policy.name: policy.met_by for policy in model.source.sla.policies}
+    """Stop the clocks for which the event is the answer, in time or not."""
     decisions, open_clocks = [], []
     for clock in state.clocks:
-        if event.type in met_by.get(clock.policy, ()) and at >= clock.started_at:
+        policy = model.sla.policies.get(clock.policy)
+        if policy is not None and event.type in policy.met_by:
             decisions.append(_say(state, model, clock, MET, at, event.event_id))
         else:
             open_clocks.append(clock)
@@ -53,10 +76,25 @@ def meet_clocks(
     return decisions
 
 
-def cancel_clocks(state: FoldState, model: CompiledModel, at: EpochMs) -> list[SlaEvent]:
-    """Stop every clock because the lead is no longer there to be answered."""
-    decisions = [_say(state, model, clock, CANCELLED, at, None) for clock in state.clocks]
-    state.clocks = []
+def end_clocks(
+    state: FoldState,
+    model: CompiledModel,
+    stage: Stage,
+    at: EpochMs,
+    event: Touchpoint | CrmEvent | None,
+) -> list[SlaEvent]:
+    """Stop the clocks that entering a stage answers or makes moot."""
+    decisions, open_clocks = [], []
+    for clock in state.clocks:
+        policy = model.sla.policies.get(clock.policy)
+        if policy is not None and stage in policy.met_at:
+            event_id = event.event_id if event is not None else None
+            decisions.append(_say(state, model, clock, MET, at, event_id))
+        elif stage is not Stage.MERGED and (policy is None or stage not in policy.cancelled_at):
+            open_clocks.append(clock)
+        elif clock.breached_at is None:
+            decisions.append(_say(state, model, clock, CANCELLED, at, None))
+    state.clocks = open_clocks
     return decisions
 
 
@@ -91,10 +129,10 @@ def nearest_due(state: FoldState) -> EpochMs | None:
 
 
 def deadline_of(started: list[Clock]) -> tuple[str | None, EpochMs | None]:
-    """Return policy and deadline of the most urgent clock that a transition started."""
+    """Return policy and deadline of the most urgent clock; of equals, the first in the model."""
     if not started:
         return None, None
-    first = min(started, key=lambda clock: (clock.due_at, clock.policy))
+    first = min(started, key=lambda clock: clock.due_at)
     return first.policy, first.due_at
 
 
@@ -114,6 +152,9 @@ def _say(
     at: EpochMs,
     met_by_event_id: str | None,
 ) -> SlaEvent:
+    response_s = None
+    if event == MET:
+        response_s = model.sla.calendar(clock.calendar).seconds_between(clock.started_at, at)
     return SlaEvent(
         id=decision_id(clock.clock, event),
         lead_id=state.lead_id,
@@ -133,9 +174,7 @@ def _say(
         breached_at=clock.breached_at,
         met_at=at if event == MET else None,
         cancelled_at=at if event == CANCELLED else None,
-        response_s=(
-            model.working_time.seconds_between(clock.started_at, at) if event == MET else None
-        ),
+        response_s=response_s,
         met_by_event_id=met_by_event_id,
         owner=state.owner,
     )

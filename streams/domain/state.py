@@ -16,10 +16,21 @@ NEVER_MS: EpochMs = 2**62
 RECENT_TOUCHES = 10
 RECENT_EVENT_IDS = 10
 RECENT_TIMES = 50
+MAX_LOTS = 64
+
+
+class Lot(msgspec.Struct, array_like=True, frozen=True):
+    """Points that fade together, evenly from `at` on."""
+
+    at: EpochMs
+    points: float
 
 
 class Tally(msgspec.Struct, array_like=True):
-    """What one rule has counted; `value` is the decayed points as of `at`."""
+    """What one rule has counted; `value` is the decayed points as of `at`.
+
+    Lots are kept only where each event's points fade by themselves.
+    """
 
     raw: float = 0.0
     capped: float = 0.0
@@ -29,6 +40,7 @@ class Tally(msgspec.Struct, array_like=True):
     window_start: EpochMs = 0
     window_points: float = 0.0
     event_ids: list[str] = []
+    lots: list[Lot] = []
 
 
 class Seen(msgspec.Struct, array_like=True):
@@ -52,6 +64,35 @@ class Clock(msgspec.Struct, array_like=True):
     grade: str
     warned_at: EpochMs | None = None
     breached_at: EpochMs | None = None
+    calendar: str | None = None
+
+
+class Watch(msgspec.Struct, array_like=True, frozen=True):
+    """An instant at which a leak opens, or ends, unless something comes before."""
+
+    leak: str
+    due_at: EpochMs
+    transition_id: str
+
+
+class OpenedLeak(msgspec.Struct, array_like=True):
+    """A leak of the present cycle, mended or not."""
+
+    leak: str
+    cycle: int
+    opened_at: EpochMs
+    stage: str
+    transition_id: str
+    details: str | None = None
+    is_open: bool = True
+
+
+class Visit(msgspec.Struct, array_like=True, frozen=True):
+    """The entry of a stage; `returned` where the lead had been there shortly before."""
+
+    stage: str
+    at: EpochMs
+    returned: bool
 
 
 class Origin(msgspec.Struct, array_like=True, frozen=True):
@@ -105,6 +146,11 @@ class FoldState(msgspec.Struct, array_like=True):
     persona: str | None = None
     interest: str | None = None
     merged_into: str | None = None
+    watches: list[Watch] = []
+    leaks: list[OpenedLeak] = []
+    visits: list[Visit] = []
+    held_by: str | None = None
+    recycled_at: EpochMs | None = None
 
 
 def seen_key(event_type: str, category: str | None = None) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lead_logs import MINUTE_MS, examples
 
 from leadstream.streams.domain.calendar import WorkingTime
-from leadstream.streams.domain.model import WEEKDAYS, BusinessCalendar
+from leadstream.streams.domain.model_sla import WEEKDAYS, BusinessCalendar
 
 # Monday before the nights on which clocks change: Europe 29 March and 25 October 2026, US 8 March
 # and 1 November 2026, Lord Howe (by half an hour) 5 April 2026.

@@ -80,7 +80,8 @@ FAULTS = [
      'm.yaml:21 curiosity: unknown buyer\'s stage "curiosity"; known are awareness, '
      "consideration, decision"),
     ("Europe/Berlin", "Europe/Berlln",
-     'm.yaml:24 sla.calendar.timezone: "Europe/Berlln" is no time zone; write e.g. Europe/Berlin'),
+     'm.yaml:24 sla.calendar.timezone: "Europe/Berlln" is no time zone; did you mean '
+     '"Europe/Berlin"?'),
     ("13:00-17:00", "17:00-13:00",
      'm.yaml:25 sla.calendar.hours.mon: working hours "17:00-13:00" end before they start'),
     ("13:00-17:00", "11:00-17:00",
@@ -90,7 +91,31 @@ FAULTS = [
     ("{mon: [", "{moon: [",
      'm.yaml:25 sla.calendar.hours: "moon" is no weekday; write one of mon, tue, wed, thu, fri, '
      "sat, sun"),
-    ("start: mql", "start: mqll", 'm.yaml:27 policy "first": start: no stage "mqll"; known are'),
+    ("start: mql", "start: mqll",
+     'm.yaml:27 policy "first": start: no stage "mqll"; did you mean "mql"?'),
+    ("{default: 2h}", "{default: 2h}, from_stage: engagd",
+     'm.yaml:27 policy "first": from_stage: no stage "engagd"; did you mean "engaged"?'),
+    ("{default: 2h}", "{default: 2h}, cause: handraise",
+     'm.yaml:27 policy "first": cause: no cause "handraise"; did you mean "hand_raise"?'),
+    ("{default: 2h}", "{default: 2h}, when: 'lead.persna == \"boss\"'",
+     'm.yaml:27 policy "first": when: column 5: unknown name "lead.persna"; did you mean '
+     '"lead.persona"?'),
+    ("{default: 2h}", "{default: 2h}, calendar: berlin",
+     'm.yaml:27 policy "first": calendar: no calendar "berlin"; known are none'),
+    ("sales_activity_logged}", "sales_activity_loged}",
+     'm.yaml:27 policy "first": met_by: unknown event type "sales_activity_loged"; did you mean '
+     '"sales_activity_logged"?'),
+    (", met_by: sales_activity_logged}", "}",
+     'm.yaml:27 policy "first": sla.policies.0: policy "first" is met by nothing; give met_by or '
+     "met_at"),
+    ("    timezone:", "    country: Deutschland\n    timezone:",
+     'm.yaml:23 sla.calendar: no holidays of country "Deutschland"; write its ISO code, e.g. DE'),
+    ("    timezone:", "    country: DE\n    subdivision: XX\n    timezone:",
+     'm.yaml:23 sla.calendar: DE has no subdivision "XX"; known are BB, BE, BW'),
+    ("sla:\n", "leaks:\n  untouched_at_deadline: frst\nsla:\n",
+     'm.yaml:23 untouched_at_deadline: no policy "frst"; did you mean "first"?'),
+    ("sla:\n", "leaks:\n  languishing: {sall: 2d}\nsla:\n",
+     'm.yaml:23 sall: no stage "sall"; did you mean "sal"?'),
     ("{default: 2h}", "{A: 2h}",
      'm.yaml:27 policy "first": sla.policies.0.target: target needs a "default" for grades that '
      "are not named"),
