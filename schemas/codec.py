@@ -18,7 +18,7 @@ import fastavro
 import msgspec
 from fastavro.read import SchemaResolutionError
 
-from leadstream.schemas.decisions import LeadState, SlaEvent, Transition
+from leadstream.schemas.decisions import LeadState, LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import (
     EARLIEST_MS,
     LATEST_MS,
@@ -60,6 +60,7 @@ STRUCT_OF: Mapping[str, type[msgspec.Struct]] = {
     "lead_event": LeadEvent,
     "transition": Transition,
     "sla_event": SlaEvent,
+    "leak_event": LeakEvent,
     "lead_state": LeadState,
 }
 

@@ -1,4 +1,4 @@
-"""What the lifecycle says: transitions, SLA events and states, field for field the Avro schemas."""
+"""What the lifecycle says, field for field the Avro schemas: transitions, SLA, leaks, states."""
 
 from __future__ import annotations
 
@@ -115,6 +115,29 @@ class SlaEvent(msgspec.Struct, frozen=True, kw_only=True):
     cancelled_at: EpochMs | None = None
     response_s: int | None = None
     met_by_event_id: str | None = None
+    owner: str | None = None
+
+
+class LeakEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A leak between marketing and sales was opened, or resolved."""
+
+    id: str
+    lead_id: str
+    leak: str
+    cycle: int
+    event: str
+    occurred_at: EpochMs
+    opened_at: EpochMs
+    stage: str
+    transition_id: str
+    grade: str
+    model_version: str
+    revision: int = 0
+    status: str = EFFECTIVE
+    resolved_at: EpochMs | None = None
+    details: str | None = None
+    resolution: str | None = None
+    cause_event_id: str | None = None
     owner: str | None = None
 
 

@@ -12,6 +12,7 @@ LEAD_TRANSITIONS: Final = "lead.transitions"
 LEAD_MQL: Final = "lead.mql"
 LEAD_SQL: Final = "lead.sql"
 LEAD_SLA: Final = "lead.sla"
+LEAD_LEAKS: Final = "lead.leaks"
 LEAD_STATE: Final = "lead.state"
 
 IDENTIFY_STORE: Final = "leadstream.identify.store"
@@ -23,10 +24,18 @@ DLQ_SUFFIX: Final = ".dlq"
 CONTROL_CLOCK: Final = ("leadstream-control", b"clock")
 
 INPUTS: Final = (TOUCHPOINTS, CRM_EVENTS)
-OUTPUTS: Final = (LEAD_EVENTS, LEAD_TRANSITIONS, LEAD_MQL, LEAD_SQL, LEAD_SLA, LEAD_STATE)
+OUTPUTS: Final = (
+    LEAD_EVENTS,
+    LEAD_TRANSITIONS,
+    LEAD_MQL,
+    LEAD_SQL,
+    LEAD_SLA,
+    LEAD_LEAKS,
+    LEAD_STATE,
+)
 STORES: Final = (IDENTIFY_STORE, LIFECYCLE_STORE)
 DEAD_LETTERS: Final = tuple(topic + DLQ_SUFFIX for topic in (*INPUTS, LEAD_EVENTS))
-SUNK: Final = (LEAD_EVENTS, LEAD_TRANSITIONS, LEAD_SLA, LEAD_STATE, *DEAD_LETTERS)
+SUNK: Final = (LEAD_EVENTS, LEAD_TRANSITIONS, LEAD_SLA, LEAD_LEAKS, LEAD_STATE, *DEAD_LETTERS)
 ALL: Final = (*INPUTS, *OUTPUTS, *STORES, *DEAD_LETTERS)
 
 SCHEMA_OF: Final = {
@@ -37,6 +46,7 @@ SCHEMA_OF: Final = {
     LEAD_MQL: "transition",
     LEAD_SQL: "transition",
     LEAD_SLA: "sla_event",
+    LEAD_LEAKS: "leak_event",
     LEAD_STATE: "lead_state",
 }
 

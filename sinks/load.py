@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from leadstream.schemas.decisions import LeadState, SlaEvent, Transition
+from leadstream.schemas.decisions import LeadState, LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import LeadEvent
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.rows import (
@@ -14,6 +14,7 @@ from leadstream.sinks.rows import (
     Row,
     lead_event_row,
     lead_state_row,
+    leak_row,
     score_history_row,
     sla_row,
     transition_row,
@@ -21,7 +22,7 @@ from leadstream.sinks.rows import (
 
 BATCH_ROWS = 50_000
 
-Record = LeadEvent | Transition | SlaEvent | LeadState
+Record = LeadEvent | Transition | SlaEvent | LeakEvent | LeadState
 
 
 def rows_of(record: Record, at: Position) -> list[tuple[str, Row]]:
@@ -35,6 +36,8 @@ def rows_of(record: Record, at: Position) -> list[tuple[str, Row]]:
         ]
     if isinstance(record, SlaEvent):
         return [("sla", sla_row(record, at))]
+    if isinstance(record, LeakEvent):
+        return [("leaks", leak_row(record, at))]
     return [("lead_state", lead_state_row(record, at))]
 
 

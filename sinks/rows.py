@@ -10,7 +10,14 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Final
 
-from leadstream.schemas.decisions import RETRACTED, LeadState, Score, SlaEvent, Transition
+from leadstream.schemas.decisions import (
+    RETRACTED,
+    LeadState,
+    LeakEvent,
+    Score,
+    SlaEvent,
+    Transition,
+)
 from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
 
 Row = tuple[Any, ...]
@@ -51,6 +58,9 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "sla": f"""policy lead_id clock id revision status retracted cycle event occurred_at
             transition_id started_at warn_at due_at warned_at met_at breached_at cancelled_at
             target_s response_s met_by_event_id owner grade model_version {_POSITION}""",
+        "leaks": f"""lead_id leak cycle id revision status retracted event occurred_at opened_at
+            resolved_at stage transition_id details resolution cause_event_id owner grade
+            model_version {_POSITION}""",
         "dead_letters": """source_topic source_partition source_offset kind error failed_at key
             value topic partition offset""",
     }.items()
@@ -300,6 +310,32 @@ def sla_row(event: SlaEvent, at: Position) -> Row:
         event.target_s,
         event.response_s,
         event.met_by_event_id or "",
+        event.owner or "",
+        event.grade,
+        event.model_version,
+        *_position(at),
+    )
+
+
+def leak_row(event: LeakEvent, at: Position) -> Row:
+    """Return the row of `leaks`; a leak disappears when its opening is retracted."""
+    return (
+        event.lead_id,
+        event.leak,
+        event.cycle,
+        as_uuid(event.id),
+        event.revision,
+        event.status,
+        int(event.status == RETRACTED and event.event == "opened"),
+        event.event,
+        event.occurred_at,
+        event.opened_at,
+        event.resolved_at,
+        event.stage,
+        as_uuid(event.transition_id),
+        event.details or "",
+        event.resolution or "",
+        event.cause_event_id or "",
         event.owner or "",
         event.grade,
         event.model_version,

@@ -1,0 +1,17 @@
+-- Per policy, grade and owner: clocks that ended or are overdue, and how many were met in time.
+-- Clocks that still run in time and cancelled ones count neither for nor against.
+SELECT
+    policy,
+    grade,
+    owner,
+    count() AS clocks,
+    countIf(outcome = 'met') AS met,
+    countIf(outcome = 'met_late') AS met_late,
+    countIf(outcome = 'breached') AS breached,
+    countIf(outcome = 'open') AS open,
+    countIf(outcome = 'cancelled') AS cancelled,
+    if(met + met_late + breached > 0, met / (met + met_late + breached), NULL) AS attainment,
+    medianExactOrNullIf(answered_after_s, isNotNull(answered_after_s)) AS median_response_s,
+    avgOrNullIf(answered_after_s, isNotNull(answered_after_s)) AS mean_response_s
+FROM {database}.v_sla
+GROUP BY policy, grade, owner
