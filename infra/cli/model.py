@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from leadstream.infra.cli import UserError
+from leadstream.infra.cli._model_backtest import backtest
 from leadstream.infra.cli._model_diff import diff
 from leadstream.streams.domain.compiled import CompiledModel
 from leadstream.streams.domain.errors import ModelError
@@ -45,3 +46,4 @@ def _summary(model: CompiledModel) -> str:
 
 
 command.add_command(diff)
+command.add_command(backtest)

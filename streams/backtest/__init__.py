@@ -1,0 +1,1 @@
+"""Two models over one history, each as if it had always been active. Start with `run.py`."""
