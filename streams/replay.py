@@ -20,7 +20,7 @@ from leadstream.streams.domain.lead import (
     new_record,
     view,
 )
-from leadstream.streams.domain.lifecycle import Decision
+from leadstream.streams.domain.transitions import Decision
 from leadstream.streams.identify.accept import accept
 from leadstream.streams.identify.resolver import Resolver, StatedIdentity
 

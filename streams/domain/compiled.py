@@ -67,6 +67,7 @@ class CompiledModel:
     mql: tuple[CompiledCriterion, ...]
     sql: tuple[CompiledCriterion, ...]
     disarming: tuple[CompiledCriterion, ...]
+    not_counted_ms: int
     personas: tuple[tuple[str, Expression], ...]
     routes: tuple[tuple[str, Expression], ...]
     buyer_stage_of: dict[str, str]
@@ -151,7 +152,7 @@ def compile_model(model: Model) -> CompiledModel:
             by_type.setdefault(event_type, []).append(compiled)
     faults += _repeated_names(model)
     faults += [
-        f'criteria.engaged.{i}.disarm: needs a threshold above it'
+        f"criteria.engaged.{i}.disarm: needs a threshold above it"
         for i, c in enumerate(model.criteria.engaged)
         if c.disarm is not None and c.threshold is None
     ]
@@ -178,6 +179,7 @@ def compile_model(model: Model) -> CompiledModel:
         mql=mql,
         sql=sql,
         disarming=tuple(c for c in (*mql, *sql) if c.disarm is not None),
+        not_counted_ms=model.engagement.not_counted_after_recycle * MS_PER_SECOND,
         personas=tuple(
             (persona.name, needed(persona.when, f"nurture.personas.{i}.when", of_attributes=True))
             for i, persona in enumerate(model.nurture.personas)

@@ -15,14 +15,22 @@ from hashlib import blake2b
 
 import msgspec
 
-from leadstream.schemas.decisions import EFFECTIVE, RETRACTED, LeadState, SlaEvent, Transition
+from leadstream.schemas.decisions import (
+    EFFECTIVE,
+    RETRACTED,
+    LeadState,
+    LeakEvent,
+    SlaEvent,
+    Transition,
+)
 from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain import sla
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
-from leadstream.streams.domain.lifecycle import Decision, apply, fire, next_due, track_of
+from leadstream.streams.domain.lifecycle import apply, fire, next_due
 from leadstream.streams.domain.scoring import score_at
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState, Origin
+from leadstream.streams.domain.transitions import Decision, track_of
 
 SETTLED_IDS = 1024
 
@@ -51,7 +59,7 @@ class Said(msgspec.Struct, array_like=True, frozen=True):
     id: str
     digest: bytes
     core: bytes
-    is_transition: bool
+    kind: str
 
 
 class LeadRecord(msgspec.Struct, array_like=True):
@@ -104,7 +112,7 @@ def absorb(
     first_new = _insert(record, events)
     fresh = record.tail[first_new:]
     record.now = max(record.now, now)
-    if not fresh and next_due(record.head) > record.now:
+    if not fresh and next_due(record.head, models, record.now) > record.now:
         return []
     if first_new == known and (not fresh or fresh[0].at > record.head.last_fired_at):
         decisions = _fold(record.head, fresh, models, record.now)
@@ -187,7 +195,7 @@ def _fold(
 
 def _fire_until(state: FoldState, models: ModelSet, until: EpochMs) -> list[Decision]:
     decisions: list[Decision] = []
-    while (due := next_due(state)) <= until:
+    while (due := next_due(state, models, until)) <= until:
         _, fired = fire(state, models.at(due), due)
         decisions += fired
     return decisions
@@ -210,13 +218,12 @@ def _correct(record: LeadRecord, decisions: list[Decision]) -> list[Saying]:
         for decision, said in zip(decisions, after, strict=True)
         if said.id not in before or before[said.id].digest != said.digest
     ]
-    clocks = {d.clock for d in touched if isinstance(d, SlaEvent)}
-    clocks |= {core.clock for core in map(_core, gone) if isinstance(core, SlaEvent)}
+    threads = {_thread(decision) for decision in (*touched, *map(_core, gone))} - {None}
     seqs = {d.seq for d in decisions if isinstance(d, Transition)}
     vacated = [
         said
         for said in record.said
-        if said.is_transition and said.id in held and _seq(said) not in seqs
+        if said.kind == _TRANSITION and said.id in held and _seq(said) not in seqs
     ]
     # Backwards, so that the last word on a clock that never started is the end of its start.
     sayings = [_say(record, _core(said), Change.RETRACTED) for said in reversed(gone)]
@@ -225,8 +232,7 @@ def _correct(record: LeadRecord, decisions: list[Decision]) -> list[Saying]:
     for decision, said in zip(decisions, after, strict=True):
         known = before.get(said.id)
         changed = known is None or known.digest != said.digest
-        in_touched_clock = isinstance(decision, SlaEvent) and decision.clock in clocks
-        if not changed and not in_touched_clock:
+        if not changed and _thread(decision) not in threads:
             continue
         change = Change.NEW if known is None else Change.CHANGED
         sayings.append(_say(record, decision, change, superseded.get(said.id)))
@@ -268,12 +274,18 @@ def _said(decision: Decision) -> Said:
     if isinstance(decision, Transition):
         core = msgspec.structs.replace(decision, contributions=[], recent_touchpoints=[])
     digest = blake2b(_decision_encoder.encode(decision), digest_size=8).digest()
-    is_transition = isinstance(decision, Transition)
-    return Said(decision.id, digest, _decision_encoder.encode(core), is_transition)
+    return Said(decision.id, digest, _decision_encoder.encode(core), type(decision).__name__)
 
 
 def _core(said: Said) -> Decision:
-    return (_transition_decoder if said.is_transition else _sla_decoder).decode(said.core)
+    return _core_decoders[said.kind].decode(said.core)
+
+
+def _thread(decision: Decision) -> str | None:
+    """Return what ties together the decisions whose last word tells a present state."""
+    if isinstance(decision, SlaEvent):
+        return decision.clock
+    return f"{decision.cycle} {decision.leak}" if isinstance(decision, LeakEvent) else None
 
 
 def _seq(said: Said) -> int:
@@ -368,7 +380,11 @@ _event_decoder = msgspec.msgpack.Decoder(LeadEvent)
 _state_encoder = msgspec.msgpack.Encoder()
 _state_decoder = msgspec.msgpack.Decoder(FoldState)
 _decision_encoder = msgspec.msgpack.Encoder()
-_transition_decoder = msgspec.msgpack.Decoder(Transition)
-_sla_decoder = msgspec.msgpack.Decoder(SlaEvent)
+_TRANSITION = Transition.__name__
+_core_decoders: dict[str, msgspec.msgpack.Decoder[Decision]] = {
+    _TRANSITION: msgspec.msgpack.Decoder(Transition),
+    SlaEvent.__name__: msgspec.msgpack.Decoder(SlaEvent),
+    LeakEvent.__name__: msgspec.msgpack.Decoder(LeakEvent),
+}
 _record_encoder = msgspec.msgpack.Encoder()
 _record_decoder = msgspec.msgpack.Decoder(LeadRecord)

@@ -7,25 +7,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from leadstream.schemas.decisions import SlaEvent, Transition
-from leadstream.schemas.events import LATEST_MS, CrmEvent, EpochMs, LeadEvent, Touchpoint
-from leadstream.streams.domain import sla
-from leadstream.streams.domain.compiled import CompiledCriterion, CompiledModel
-from leadstream.streams.domain.criteria import Circumstances
+from leadstream.schemas.events import LATEST_MS, CrmEvent, EpochMs, LeadEvent
+from leadstream.streams.domain import leaks, sla
+from leadstream.streams.domain.compiled import CompiledModel, ModelSet
+from leadstream.streams.domain.crossings import next_crossing
 from leadstream.streams.domain.durations import MS_PER_SECOND
-from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.memory import remember
 from leadstream.streams.domain.moves import Move, decide_move
-from leadstream.streams.domain.scoring import (
-    circumstances,
-    contributions,
-    count_event,
-    score_fit,
-)
+from leadstream.streams.domain.qualify import holds, qualify, rearm, release
+from leadstream.streams.domain.scoring import circumstances, count_event, score_fit
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage, rank, skipped_between
-from leadstream.streams.domain.state import FoldState, Origin
-
-Decision = Transition | SlaEvent
+from leadstream.streams.domain.state import NEVER_MS, FoldState
+from leadstream.streams.domain.transitions import Decision, move_to, reach
 
 ANONYMOUS_PREFIX: Final = "anon:"
 
@@ -46,20 +39,26 @@ def apply(
     if attributes_changed or state.fit_version != model.version:
         score_fit(state, model)
     if state.stage is Stage.ANONYMOUS and not state.lead_id.startswith(ANONYMOUS_PREFIX):
-        decisions += _move(state, model, Stage.KNOWN, at, cause="identified", event=cause)
+        decisions += move_to(state, model, Stage.KNOWN, at, cause="identified", event=cause)
     before = circumstances(state, model, at, cause)
-    _rearm(state, model, before)
+    rearm(state, model, before)
     count_event(state, model, event.event_id, before)
     decisions += sla.meet_clocks(state, model, cause, at)
+    decisions += leaks.mend(state, model, cause, at)
     if event.crm is not None:
         decisions += _apply_crm_move(state, model, event.crm, at)
-    decisions += _qualify(state, model, cause, at)
+    decisions += qualify(state, model, cause, at)
     return state, decisions
 
 
-def next_due(state: FoldState) -> EpochMs:
-    """Return the next instant at which something happens by itself; NEVER_MS when nothing does."""
-    due = sla.next_deadline(state)
+def next_due(state: FoldState, models: ModelSet, until: EpochMs = NEVER_MS) -> EpochMs:
+    """Return the next instant at which something happens by itself; NEVER_MS when nothing does.
+
+    Args:
+        until: how far to look; what comes later may be given as any later instant.
+    """
+    due = min(sla.next_deadline(state), leaks.next_leak(state))
+    due = min(due, next_crossing(state, models, until))
     if state.stage is Stage.NURTURE and state.cooldown_until is not None:
         rests_until = state.cooldown_until
         ends = state.stage_since < rests_until < LATEST_MS
@@ -69,13 +68,18 @@ def next_due(state: FoldState) -> EpochMs:
 
 
 def fire(state: FoldState, model: CompiledModel, at: EpochMs) -> tuple[FoldState, list[Decision]]:
-    """Let happen what is due at exactly `at`: SLA warnings, breaches, ends of cooldowns."""
+    """Let happen what is due at exactly `at`: SLA warnings, breaches, cooldowns, disarming."""
     if state.fit_version != model.version:
         score_fit(state, model)
     decisions: list[Decision] = [*sla.fire_deadline(state, model, at)]
+    decisions += leaks.follow_clocks(state, model, at)
+    decisions += leaks.fire_leaks(state, model, at)
     state.last_fired_at = at
+    of = circumstances(state, model, at)
+    decisions += release(state, model, of, None, at)
+    rearm(state, model, of)
     if state.stage is Stage.NURTURE and state.cooldown_until == at:
-        decisions += _qualify(state, model, None, at)
+        decisions += qualify(state, model, None, at)
     return state, decisions
 
 
@@ -84,8 +88,7 @@ def _apply_crm_move(
 ) -> list[Decision]:
     if _merges_away(state, event):
         state.merged_into = event.lead_id
-        cancelled: list[Decision] = [*sla.cancel_clocks(state, model, at)]
-        return cancelled + _move(state, model, Stage.MERGED, at, cause="crm", event=event)
+        return move_to(state, model, Stage.MERGED, at, cause="crm", event=event)
     move = decide_move(state.stage, event, model.source)
     if move is None:
         return []
@@ -123,33 +126,26 @@ def _move_forward(
         state.cycle += 1
     for stage in skipped_between(state.stage, target):
         if sales_found:
-            _reach(state, stage, at, inferred=True)
+            reach(state, stage, at, inferred=True)
         else:
-            decisions += _move(state, model, stage, at, "inferred", event, inferred=True)
+            decisions += move_to(state, model, stage, at, "inferred", event, inferred=True)
     cause = "sales_found" if sales_found else "inferred" if inferred else "crm"
-    return decisions + _move(state, model, target, at, cause, event, inferred=inferred)
-
-
-def _reach(state: FoldState, stage: Stage, at: EpochMs, *, inferred: bool) -> None:
-    if stage in state.reached:
-        return
-    state.reached[stage] = at
-    if inferred:
-        state.inferred = [*state.inferred, stage]
+    return decisions + move_to(state, model, target, at, cause, event, inferred=inferred)
 
 
 def _turn_down(
     state: FoldState, model: CompiledModel, move: Move, at: EpochMs, event: CrmEvent
 ) -> list[Decision]:
-    decisions = _move(state, model, move.target, at, "crm", event, move=move)
+    decisions = move_to(state, model, move.target, at, "crm", event, move=move)
     state.reason, state.reason_given, state.cooldown_until = move.reason, event.reason, None
     if move.target is Stage.NURTURE:
         state.cooldown_until = _rests_until(model, move.reason, at)
         state.tallies, state.seen, state.spent = {}, {}, []
+        state.recycled_at = at
     elif move.target is Stage.ENGAGED:
         # What held when the lead was handed back must not hand it over again by itself.
         of = circumstances(state, model, at)
-        holding = [c.name for c in model.mql if not c.hand_raise and _holds(c, of)]
+        holding = [c.name for c in model.mql if not c.hand_raise and holds(c, of)]
         state.spent = list(dict.fromkeys([*state.spent, *holding]))
     return decisions
 
@@ -159,151 +155,3 @@ def _rests_until(model: CompiledModel, reason: str | None, at: EpochMs) -> Epoch
         return at
     cooldown_s = model.source.reasons[reason].cooldown
     return LATEST_MS if cooldown_s is None else min(at + cooldown_s * MS_PER_SECOND, LATEST_MS)
-
-
-def _qualify(
-    state: FoldState, model: CompiledModel, event: Touchpoint | CrmEvent | None, at: EpochMs
-) -> list[Decision]:
-    """Decide engaged, MQL and SQL by the model's criteria."""
-    decisions: list[Decision] = []
-    of = circumstances(state, model, at, event)
-    _rearm(state, model, of)
-    if state.stage is Stage.KNOWN:
-        criterion = _first_holding(state, model.engaged, of)
-        if criterion is not None:
-            decisions += _move(state, model, Stage.ENGAGED, at, "criteria", event, criterion)
-    if state.stage in QUALIFIABLE:
-        resting = state.stage is Stage.NURTURE and (state.cooldown_until or 0) > at
-        criterion = _first_holding(state, model.mql, of, only_raised=resting)
-        if criterion is not None:
-            if state.stage is Stage.NURTURE:
-                state.cycle += 1
-            state.spent = [*state.spent, criterion.name]
-            cause = "hand_raise" if criterion.hand_raise else "criteria"
-            decisions += _move(state, model, Stage.MQL, at, cause, event, criterion)
-    if state.stage in (Stage.MQL, Stage.SAL):
-        criterion = _first_holding(state, model.sql, of)
-        if criterion is not None:
-            state.spent = [*state.spent, criterion.name]
-            if state.stage is Stage.MQL:
-                decisions += _move(state, model, Stage.SAL, at, "inferred", event, inferred=True)
-            decisions += _move(
-                state, model, Stage.SALES_QUALIFIED, at, "criteria", event, criterion
-            )
-    return decisions
-
-
-def _rearm(state: FoldState, model: CompiledModel, of: Circumstances) -> None:
-    """Let criteria fire again whose score has fallen below where they disarm."""
-    disarmed = [
-        c.name
-        for c in model.disarming
-        if c.name in state.spent and c.disarm is not None and of.score.total < c.disarm
-    ]
-    if disarmed:
-        state.spent = [name for name in state.spent if name not in disarmed]
-
-
-def _first_holding(
-    state: FoldState,
-    criteria: tuple[CompiledCriterion, ...],
-    of: Circumstances,
-    *,
-    only_raised: bool = False,
-) -> CompiledCriterion | None:
-    for criterion in criteria:
-        if only_raised and not criterion.hand_raise:
-            continue
-        if not criterion.hand_raise and criterion.name in state.spent:
-            continue
-        if _holds(criterion, of):
-            return criterion
-    return None
-
-
-def _holds(criterion: CompiledCriterion, of: Circumstances) -> bool:
-    if criterion.on is not None and of.variable("event.type") not in criterion.on:
-        return False
-    if criterion.threshold is not None and of.score.total < criterion.threshold:
-        return False
-    return criterion.when is None or criterion.when.holds(of)
-
-
-def _move(
-    state: FoldState,
-    model: CompiledModel,
-    target: Stage,
-    at: EpochMs,
-    cause: str,
-    event: Touchpoint | CrmEvent | None,
-    criterion: CompiledCriterion | None = None,
-    *,
-    inferred: bool = False,
-    move: Move | None = None,
-) -> list[Decision]:
-    """Change the stage and say so, with the context that a router needs."""
-    origin, state.stage, state.stage_since = state.stage, target, at
-    _reach(state, target, at, inferred=inferred)
-    if target is Stage.MQL:
-        state.first_mql_at = at if state.first_mql_at is None else state.first_mql_at
-        state.latest_mql_at = at
-        state.mql_count += 1
-    if target not in (Stage.NURTURE, Stage.DISQUALIFIED, Stage.LOST):
-        state.reason = state.reason_given = state.cooldown_until = None
-    state.model_version = model.version
-    cause_id = event.event_id if event is not None else at
-    transition_id = decision_id(state.lead_id, state.cycle, f"{origin}>{target}", cause_id)
-    started = [] if inferred else sla.start_clocks(state, model, transition_id, target, at)
-    parts = contributions(state, model, at)
-    policy, due_at = sla.deadline_of(started)
-    threshold = criterion.threshold if criterion is not None else None
-    of = circumstances(state, model, at)
-    first = state.first_touch or Origin()
-    last = state.last_touch or Origin()
-    transition = Transition(
-        id=transition_id,
-        lead_id=state.lead_id,
-        seq=state.next_seq,
-        cycle=state.cycle,
-        from_stage=origin,
-        to_stage=target,
-        occurred_at=at,
-        inferred=inferred,
-        cause=cause,
-        cause_event_id=event.event_id if event is not None else None,
-        cause_type=event.type if event is not None else None,
-        criterion=criterion.name if criterion is not None else None,
-        reason=move.reason if move is not None else None,
-        reason_given=event.reason if move is not None and isinstance(event, CrmEvent) else None,
-        leak=move.leak if move is not None else None,
-        model_version=model.version,
-        score=of.score,
-        threshold=threshold,
-        margin=None if threshold is None else round(of.score.total - threshold, 4),
-        contributions=parts,
-        recent_touchpoints=state.recent,
-        buyer_stage=state.buyer_stage,
-        persona=state.persona,
-        interest=state.interest,
-        track=track_of(state),
-        owner=state.owner,
-        route=next((to for to, when in model.routes if when.holds(of)), None),
-        channel=first.channel,
-        campaign=first.campaign,
-        last_channel=last.channel,
-        first_mql_at=state.first_mql_at,
-        latest_mql_at=state.latest_mql_at,
-        sla_policy=policy,
-        sla_due_at=due_at,
-        opportunity_id=state.opportunity_id,
-        amount=state.amount,
-        currency=state.currency,
-    )
-    state.next_seq += 1
-    return [transition, *(sla.say_started(state, model, clock) for clock in started)]
-
-
-def track_of(state: FoldState) -> str | None:
-    """Return the nurture track: persona and buyer's stage, as far as they are known."""
-    known = [part for part in (state.persona, state.buyer_stage) if part]
-    return "-".join(known) or None

@@ -5,14 +5,24 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
+import msgspec
+
 from leadstream.schemas.decisions import Contribution, Score
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import CompiledModel, CompiledRule
 from leadstream.streams.domain.criteria import Circumstances
-from leadstream.streams.domain.state import RECENT_EVENT_IDS, FoldState, Tally
+from leadstream.streams.domain.state import (
+    MAX_LOTS,
+    NEVER_MS,
+    RECENT_EVENT_IDS,
+    FoldState,
+    Lot,
+    Tally,
+)
 
 FIT_GROUP = "fit"
 DIGITS = 4
+TICKS = 10**DIGITS
 
 
 def half_life_decay(points: float, age_days: float, half_life_days: float) -> float:
@@ -38,7 +48,17 @@ def decayed(rule: CompiledRule, tally: Tally, now: EpochMs) -> float:
     if rule.points_per_ms is not None:
         faded = rule.points_per_ms * age_ms
         return max(0.0, tally.value - faded) if tally.value > 0 else min(0.0, tally.value + faded)
+    if rule.fades_in_ms is not None:
+        return math.fsum(_left_of(lot, rule.fades_in_ms, now) for lot in _lots(tally))
     return tally.value
+
+
+def _lots(tally: Tally) -> list[Lot]:
+    return tally.lots or [Lot(tally.at, tally.value)]
+
+
+def _left_of(lot: Lot, fades_in_ms: float, now: EpochMs) -> float:
+    return lot.points * max(0.0, 1.0 - max(0, now - lot.at) / fades_in_ms)
 
 
 def circumstances(
@@ -53,6 +73,8 @@ def count_event(state: FoldState, model: CompiledModel, event_id: str, of: Circu
 
     Conditions see the score as it was before the event, whichever rule comes first.
     """
+    if state.recycled_at is not None and of.now - state.recycled_at < model.not_counted_ms:
+        return
     rules = model.rules_by_type.get(of.variable("event.type"), ())
     for rule in [rule for rule in rules if rule.when is None or rule.when.holds(of)]:
         _add_hit(state, rule, event_id, of.now)
@@ -69,12 +91,27 @@ def _add_hit(state: FoldState, rule: CompiledRule, event_id: str, at: EpochMs) -
         room = max(0.0, rule.cap_points - abs(tally.window_points))
         points = min(points, room) if points >= 0 else max(points, -room)
         tally.window_points += points
-    tally.value = decayed(rule, tally, at) + points
+    tally.lots = [] if rule.fades_in_ms is None else _with_lot(rule.fades_in_ms, tally, at, points)
+    tally.value = decayed(rule, tally, at) + (points if rule.fades_in_ms is None else 0.0)
     tally.at = max(at, tally.at)
     tally.raw += rule.points
     tally.capped += points
     tally.hits += 1
     tally.event_ids = [*tally.event_ids[1 - RECENT_EVENT_IDS :], event_id]
+
+
+def _with_lot(fades_in_ms: float, tally: Tally, at: EpochMs, points: float) -> list[Lot]:
+    known = _lots(tally) if tally.hits else []
+    lots = [lot for lot in known if at - lot.at < fades_in_ms]
+    if points:
+        lots.append(Lot(at, points))
+    while len(lots) > MAX_LOTS:
+        # Two lots at their weighted mean instant fade as both do, until the first is gone.
+        first, second = lots[:2]
+        both = first.points + second.points
+        mean = (first.at * first.points + second.at * second.points) / both if both else second.at
+        lots[:2] = [Lot(round(mean), both)]
+    return lots
 
 
 def score_fit(state: FoldState, model: CompiledModel) -> None:
@@ -100,37 +137,49 @@ def points_by_rule(state: FoldState, model: CompiledModel, at: EpochMs) -> dict[
 
     A cap holds for the sum of its rules; what exceeds it is taken from the last of them.
     """
-    points = {
-        name: round(state.fit_points[name], DIGITS)
+    fit, engagement = _ticks_by_rule(state, model, at)
+    return {name: ticks / TICKS for name, ticks in (fit | engagement).items()}
+
+
+def _ticks_by_rule(
+    state: FoldState, model: CompiledModel, at: EpochMs
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the points of fit and engagement rules in ticks, so that sums are exact."""
+    source = model.source
+    fit = {
+        name: _ticks(state.fit_points[name])
         for name, _, _ in model.fit_rules
         if name in state.fit_points
     }
-    _trim(points, list(points), model.source.fit.max)
-    engagement = {}
-    in_group: dict[str, float] = {}
-    for name, rule in model.rules.items():
-        tally = state.tallies.get(name)
-        if tally is not None:
-            value = engagement[name] = round(decayed(rule, tally, at), DIGITS)
-            in_group[rule.group] = in_group.get(rule.group, 0.0) + value
-    for group, total in in_group.items():
-        cap = model.source.engagement.groups.get(group, math.inf)
-        if total > cap:
-            _trim(engagement, [n for n in engagement if model.rules[n].group == group], cap)
-    _trim(engagement, list(engagement), model.source.engagement.max)
-    points |= engagement
-    _trim(points, list(points), model.source.max_score)
-    return points
+    _trim(fit, list(fit), source.fit.max)
+    engagement = {
+        name: _ticks(decayed(rule, state.tallies[name], at))
+        for name, rule in model.rules.items()
+        if name in state.tallies
+    }
+    for group, cap in source.engagement.groups.items():
+        _trim(engagement, [n for n in engagement if model.rules[n].group == group], cap)
+    _trim(engagement, list(engagement), source.engagement.max)
+    excess = _trim(engagement, list(engagement), source.max_score, sum(fit.values()))
+    if excess > 0:
+        _trim(fit, list(fit), source.max_score, sum(engagement.values()))
+    return fit, engagement
 
 
-def _trim(points: dict[str, float], names: list[str], cap: float) -> None:
-    excess = sum(points[name] for name in names) - cap
+def _ticks(points: float) -> int:
+    return round(points * TICKS)
+
+
+def _trim(ticks: dict[str, int], names: list[str], cap: float, beside: int = 0) -> int:
+    """Take what exceeds the cap from the last rules; return what could not be taken."""
+    excess = sum(ticks[name] for name in names) + beside - _ticks(cap)
     for name in reversed(names):
         if excess <= 0:
-            return
-        taken = min(excess, max(points[name], 0.0))
-        points[name] = round(points[name] - taken, DIGITS)
+            break
+        taken = min(excess, max(ticks[name], 0))
+        ticks[name] -= taken
         excess -= taken
+    return excess
 
 
 def contributions(state: FoldState, model: CompiledModel, at: EpochMs) -> list[Contribution]:
@@ -160,15 +209,62 @@ def contributions(state: FoldState, model: CompiledModel, at: EpochMs) -> list[C
 
 def score_at(state: FoldState, model: CompiledModel, at: EpochMs) -> Score:
     """Return the score at an instant."""
-    fit = engagement = 0.0
-    for name, points in points_by_rule(state, model, at).items():
-        if name in model.rules:
-            engagement += points
-        else:
-            fit += points
+    by_rule = _ticks_by_rule(state, model, at)
+    fit, engagement = (sum(ticks.values()) for ticks in by_rule)
     return Score(
-        total=round(fit + engagement, DIGITS),
-        fit=round(fit, DIGITS),
-        engagement=round(engagement, DIGITS),
+        total=(fit + engagement) / TICKS,
+        fit=fit / TICKS,
+        engagement=engagement / TICKS,
         grade=state.grade,
+    )
+
+
+def is_monotone(state: FoldState, model: CompiledModel) -> bool:
+    """Say whether time can only lower the score: no negative points fade."""
+    return not any(
+        (tally.value < 0 or any(lot.points < 0 for lot in tally.lots)) and _fades(model.rules[name])
+        for name, tally in state.tallies.items()
+        if name in model.rules
+    )
+
+
+def lowest_score(state: FoldState, model: CompiledModel, start: EpochMs, end: EpochMs) -> Score:
+    """Return a score that no instant from `start` to `end` is below."""
+    lowest: dict[str, Tally] = {}
+    for name, tally in state.tallies.items():
+        rule = model.rules.get(name)
+        if rule is None:
+            continue
+        if rule.fades_in_ms is None:
+            value = min(decayed(rule, tally, start), decayed(rule, tally, end))
+        else:
+            value = math.fsum(
+                min(_left_of(lot, rule.fades_in_ms, at) for at in (start, end))
+                for lot in _lots(tally)
+            )
+        lowest[name] = Tally(value=value, at=end)
+    return score_at(msgspec.structs.replace(state, tallies=lowest), model, end)
+
+
+def settled_at(state: FoldState, model: CompiledModel) -> EpochMs:
+    """Return an instant from which on time changes the score no more."""
+    latest = -NEVER_MS
+    for name, tally in state.tallies.items():
+        rule = model.rules.get(name)
+        if rule is None or not tally.value:
+            continue
+        lasts_ms = 0.0
+        if rule.half_life_ms is not None:
+            lasts_ms = rule.half_life_ms * max(0.0, math.log2(abs(tally.value) * TICKS) + 2)
+        elif rule.points_per_ms is not None:
+            lasts_ms = abs(tally.value) / rule.points_per_ms
+        elif rule.fades_in_ms is not None:
+            lasts_ms = rule.fades_in_ms
+        latest = max(latest, tally.at + math.ceil(lasts_ms))
+    return latest
+
+
+def _fades(rule: CompiledRule) -> bool:
+    return not (
+        rule.half_life_ms is None and rule.points_per_ms is None and rule.fades_in_ms is None
     )

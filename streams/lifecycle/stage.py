@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchemas
-from leadstream.schemas.decisions import Transition
+from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import LATEST_MS, EpochMs, LeadEvent
 from leadstream.schemas.settings import Settings, SettingsError
 from leadstream.streams.domain.compiled import ModelSet
@@ -21,7 +21,6 @@ from leadstream.streams.domain.durations import MS_PER_DAY
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.domain.lead import (
     Change,
-    LeadRecord,
     Limits,
     Saying,
     absorb,
@@ -44,6 +43,7 @@ from leadstream.streams.models import load_models
 
 CLOCK_KEY = b"\x00clock"
 _DUE = struct.Struct(">q")
+_TOPIC_OF = {SlaEvent: topics.LEAD_SLA, LeakEvent: topics.LEAD_LEAKS}
 _ROUTED = {Stage.MQL: topics.LEAD_MQL, Stage.SALES_QUALIFIED: topics.LEAD_SQL}
 
 
@@ -57,6 +57,7 @@ class LifecycleStage:
         topics.LEAD_MQL,
         topics.LEAD_SQL,
         topics.LEAD_SLA,
+        topics.LEAD_LEAKS,
         topics.LEAD_STATE,
     )
     store = topics.LIFECYCLE_STORE
@@ -157,15 +158,16 @@ class LifecyclePartition:
         state = view(record, self._stage.models)
         encoded_state = self._stage.encoders[topics.LEAD_STATE].encode(state)
         result.outputs.append(Output(topics.LEAD_STATE, key, encoded_state))
-        value = _stored(record)
+        due = next_due(record.head, self._stage.models)
+        value = _DUE.pack(due) + encode_record(record)
         self._keep(key, value)
         result.store[key] = value
 
     def _outputs_of(self, key: bytes, saying: Saying) -> list[Output]:
         decision = saying.decision
         if not isinstance(decision, Transition):
-            encoded = self._stage.encoders[topics.LEAD_SLA].encode(decision)
-            return [Output(topics.LEAD_SLA, key, encoded)]
+            topic = _TOPIC_OF[type(decision)]
+            return [Output(topic, key, self._stage.encoders[topic].encode(decision))]
         encoded = self._stage.encoders[topics.LEAD_TRANSITIONS].encode(decision)
         outputs = [Output(topics.LEAD_TRANSITIONS, key, encoded)]
         routed = _ROUTED.get(Stage(decision.to_stage))
@@ -193,10 +195,6 @@ class LifecyclePartition:
     def _is_current(self, entry: tuple[EpochMs, bytes]) -> bool:
         value = self._records.get(entry[1])
         return value is not None and _DUE.unpack_from(value)[0] == entry[0]
-
-
-def _stored(record: LeadRecord) -> bytes:
-    return _DUE.pack(next_due(record.head)) + encode_record(record)
 
 
 def clock_of(record: Record) -> EpochMs | None:

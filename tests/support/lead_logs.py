@@ -41,6 +41,7 @@ fit:
 engagement:
   max: 50
   groups: {{web: {web}, intent: 30, bad: 0}}
+  not_counted_after_recycle: 6h
   rules:
     - name: page
       group: web
@@ -54,7 +55,11 @@ engagement:
       when: 'event.category == "pricing" || property("plan") == "pro"'
       points: 11
       decay: {{points_per_day: 3}}
-    - {{name: content, group: web, on: content_downloaded, points: 9}}
+    - name: content
+      group: web
+      on: content_downloaded
+      points: 9
+      decay: {{percent: 40, per: 1d}}
     - name: unsubscribed
       group: bad
       on: email_unsubscribed
@@ -63,7 +68,8 @@ engagement:
       decay: {{half_life_days: 1}}
 criteria:
   engaged:
-    - {{name: some, when: 'score.engagement >= 4'}}
+    - {{name: some, score: engagement, threshold: 4, disarm: 2}}
+    - {{name: downloads, when: 'count("content_downloaded") >= 2'}}
   mql:
     - {{name: asks, hand_raise: true, on: demo_requested}}
     - {{name: reads, when: 'count("content_downloaded", "4d") >= 2 && seen("page_viewed")'}}
@@ -82,11 +88,31 @@ sla:
     timezone: America/New_York
     hours: {{fri: ["09:00-12:00", "13:00-17:00"], mon: "09:00-17:00", tue: "09:00-17:00"}}
     holidays: [2026-03-10]
+  calendars:
+    berlin:
+      timezone: Europe/Berlin
+      country: DE
+      subdivision: BE
+      hours: {{mon: "08:00-18:00", tue: "08:00-18:00", fri: "08:00-18:00", sun: "10:00-12:00"}}
+      workdays: [2026-03-08]
   policies:
     - {{name: first_response, start: mql, target: {{A: 1h, default: 6h}},
        met_by: [sales_activity_logged, lead_accepted, lead_rejected]}}
     - {{name: follow_up, start: sql, target: {{default: 90m}}, met_by: sales_activity_logged,
        warn_fraction: 0.5}}
+    - {{name: acceptance, start: mql, from_stage: [known, engaged], when: 'fit.grade != "A"',
+       target: {{default: 8h}}, calendar: berlin, met_at: sal, met_by: lead_rejected}}
+    - {{name: raised, start: mql, cause: hand_raise, target: {{default: 1h}}, cancelled_at: [],
+       met_by: [sales_activity_logged, meeting_booked]}}
+    - {{name: opportunity, start: sql, target: {{default: 20h}}, met_at: opportunity}}
+leaks:
+  mql_without_owner: 30m
+  untouched_at_deadline: [first_response, raised]
+  accepted_without_activity: 4h
+  sql_without_opportunity: 6h
+  without_reason: true
+  languishing: {{mql: 2d, sal: 1d, nurture: 4d}}
+  oscillating: {{returns: 2, window: 5d}}
 reasons:
   wait_a_day: {{kind: timing, cooldown: 1d}}
 reason_wordings: {{"Call back tomorrow": wait_a_day}}

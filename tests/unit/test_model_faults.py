@@ -55,8 +55,8 @@ FAULTS = [
      'm.yaml:14 rule "pricing_page": engagement.rules.0.cap.per: "1 fortnight" is no duration; '
      "write a number and s, m, h, d, w or y, e.g. 2h"),
     ("{half_life_days: 14}", "{half_life_days: 14, points_per_day: 1}",
-     'm.yaml:15 rule "pricing_page": engagement.rules.0.decay: give half_life_days or '
-     "points_per_day, one of them"),
+     'm.yaml:15 rule "pricing_page": engagement.rules.0.decay: give half_life_days, '
+     "points_per_day, points or percent, one of them"),
     ("{half_life_days: 14}", "{half_life_days: 0}",
      'm.yaml:15 rule "pricing_page": engagement.rules.0.decay.half_life_days: Input should be '
      "greater than 0"),
@@ -65,9 +65,9 @@ FAULTS = [
      "threshold"),
     ("on: demo_requested}", "points: 3}",
      'm.yaml:18 criterion "asks": unknown field "points"; known are name, when, on, hand_raise, '
-     "threshold, disarm"),
+     "score, threshold, disarm"),
     (", on: demo_requested}", "}",
-     'm.yaml:18 criterion "asks": criteria.mql.0: criterion "asks" has neither "when" nor "on"'),
+     'm.yaml:18 criterion "asks": criteria.mql.0: criterion "asks" has no "when", "on" or "threshold"'),
     ("{name: score, when", "{name: asks, when",
      'm.yaml:19 criterion "asks": name: "asks" is there twice; give each its own name'),
     ("'fit.grade <= \"B\"'", "'fit.grade'",

@@ -1,0 +1,104 @@
+"""Whether a lead qualifies: the model's criteria, each armed until it has fired."""
+
+from __future__ import annotations
+
+from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
+from leadstream.streams.domain.compiled import CompiledCriterion, CompiledModel
+from leadstream.streams.domain.criteria import Circumstances
+from leadstream.streams.domain.crossings import holding
+from leadstream.streams.domain.scoring import circumstances
+from leadstream.streams.domain.stages import QUALIFIABLE, Stage
+from leadstream.streams.domain.state import FoldState
+from leadstream.streams.domain.transitions import Decision, move_to
+
+
+def qualify(
+    state: FoldState, model: CompiledModel, event: Touchpoint | CrmEvent | None, at: EpochMs
+) -> list[Decision]:
+    """Decide engaged, MQL and SQL by the model's criteria."""
+    decisions: list[Decision] = []
+    of = circumstances(state, model, at, event)
+    rearm(state, model, of)
+    decisions += release(state, model, of, event, at)
+    if state.stage is Stage.KNOWN:
+        criterion = _first_holding(state, model.engaged, of)
+        if criterion is not None:
+            decisions += move_to(state, model, Stage.ENGAGED, at, "criteria", event, criterion)
+            state.held_by = criterion.name
+    if state.stage in QUALIFIABLE:
+        resting = state.stage is Stage.NURTURE and (state.cooldown_until or 0) > at
+        criterion = _first_holding(state, model.mql, of, only_raised=resting)
+        if criterion is not None:
+            if state.stage is Stage.NURTURE:
+                state.cycle += 1
+            state.spent = [*state.spent, criterion.name]
+            cause = "hand_raise" if criterion.hand_raise else "criteria"
+            decisions += move_to(state, model, Stage.MQL, at, cause, event, criterion)
+    if state.stage in (Stage.MQL, Stage.SAL):
+        criterion = _first_holding(state, model.sql, of)
+        if criterion is not None:
+            state.spent = [*state.spent, criterion.name]
+            if state.stage is Stage.MQL:
+                decisions += move_to(state, model, Stage.SAL, at, "inferred", event, inferred=True)
+            decisions += move_to(
+                state, model, Stage.SALES_QUALIFIED, at, "criteria", event, criterion
+            )
+    return decisions
+
+
+def release(
+    state: FoldState,
+    model: CompiledModel,
+    of: Circumstances,
+    event: Touchpoint | CrmEvent | None,
+    at: EpochMs,
+) -> list[Decision]:
+    """Take an engaged lead back to known once what holds it disarms and nothing else holds.
+
+    A lead that was handed back to engaged and that nothing holds stays until something did.
+    """
+    if state.stage is not Stage.ENGAGED:
+        return []
+    held = holding(state, model)
+    if held is not None and not held.is_disarmed_by(of.score):
+        return []
+    other = _first_holding(state, model.engaged, of)
+    if other is not None or held is None:
+        state.held_by = other.name if other is not None else None
+        return []
+    cause = "criteria" if event is not None else "model" if at == model.active_from else "decay"
+    return move_to(state, model, Stage.KNOWN, at, cause, event, held)
+
+
+def rearm(state: FoldState, model: CompiledModel, of: Circumstances) -> None:
+    """Let criteria fire again whose score has fallen below where they disarm."""
+    spent = [c for c in model.disarming if c.name in state.spent]
+    disarmed = {c.name for c in spent if c.is_disarmed_by(of.score)}
+    if disarmed:
+        state.spent = [name for name in state.spent if name not in disarmed]
+
+
+def holds(criterion: CompiledCriterion, of: Circumstances) -> bool:
+    """Say whether a criterion asks for no more than there is."""
+    if criterion.on is not None and of.variable("event.type") not in criterion.on:
+        return False
+    if criterion.threshold is not None and criterion.score_of(of.score) < criterion.threshold:
+        return False
+    return criterion.when is None or criterion.when.holds(of)
+
+
+def _first_holding(
+    state: FoldState,
+    criteria: tuple[CompiledCriterion, ...],
+    of: Circumstances,
+    *,
+    only_raised: bool = False,
+) -> CompiledCriterion | None:
+    for criterion in criteria:
+        if only_raised and not criterion.hand_raise:
+            continue
+        if not criterion.hand_raise and criterion.name in state.spent:
+            continue
+        if holds(criterion, of):
+            return criterion
+    return None
