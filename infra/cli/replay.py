@@ -13,7 +13,7 @@ import click
 
 from leadstream.infra.cli import UserError, settings_of
 from leadstream.schemas.codec import DecodeError, parse_time
-from leadstream.schemas.decisions import SlaEvent, Transition
+from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
 from leadstream.schemas.json_form import to_json_object
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.ingest.jsonl import event_from_json_line
@@ -23,6 +23,7 @@ from leadstream.streams.replay import Replay
 if TYPE_CHECKING:
     from leadstream.streams.domain.lead import Saying
 
+_SCHEMA_OF = {Transition: "transition", SlaEvent: "sla_event", LeakEvent: "leak_event"}
 _AS_EMITTED_ONLY = ("revision", "status", "supersedes")
 
 
@@ -34,7 +35,7 @@ _AS_EMITTED_ONLY = ("revision", "status", "supersedes")
     help="Scoring model: a YAML file, or a directory of versions; default: the shipped one.",
 )
 @click.option("--as-emitted", is_flag=True, help="Print everything said, corrections included.")
-@click.option("--sla", "with_sla", is_flag=True, help="Print SLA events as well.")
+@click.option("--sla", "with_sla", is_flag=True, help="Print SLA events and leaks as well.")
 @click.option(
     "--until",
     help="Let deadlines pass up to this time (ISO 8601 with offset); default: the latest event.",
@@ -127,9 +128,8 @@ def _print_said(sayings: list[Saying], with_sla: bool) -> None:
             _print(saying.decision, effective=False)
 
 
-def _print(decision: Transition | SlaEvent, *, effective: bool) -> None:
-    name = "transition" if isinstance(decision, Transition) else "sla_event"
-    plain = to_json_object(name, decision)
+def _print(decision: Transition | SlaEvent | LeakEvent, *, effective: bool) -> None:
+    plain = to_json_object(_SCHEMA_OF[type(decision)], decision)
     if effective:
         for field in _AS_EMITTED_ONLY:
             plain.pop(field, None)

@@ -20,7 +20,7 @@ from lead_logs import (
     logs,
 )
 
-from leadstream.schemas.decisions import RETRACTED, SlaEvent, Transition
+from leadstream.schemas.decisions import RETRACTED, LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain import lead
 from leadstream.streams.domain.lead import (
@@ -81,10 +81,14 @@ def test_the_rows_that_clickhouse_keeps_are_what_holds(data: Any, log: Any) -> N
         expected = effective_decisions(lead_id, events, MODELS, END_MS)
         by_seq: dict[int, Transition] = {}
         by_clock: dict[tuple[str, str], SlaEvent] = {}
+        by_leak: dict[tuple[str, int], LeakEvent] = {}
         for saying in said:
             row = saying.decision
             if isinstance(row, Transition):
                 by_seq[row.seq] = max(row, by_seq.get(row.seq, row), key=lambda r: r.revision)
+            elif isinstance(row, LeakEvent):
+                leak = row.leak, row.cycle
+                by_leak[leak] = max(row, by_leak.get(leak, row), key=lambda r: r.revision)
             else:
                 key = row.policy, row.clock
                 by_clock[key] = max(row, by_clock.get(key, row), key=lambda r: r.revision)
@@ -100,6 +104,28 @@ def test_the_rows_that_clickhouse_keeps_are_what_holds(data: Any, log: Any) -> N
         assert all(row.status != RETRACTED for key, row in by_clock.items() if key in kept)
         latest = {(e.policy, e.clock): content(e) for e in expected if isinstance(e, SlaEvent)}
         assert kept == latest
+        # As sinks.rows.leak_row does.
+        kept_leaks = {
+            key: row
+            for key, row in by_leak.items()
+            if not (row.status == RETRACTED and row.event == "opened")
+        }
+        assert all(row.status != RETRACTED for row in kept_leaks.values())
+        leaks = {(e.leak, e.cycle): content(e) for e in expected if isinstance(e, LeakEvent)}
+        assert {key: content(row) for key, row in kept_leaks.items()} == leaks
+
+
+@examples(60)
+@given(logs())
+def test_a_leak_opens_once_in_a_cycle_and_ends_after_it_opened(log: Any) -> None:
+    for lead_id, events in by_lead(log).items():
+        told: dict[tuple[str, int], list[LeakEvent]] = {}
+        for decision in effective_decisions(lead_id, events, MODELS, END_MS):
+            if isinstance(decision, LeakEvent):
+                told.setdefault((decision.leak, decision.cycle), []).append(decision)
+        for story in told.values():
+            assert [e.event for e in story] in (["opened"], ["opened", "resolved"])
+            assert story[-1].opened_at == story[0].occurred_at <= story[-1].occurred_at
 
 
 @examples(40)

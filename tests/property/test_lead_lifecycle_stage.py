@@ -24,7 +24,12 @@ END_MS = START_MS + 2 * SPAN_DAYS * DAY_MS
 ENCODER = Encoder("lead_event", topics.LEAD_EVENTS, SCHEMAS)
 DECODERS = {
     topic: Decoder(topics.SCHEMA_OF[topic], SCHEMAS)
-    for topic in (topics.LEAD_TRANSITIONS, topics.LEAD_SLA, topics.LEAD_STATE)
+    for topic in (
+        topics.LEAD_TRANSITIONS,
+        topics.LEAD_SLA,
+        topics.LEAD_LEAKS,
+        topics.LEAD_STATE,
+    )
 }
 STAGES = {
     clock: LifecycleStage(Settings(clock=clock, lateness_horizon_days=365), MODELS, SCHEMAS)
