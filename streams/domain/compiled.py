@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from leadstream.schemas.decisions import Score
-from leadstream.schemas.events import EpochMs
+from leadstream.schemas.events import CRM_EVENT_TYPES, TOUCHPOINT_TYPES, EpochMs
 from leadstream.streams.domain.compiled_sla import CompiledSla, compile_sla, sla_faults
-from leadstream.streams.domain.criteria import Checker, Expression, ExpressionError, Facts
+from leadstream.streams.domain.criteria import (
+    Checker,
+    Expression,
+    ExpressionError,
+    Facts,
+    unknown,
+)
 from leadstream.streams.domain.durations import MS_PER_DAY, MS_PER_SECOND
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.domain.model import Criterion, Decay, EngagementRule, Model
@@ -107,7 +113,8 @@ def compile_model(model: Model) -> CompiledModel:
     Raises:
         ModelError: all faults at once, each beginning with the path of its place in the file.
     """
-    checker = Checker()
+    event_types = TOUCHPOINT_TYPES | CRM_EVENT_TYPES | set(model.event_types)
+    checker = Checker(event_types, [r.name for r in (*model.fit.rules, *model.engagement.rules)])
     faults: list[str] = []
 
     def expression(
@@ -150,6 +157,13 @@ def compile_model(model: Model) -> CompiledModel:
         rules[rule.name] = compiled
         for event_type in rule.on:
             by_type.setdefault(event_type, []).append(compiled)
+    faults += [
+        f"{place}.on: {unknown('event type', event_type, event_types)} "
+        "(types of your own are named in event_types)"
+        for place, types in _types_by_place(model)
+        for event_type in types
+        if event_type not in event_types
+    ]
     faults += _repeated_names(model)
     faults += [
         f"criteria.engaged.{i}.disarm: needs a threshold above it"
@@ -198,6 +212,14 @@ def compile_model(model: Model) -> CompiledModel:
     if faults:
         raise ModelError(faults)
     return compiled_model
+
+
+def _types_by_place(model: Model) -> Iterator[tuple[str, list[str]]]:
+    for i, rule in enumerate(model.engagement.rules):
+        yield f"engagement.rules.{i}", rule.on
+    for which in ("engaged", "mql", "sql"):
+        for i, criterion in enumerate(getattr(model.criteria, which)):
+            yield f"criteria.{which}.{i}", criterion.on or []
 
 
 def _repeated_names(model: Model) -> list[str]:

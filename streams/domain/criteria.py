@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from cel_expr_python import cel
 from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.durations import MS_PER_DAY, MS_PER_SECOND, parse_duration_s
+from leadstream.streams.domain.reads import reads_of
 from leadstream.streams.domain.state import FoldState, seen_key
 
 # Scores are DYN because CEL's checker has no operator between double and int, and people write 60.
@@ -37,7 +38,10 @@ _EVENT_VARIABLES: Final[Mapping[str, Any]] = {
         "url", "referrer", "asset", "category", "actor", "owner", "reason", "stage",
     )
 }  # fmt: skip
-FUNCTIONS: Final = ("count", "seen", "days_since", "attr", "number", "property")
+FUNCTIONS: Final = ("count", "seen", "days_since", "points", "attr", "number", "property")
+_OF_EVENT_TYPES: Final = ("count", "seen", "days_since")
+# Enough for the values that a criterion reads of the leads of one partition at a time.
+REMEMBERED_VERDICTS: Final = 4096
 VARIABLES: Final = tuple(_LEAD_VARIABLES) + tuple(_EVENT_VARIABLES)
 
 
@@ -54,16 +58,23 @@ class Circumstances:
         now: EpochMs,
         event: Touchpoint | CrmEvent | None,
         score: Callable[[], Score],
+        points: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self.state = state
         self.now = now
         self._event = event
         self._compute_score = score
+        self._compute_points = points
 
     @cached_property
     def score(self) -> Score:
         """The score when it was first asked for."""
         return self._compute_score()
+
+    @cached_property
+    def points(self) -> Mapping[str, float]:
+        """What each rule gives to the score when it was first asked for."""
+        return self._compute_points()
 
     @property
     def properties(self) -> Mapping[str, str]:
@@ -124,6 +135,9 @@ class Facts:
         found = self.of.state.seen.get(event_type)
         return (self.of.now - found.times[-1]) / MS_PER_DAY if found else math.inf
 
+    def points(self, rule: str) -> float:
+        return self.of.points.get(rule, 0.0)
+
     def attr(self, name: str) -> str:
         return self.of.state.attributes.get(name, "")
 
@@ -138,29 +152,63 @@ class Facts:
 
 
 class Expression:
-    """One checked expression that gives true or false."""
+    """One checked expression that gives true or false.
+
+    It is evaluated only when something that it reads has another value: reading costs a
+    microsecond, CEL several.
+    """
 
     def __init__(self, text: str, program: Any, facts: Facts) -> None:
+        self.text = text
+        self.reads = reads_of(text, VARIABLES, FUNCTIONS)
         self._program = program
         self._facts = facts
-        # Each variable that is handed over costs microseconds, so only those that are named are.
-        closed_up = re.sub(r"\s*\.\s*", ".", text)
-        self._reads = tuple(name for name in VARIABLES if name in closed_up)
+        self._calls = tuple((_reader(facts, name, args), args) for name, args in self.reads.calls)
+        self._verdicts: dict[tuple[Any, ...], bool] = {}
 
     def holds(self, of: Circumstances) -> bool:
         """Say whether it is true; one that cannot be evaluated on these values is not."""
-        return self.evaluate(of).value() is True
+        if not self.reads.is_complete:
+            return self.evaluate(of).value() is True
+        self._facts.of = of
+        values = (
+            *[of.variable(name) for name in self.reads.variables],
+            *[read(*args) for read, args in self._calls],
+        )
+        verdict = self._verdicts.get(values)
+        if verdict is None:
+            if len(self._verdicts) >= REMEMBERED_VERDICTS:
+                self._verdicts.clear()
+            verdict = self._verdicts[values] = self.evaluate(of).value() is True
+        return verdict
 
     def evaluate(self, of: Circumstances) -> Any:
         """Return CEL's value, of type ERROR where these values cannot be evaluated."""
         self._facts.of = of
-        return self._program.eval(data={name: of.variable(name) for name in self._reads})
+        return self._program.eval(data={name: of.variable(name) for name in self.reads.variables})
+
+
+def _reader(facts: Facts, name: str, args: tuple[str, ...]) -> Callable[..., Any]:
+    overloads = {("count", 2): "count_in", ("seen", 2): "seen_category"}
+    reader: Callable[..., Any] = getattr(facts, overloads.get((name, len(args)), name))
+    return reader
 
 
 class Checker:
-    """Compiles expressions over one `Facts`; one a model, and not thread-safe."""
+    """Compiles expressions over one `Facts`; one a model, and not thread-safe.
 
-    def __init__(self) -> None:
+    Args:
+        event_types: all that count(), seen() and days_since() may name; None allows any.
+        rules: all that points() may name; None allows any.
+    """
+
+    def __init__(
+        self,
+        event_types: Collection[str] | None = None,
+        rules: Collection[str] | None = None,
+    ) -> None:
+        self._known = dict.fromkeys(_OF_EVENT_TYPES, ("event type", event_types))
+        self._known["points"] = ("rule", rules)
         self._facts = Facts()
         functions = [
             _function(
@@ -170,6 +218,7 @@ class Checker:
                 "seen", _T.BOOL, (["s"], self._facts.seen), (["s", "s"], self._facts.seen_category)
             ),
             _function("days_since", _T.DYN, (["s"], self._facts.days_since)),
+            _function("points", _T.DYN, (["s"], self._facts.points)),
             _function("attr", _T.STRING, (["s"], self._facts.attr)),
             _function("number", _T.DYN, (["s"], self._facts.number)),
             _function("property", _T.STRING, (["s"], self._facts.property)),
@@ -200,6 +249,10 @@ class Checker:
             kind = program.return_type().name().lower()
             raise ExpressionError(f"gives {kind}, not true or false; compare it with something")
         expression = Expression(text, program, self._facts)
+        for name, args in expression.reads.calls:
+            what, known = self._known.get(name, ("", None))
+            if known is not None and args[0] not in known:
+                raise ExpressionError(f"{name}(): {unknown(what, args[0], known)}")
         if of_attributes:
             _refuse_behaviour(text)
         self._try(expression)
@@ -231,10 +284,17 @@ def _function(name: str, result: Any, *overloads: tuple[list[str], Any]) -> Any:
     )
 
 
+def unknown(what: str, name: str, known: Collection[str]) -> str:
+    """Return what to say of a name that is not known, with the nearest one that is."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f'did you mean "{near[0]}"?' if near else f"known are {', '.join(sorted(known))}"
+    return f'unknown {what} "{name}"; {hint}'
+
+
 def _refuse_behaviour(text: str) -> None:
     outside_texts = re.sub(r"""("[^"]*"|'[^']*')""", "", text)
     found = re.search(
-        r"\b(?:count|seen|days_since|property|(?:score|fit|lead|event)\.\w+)", outside_texts
+        r"\b(?:count|seen|days_since|points|property|(?:score|fit|lead|event)\.\w+)", outside_texts
     )
     if found:
         raise ExpressionError(

@@ -170,6 +170,9 @@ class Model(Part):
     version: Annotated[str, BeforeValidator(_as_text)] = Field(min_length=1)
     active_from: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     max_score: float = Field(200.0, gt=0)
+    event_types: Types = Field(
+        default=[], description="Event types of your own, beside those of the contract."
+    )
     fit: Fit = Fit()
     engagement: Engagement = Engagement()
     criteria: Criteria = Criteria()

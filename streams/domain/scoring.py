@@ -65,7 +65,13 @@ def circumstances(
     state: FoldState, model: CompiledModel, at: EpochMs, event: Touchpoint | CrmEvent | None = None
 ) -> Circumstances:
     """Return what the model's expressions may read of a lead at an instant."""
-    return Circumstances(state, at, event, lambda: score_at(state, model, at))
+    return Circumstances(
+        state,
+        at,
+        event,
+        lambda: score_at(state, model, at),
+        lambda: points_by_rule(state, model, at),
+    )
 
 
 def count_event(state: FoldState, model: CompiledModel, event_id: str, of: Circumstances) -> None:

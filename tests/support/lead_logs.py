@@ -31,6 +31,7 @@ _MODEL = """
 version: "{version}"
 active_from: {active_from}
 max_score: 60
+event_types: [never_heard_of]
 fit:
   max: 20
   grades: {{A: 15, B: 8, C: 0}}

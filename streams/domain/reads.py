@@ -1,0 +1,52 @@
+"""What an expression reads, found in its text: variables, and calls that name what they look at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+_TEXT: Final = re.compile(r""""[^"\n]*"|'[^'\n]*'""")
+_UNUSUAL_TEXT: Final = re.compile(r"""\\|\"\"\"|'''|\b[rRbB]+\x00""")
+_MASKED: Final = r"\s*\x00(\d+)\x00\s*"
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Variables, and calls as (function, arguments).
+
+    `is_complete` says that nothing else is read: no call computes what it looks at.
+    """
+
+    variables: tuple[str, ...]
+    calls: tuple[tuple[str, tuple[str, ...]], ...]
+    is_complete: bool
+
+
+def reads_of(text: str, variables: Iterable[str], functions: Iterable[str]) -> Reads:
+    """Return what an expression reads; of unusual texts, at least all variables."""
+    texts: list[str] = []
+
+    def mask(found: re.Match[str]) -> str:
+        texts.append(found[0][1:-1])
+        return f"\x00{len(texts) - 1}\x00"
+
+    masked = _TEXT.sub(mask, text)
+    is_unusual = any(_UNUSUAL_TEXT.search(found) for found in (text, masked))
+    masked = text if is_unusual else masked
+    closed_up = re.sub(r"\s*\.\s*", ".", masked)
+    names = "|".join(functions)
+    calls = {
+        (found[1], tuple(texts[int(place)] for place in found.groups()[1:] if place is not None))
+        for found in re.finditer(rf"\b({names})\s*\({_MASKED}(?:,{_MASKED})?\)", masked)
+    }
+    named = len(re.findall(rf"\b(?:{names})\s*\({_MASKED}(?:,{_MASKED})?\)", masked))
+    called = len(re.findall(rf"\b(?:{names})\s*\(", masked))
+    return Reads(
+        variables=tuple(
+            name for name in variables if re.search(rf"\b{re.escape(name)}\b", closed_up)
+        ),
+        calls=tuple(sorted(calls)),
+        is_complete=not is_unusual and named == called,
+    )

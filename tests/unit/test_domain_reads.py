@@ -1,0 +1,123 @@
+"""An expression is evaluated only when something that it reads has another value."""
+
+from unittest import mock
+
+import pytest
+from small_models import DAY_MS, MONDAY_MS, happened, life, models
+
+from leadstream.schemas.decisions import Score
+from leadstream.streams.domain.criteria import (
+    FUNCTIONS,
+    VARIABLES,
+    Checker,
+    Circumstances,
+    ExpressionError,
+)
+from leadstream.streams.domain.reads import reads_of
+from leadstream.streams.domain.state import FoldState, Seen
+
+NOTHING = Score(total=0.0, fit=0.0, engagement=0.0, grade="F")
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "calls", "is_complete"),
+    [
+        ("score . total >= 60", ["score.total"], [], True),
+        ("lead.owner != 'lead.cycle'", ["lead.owner"], [], True),
+        (
+            'count("a") > 1 && seen( "b" , \'c\' )',
+            [],
+            [("count", ("a",)), ("seen", ("b", "c"))],
+            True,
+        ),
+        ('attr("seen(\'x\')") == ""', [], [("attr", ("seen('x')",))], True),
+        ("attr(event.type) == ''", ["event.type"], [], False),
+        ('attr("a" + "b") == ""', [], [], False),
+        (r'attr("a\"b") == ""', [], [], False),
+        ('attr(r"a") == ""', [], [], False),
+    ],
+)
+def test_reads_are_found_in_the_text(
+    text: str, variables: list[str], calls: list[object], is_complete: bool
+) -> None:
+    reads = reads_of(text, VARIABLES, FUNCTIONS)
+    assert (list(reads.variables), list(reads.calls)) == (variables, calls)
+    assert reads.is_complete is is_complete
+
+
+def evaluations_of(text: str, *states: FoldState) -> int:
+    expression = Checker().compile(text)
+    with mock.patch.object(expression, "evaluate", wraps=expression.evaluate) as evaluate:
+        for state in states:
+            expression.holds(Circumstances(state, MONDAY_MS, None, lambda: NOTHING))
+    return evaluate.call_count
+
+
+def lead(**fields: object) -> FoldState:
+    return FoldState(lead_id="l", **fields)  # type: ignore[arg-type]
+
+
+def test_what_an_expression_does_not_read_evaluates_nothing() -> None:
+    seen = {"page_viewed": Seen(3, [MONDAY_MS])}
+    changed = [lead(seen=seen), lead(seen=seen, owner="r"), lead(seen=seen, attributes={"a": "1"})]
+    assert evaluations_of('count("page_viewed") >= 3', *changed) == 1
+
+
+def test_a_new_value_of_what_it_reads_evaluates_once() -> None:
+    states = [lead(seen={"page_viewed": Seen(n, [MONDAY_MS])}) for n in (1, 2, 2, 1)]
+    assert evaluations_of('count("page_viewed") >= 2', *states) == 2
+    grades = [lead(grade=grade) for grade in "AABBA"]
+    assert evaluations_of('fit.grade <= "B"', *grades) == 2
+
+
+def test_time_alone_evaluates_only_when_a_window_counts_differently() -> None:
+    expression = Checker().compile('count("page_viewed", "2d") >= 1')
+    state = lead(seen={"page_viewed": Seen(1, [MONDAY_MS])})
+    with mock.patch.object(expression, "evaluate", wraps=expression.evaluate) as evaluate:
+        held = [
+            expression.holds(Circumstances(state, MONDAY_MS + d * DAY_MS, None, lambda: NOTHING))
+            for d in (0, 1, 2, 3)
+        ]
+    assert held == [True, True, False, False]
+    assert evaluate.call_count == 2
+
+
+def test_a_life_evaluates_its_criterion_as_often_as_its_counts_change() -> None:
+    text = """
+version: '1'
+criteria: {mql: [{name: m, when: 'count("content_downloaded") >= 3 && fit.grade <= "D"'}]}
+"""
+    versions = models(text)
+    when = versions.versions[0].mql[0].when
+    assert when is not None
+    views = [happened(n / 10, "page_viewed") for n in range(50)]
+    content = [happened(6 + n, "content_downloaded") for n in range(3)]
+    with mock.patch.object(when, "evaluate", wraps=when.evaluate) as evaluate:
+        found = life(versions, *views, *content)
+    assert found[-1].to_stage == "mql"
+    assert evaluate.call_count == 4
+
+
+def test_points_reads_what_a_rule_gives() -> None:
+    text = """
+version: '1'
+engagement: {rules: [{name: pages, on: page_viewed, points: 4, decay: {half_life_days: 1}}]}
+criteria: {mql: [{name: m, when: 'points("pages") >= 7'}]}
+"""
+    slow = life(models(text), *[happened(n, "page_viewed") for n in range(9)])
+    assert slow[-1].to_stage == "mql"
+    assert [t.to_stage for t in life(models(text), happened(0, "page_viewed"))] == ["known"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('count("page_vewed") > 1', 'unknown event type "page_vewed"; did you mean "page_viewed"?'),
+        ('points("pags") > 1', 'unknown rule "pags"; did you mean "pages"?'),
+        ('days_since("x") > 1', 'unknown event type "x"; known are page_viewed'),
+    ],
+)
+def test_names_that_the_model_does_not_know_are_refused(text: str, fault: str) -> None:
+    with pytest.raises(ExpressionError) as refused:
+        Checker(["page_viewed"], ["pages"]).compile(text)
+    assert fault in str(refused.value)
