@@ -26,6 +26,8 @@ COMMANDS = {
     "replay": "Fold a log offline and print the transitions.",
     "query": "Run one read-only SQL statement; - reads it from standard input.",
     "funnel": "Show how many leads reached each stage or any later one.",
+    "sla": "Show how many deadlines were met, by policy, grade or owner.",
+    "leaks": "Show the leads that leak between marketing and sales now.",
     "lead": "Show a lead's state, its timeline, and why each transition happened.",
     "model": "Check the scoring model, and compare versions of it.",
     "settings": "Show every setting, its value, where that comes from, and what it does.",

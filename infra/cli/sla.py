@@ -1,0 +1,54 @@
+"""`leadstream sla`: whether deadlines are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from leadstream.infra.cli._answers import clickhouse_options, reader
+from leadstream.infra.cli._format import format_option, print_json, print_rows
+from leadstream.sinks.handoffs import ATTAINMENT_BY, attainment, attainment_columns
+
+
+@click.command("sla")
+@click.option(
+    "--by",
+    type=click.Choice(ATTAINMENT_BY),
+    default="policy",
+    show_default=True,
+    help="Split each policy by grade or by owner.",
+)
+@click.option("--policy", help="Only this policy.")
+@format_option
+@clickhouse_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    by: str,
+    policy: str | None,
+    form: str,
+    data_dir: Path | None,
+    clickhouse_url: str | None,
+) -> None:
+    """Show how many deadlines were met, met late or breached, and how long answers took.
+
+    Attainment is the share met in time of all clocks that ended or are overdue; clocks that still
+    run in time and cancelled ones do not count. Times are business seconds.
+    """
+    with reader(ctx, data_dir, clickhouse_url) as client:
+        rows = attainment(client, by, policy)
+    if form == "json":
+        print_json(rows)
+        return
+    columns = attainment_columns(by)
+    if form == "csv":
+        print_rows(columns, [[row[column] for column in columns] for row in rows], form)
+        return
+    cells = [[_shown(column, row[column]) for column in columns] for row in rows]
+    print_rows([column.replace("_", " ") for column in columns], cells, form)
+
+
+def _shown(name: str, value: Any) -> Any:
+    return f"{value:.1%}" if name == "attainment" and value is not None else value
