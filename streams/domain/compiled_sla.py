@@ -15,7 +15,17 @@ from leadstream.streams.domain.model_sla import BusinessCalendar, Leaks, SlaPoli
 from leadstream.streams.domain.stages import MAIN_LINE, Stage
 
 DEFAULT_CALENDAR: Final = ""
-CAUSES: Final = ("identified", "crm", "criteria", "hand_raise", "sales_found", "inferred")
+CAUSES: Final = (
+    "identified",
+    "crm",
+    "criteria",
+    "hand_raise",
+    "sales_found",
+    "inferred",
+    "decay",
+    "model",
+    "cooldown",
+)
 _STAGES: Final = tuple(stage.value for stage in Stage)
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from leadstream.schemas.events import LATEST_MS, CrmEvent, EpochMs, LeadEvent
+from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent
 from leadstream.streams.domain import leaks, sla
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.crossings import next_crossing
-from leadstream.streams.domain.durations import MS_PER_SECOND
 from leadstream.streams.domain.memory import remember
 from leadstream.streams.domain.moves import Move, decide_move
 from leadstream.streams.domain.qualify import holds, qualify, rearm, release
+from leadstream.streams.domain.returns import begin_rest, next_return, restore, return_lost
 from leadstream.streams.domain.scoring import circumstances, count_event, score_fit
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage, rank, skipped_between
 from leadstream.streams.domain.state import NEVER_MS, FoldState
@@ -42,6 +42,8 @@ def apply(
         decisions += move_to(state, model, Stage.KNOWN, at, cause="identified", event=cause)
     before = circumstances(state, model, at, cause)
     rearm(state, model, before)
+    if event.touchpoint is not None:
+        decisions += return_lost(state, model, before, event.touchpoint, at)
     count_event(state, model, event.event_id, before)
     decisions += sla.meet_clocks(state, model, cause, at)
     decisions += leaks.mend(state, model, cause, at)
@@ -58,13 +60,7 @@ def next_due(state: FoldState, models: ModelSet, until: EpochMs = NEVER_MS) -> E
         until: how far to look; what comes later may be given as any later instant.
     """
     due = min(sla.next_deadline(state), leaks.next_leak(state))
-    due = min(due, next_crossing(state, models, until))
-    if state.stage is Stage.NURTURE and state.cooldown_until is not None:
-        rests_until = state.cooldown_until
-        ends = state.stage_since < rests_until < LATEST_MS
-        if ends and rests_until > state.last_fired_at:
-            due = min(due, rests_until)
-    return due
+    return min(due, next_return(state), next_crossing(state, models, until))
 
 
 def fire(state: FoldState, model: CompiledModel, at: EpochMs) -> tuple[FoldState, list[Decision]]:
@@ -78,7 +74,8 @@ def fire(state: FoldState, model: CompiledModel, at: EpochMs) -> tuple[FoldState
     of = circumstances(state, model, at)
     decisions += release(state, model, of, None, at)
     rearm(state, model, of)
-    if state.stage is Stage.NURTURE and state.cooldown_until == at:
+    if state.cooldown_until == at:
+        decisions += restore(state, model, at)
         decisions += qualify(state, model, None, at)
     return state, decisions
 
@@ -137,21 +134,10 @@ def _turn_down(
     state: FoldState, model: CompiledModel, move: Move, at: EpochMs, event: CrmEvent
 ) -> list[Decision]:
     decisions = move_to(state, model, move.target, at, "crm", event, move=move)
-    state.reason, state.reason_given, state.cooldown_until = move.reason, event.reason, None
-    if move.target is Stage.NURTURE:
-        state.cooldown_until = _rests_until(model, move.reason, at)
-        state.tallies, state.seen, state.spent = {}, {}, []
-        state.recycled_at = at
-    elif move.target is Stage.ENGAGED:
+    begin_rest(state, model, move.reason, event.reason, at)
+    if move.target is Stage.ENGAGED:
         # What held when the lead was handed back must not hand it over again by itself.
         of = circumstances(state, model, at)
         holding = [c.name for c in model.mql if not c.hand_raise and holds(c, of)]
         state.spent = list(dict.fromkeys([*state.spent, *holding]))
     return decisions
-
-
-def _rests_until(model: CompiledModel, reason: str | None, at: EpochMs) -> EpochMs:
-    if reason is None:
-        return at
-    cooldown_s = model.source.reasons[reason].cooldown
-    return LATEST_MS if cooldown_s is None else min(at + cooldown_s * MS_PER_SECOND, LATEST_MS)

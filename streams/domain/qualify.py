@@ -21,13 +21,13 @@ def qualify(
     rearm(state, model, of)
     decisions += release(state, model, of, event, at)
     if state.stage is Stage.KNOWN:
-        criterion = _first_holding(state, model.engaged, of)
+        criterion = first_holding(state, model.engaged, of)
         if criterion is not None:
             decisions += move_to(state, model, Stage.ENGAGED, at, "criteria", event, criterion)
             state.held_by = criterion.name
     if state.stage in QUALIFIABLE:
         resting = state.stage is Stage.NURTURE and (state.cooldown_until or 0) > at
-        criterion = _first_holding(state, model.mql, of, only_raised=resting)
+        criterion = first_holding(state, model.mql, of, only_raised=resting)
         if criterion is not None:
             if state.stage is Stage.NURTURE:
                 state.cycle += 1
@@ -35,7 +35,7 @@ def qualify(
             cause = "hand_raise" if criterion.hand_raise else "criteria"
             decisions += move_to(state, model, Stage.MQL, at, cause, event, criterion)
     if state.stage in (Stage.MQL, Stage.SAL):
-        criterion = _first_holding(state, model.sql, of)
+        criterion = first_holding(state, model.sql, of)
         if criterion is not None:
             state.spent = [*state.spent, criterion.name]
             if state.stage is Stage.MQL:
@@ -62,7 +62,7 @@ def release(
     held = holding(state, model)
     if held is not None and not held.is_disarmed_by(of.score):
         return []
-    other = _first_holding(state, model.engaged, of)
+    other = first_holding(state, model.engaged, of)
     if other is not None or held is None:
         state.held_by = other.name if other is not None else None
         return []
@@ -87,13 +87,14 @@ def holds(criterion: CompiledCriterion, of: Circumstances) -> bool:
     return criterion.when is None or criterion.when.holds(of)
 
 
-def _first_holding(
+def first_holding(
     state: FoldState,
     criteria: tuple[CompiledCriterion, ...],
     of: Circumstances,
     *,
     only_raised: bool = False,
 ) -> CompiledCriterion | None:
+    """Return the first armed criterion that holds; hand-raises are always armed."""
     for criterion in criteria:
         if only_raised and not criterion.hand_raise:
             continue
