@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -44,7 +44,7 @@ class Pipeline:
         )
         self._directory = directory
         self._workers = workers
-        self._children: list[subprocess.Popen[bytes]] = []
+        self.children: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Pipeline:
         apply_topics(self.settings)
@@ -58,9 +58,9 @@ class Pipeline:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for child in self._children:
+        for child in self.children:
             child.terminate()
-        for child in self._children:
+        for child in self.children:
             try:
                 child.wait(timeout=20)
             except subprocess.TimeoutExpired:
@@ -68,7 +68,7 @@ class Pipeline:
                 child.wait()
 
     def start_worker(self) -> subprocess.Popen[bytes]:
-        log = self._directory / f"worker-{len(self._children)}.log"
+        log = self._directory / f"worker-{len(self.children)}.log"
         with log.open("wb") as stream:
             child = subprocess.Popen(
                 [LEADSTREAM, "worker", "--web-port", "0"],
@@ -76,7 +76,7 @@ class Pipeline:
                 stdout=stream,
                 stderr=stream,
             )
-        self._children.append(child)
+        self.children.append(child)
         return child
 
     def _environment(self) -> dict[str, str]:
@@ -142,6 +142,27 @@ class Pipeline:
         finally:
             consumer.close()
 
+    def await_record(
+        self, topic: str, wanted: Callable[[Any], bool], timeout_s: float = 60
+    ) -> tuple[Any, int]:
+        """Return the first record that is wanted, and when it was there by the wall clock, ms."""
+        consumer, decoder = self._consumer(), Decoder(topics.SCHEMA_OF[topic], SingleObject())
+        deadline = time.monotonic() + timeout_s
+        try:
+            partitions = self._partitions(consumer, (topic,))
+            consumer.assign(partitions)
+            consumer.seek_to_beginning(*partitions)
+            while time.monotonic() < deadline:
+                for batch in consumer.poll(timeout_ms=100).values():
+                    arrived_ms = time.time_ns() // 1_000_000
+                    for record in batch:
+                        decoded = decoder.decode(record.value)
+                        if wanted(decoded):
+                            return decoded, arrived_ms
+        finally:
+            consumer.close()
+        raise AssertionError(f"nothing wanted on {topic} in {timeout_s} s")
+
     def read_raw(self, topic: str) -> list[Any]:
         """Return the records of a topic as kafka-python gives them."""
         consumer = self._consumer()
@@ -177,7 +198,7 @@ class Pipeline:
         ]
 
     def _check_children(self) -> None:
-        for i, child in enumerate(self._children):
+        for i, child in enumerate(self.children):
             if child.poll() is not None:
                 log = (self._directory / f"worker-{i}.log").read_text("utf-8", "replace")
                 raise AssertionError(f"worker {i} ended with {child.returncode}:\n{log[-3000:]}")
