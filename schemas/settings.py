@@ -117,6 +117,16 @@ class Settings(BaseSettings):
         None,
         description="Scoring model (YAML file, or directory of versions); default: as shipped.",
     )
+    model_reload_interval_s: float = Field(
+        5.0,
+        gt=0,
+        description="How often a worker looks at model_path for new versions, seconds.",
+    )
+    shadow_model_path: Path | None = Field(
+        None,
+        description="A candidate model (YAML file) that decides beside the active one; its "
+        "decisions go to lead.shadow and route nobody.",
+    )
     clock: Literal["wall", "event"] = Field(
         "wall",
         description="wall: deadlines fire by the clock on the wall. event: they follow event time "
@@ -303,7 +313,7 @@ def _load(
 
 
 _INPUT_FILES = tuple(
-    name for name in Settings.model_fields if name.endswith("_file") or name == "model_path"
+    name for name in Settings.model_fields if name.endswith(("_file", "model_path"))
 )
 
 

@@ -14,6 +14,7 @@ LEAD_SQL: Final = "lead.sql"
 LEAD_SLA: Final = "lead.sla"
 LEAD_LEAKS: Final = "lead.leaks"
 LEAD_STATE: Final = "lead.state"
+LEAD_SHADOW: Final = "lead.shadow"
 
 IDENTIFY_STORE: Final = "leadstream.identify.store"
 LIFECYCLE_STORE: Final = "leadstream.lifecycle.store"
@@ -32,10 +33,19 @@ OUTPUTS: Final = (
     LEAD_SLA,
     LEAD_LEAKS,
     LEAD_STATE,
+    LEAD_SHADOW,
 )
 STORES: Final = (IDENTIFY_STORE, LIFECYCLE_STORE)
 DEAD_LETTERS: Final = tuple(topic + DLQ_SUFFIX for topic in (*INPUTS, LEAD_EVENTS))
-SUNK: Final = (LEAD_EVENTS, LEAD_TRANSITIONS, LEAD_SLA, LEAD_LEAKS, LEAD_STATE, *DEAD_LETTERS)
+SUNK: Final = (
+    LEAD_EVENTS,
+    LEAD_TRANSITIONS,
+    LEAD_SLA,
+    LEAD_LEAKS,
+    LEAD_STATE,
+    LEAD_SHADOW,
+    *DEAD_LETTERS,
+)
 ALL: Final = (*INPUTS, *OUTPUTS, *STORES, *DEAD_LETTERS)
 
 SCHEMA_OF: Final = {
@@ -48,6 +58,7 @@ SCHEMA_OF: Final = {
     LEAD_SLA: "sla_event",
     LEAD_LEAKS: "leak_event",
     LEAD_STATE: "lead_state",
+    LEAD_SHADOW: "transition",
 }
 
 

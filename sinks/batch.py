@@ -14,6 +14,7 @@ from leadstream.schemas.codec import DecodeError, Decoder, WriterSchemas, parse_
 from leadstream.schemas.topics import (
     CONTROL_CLOCK,
     DEAD_LETTERS,
+    LEAD_SHADOW,
     LEAD_STATE,
     SCHEMA_OF,
     SUNK,
@@ -21,7 +22,14 @@ from leadstream.schemas.topics import (
 )
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.load import insert_rows, rows_of
-from leadstream.sinks.rows import DeadRecord, Position, Row, dead_letter_row, lead_state_row
+from leadstream.sinks.rows import (
+    DeadRecord,
+    Position,
+    Row,
+    dead_letter_row,
+    lead_state_row,
+    shadow_row,
+)
 
 # The driver puts a command's parameters into the URL, of which a server reads 1 MiB.
 DELETE_LEADS: Final = 1000
@@ -79,7 +87,8 @@ class BatchBuilder:
                 self._add[full] = _add_dead_letter
                 continue
             self._decoders[full] = Decoder(SCHEMA_OF[topic], schemas)
-            self._add[full] = self._add_state if topic == LEAD_STATE else self._add_decoded
+            own = {LEAD_STATE: self._add_state, LEAD_SHADOW: self._add_shadow}
+            self._add[full] = own.get(topic, self._add_decoded)
 
     def build(self, records: Sequence[KafkaRecord]) -> Batch:
         """Return the rows of records that are in order within each partition."""
@@ -99,6 +108,12 @@ class BatchBuilder:
         value = self._decoders[record.topic].decode(record.value, _content_type(record))
         for table, row in rows_of(value, _position(record)):
             batch.rows[table].append(row)
+
+    def _add_shadow(self, batch: Batch, record: KafkaRecord) -> None:
+        decoder = self._decoders[record.topic]
+        transition = decoder.decode(record.value, _content_type(record))
+        row = shadow_row(transition, _position(record))
+        batch.rows["shadow_transitions"].append(row)
 
     def _add_state(self, batch: Batch, record: KafkaRecord) -> None:
         if record.value is None:

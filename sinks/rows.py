@@ -51,7 +51,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
             score_as_of owner reason cooldown_until reached inferred first_mql_at latest_mql_at
             mql_count channel source medium campaign last_channel last_campaign buyer_stage persona
             interest track opportunity_id amount currency attributes first_event_at last_event_at
-            event_count late_count unknown_count sla_due_at merged_into model_version
+            event_count late_count unknown_count sla_due_at merged_into model_version hot next_mql
             {_POSITION}""",
         "score_history": f"""lead_id seq occurred_at stage cycle score fit engagement grade
             model_version revision retracted {_POSITION}""",
@@ -61,6 +61,9 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "leaks": f"""lead_id leak cycle id revision status retracted event occurred_at opened_at
             resolved_at stage transition_id details resolution cause_event_id owner grade
             model_version {_POSITION}""",
+        "shadow_transitions": f"""model_version lead_id seq id revision status retracted cycle
+            from_stage to_stage occurred_at inferred cause cause_event_id cause_type criterion
+            reason score fit engagement grade threshold margin route {_POSITION}""",
         "dead_letters": """source_topic source_partition source_offset kind error failed_at key
             value topic partition offset""",
     }.items()
@@ -242,6 +245,34 @@ def score_history_row(transition: Transition, at: Position) -> Row:
     )
 
 
+def shadow_row(transition: Transition, at: Position) -> Row:
+    """Return the row of `shadow_transitions`."""
+    return (
+        transition.model_version,
+        transition.lead_id,
+        transition.seq,
+        as_uuid(transition.id),
+        transition.revision,
+        transition.status,
+        int(transition.status == RETRACTED),
+        transition.cycle,
+        transition.from_stage,
+        transition.to_stage,
+        transition.occurred_at,
+        transition.inferred,
+        transition.cause,
+        transition.cause_event_id or "",
+        transition.cause_type or "",
+        transition.criterion or "",
+        transition.reason or "",
+        *_score(transition.score),
+        transition.threshold,
+        transition.margin,
+        transition.route or "",
+        *_position(at),
+    )
+
+
 def lead_state_row(state: LeadState, at: Position) -> Row:
     """Return the row of `lead_state`."""
     return (
@@ -282,6 +313,8 @@ def lead_state_row(state: LeadState, at: Position) -> Row:
         state.sla_due_at,
         state.merged_into or "",
         state.model_version,
+        state.hot,
+        state.next_mql,
         *_position(at),
     )
 

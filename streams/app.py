@@ -60,6 +60,9 @@ def stages_of(settings: Settings, names: Sequence[str] = STAGES) -> list[Stage]:
 
 def create_app(settings: Settings, stages: Sequence[Stage]) -> faust.App:
     """Return the Faust app that runs `stages`; nothing is contacted before it starts."""
+    from leadstream.streams.lifecycle.reload import ModelReloader
+    from leadstream.streams.lifecycle.stage import LifecycleStage
+
     app = LeadstreamApp(
         f"{settings.topic_prefix}{settings.app_id}",
         broker=[f"kafka://{address.strip()}" for address in settings.kafka_bootstrap.split(",")],
@@ -75,6 +78,8 @@ def create_app(settings: Settings, stages: Sequence[Stage]) -> faust.App:
     fail_stop = FailStop(app.stop)
     for stage in stages:
         app.service(StageEngine(app, settings, stage, fail_stop))
+        if isinstance(stage, LifecycleStage):
+            app.service(ModelReloader(app, settings, stage))
     return app
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Mapping
+from hashlib import blake2b
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,8 +25,16 @@ def load_models(path: Path | None) -> ModelSet:
     Raises:
         ModelError: every fault of every file.
     """
-    if path is None:
-        path = default_model_path()
+    files = read_model_files(path or default_model_path())
+    return ModelSet(list(parse_model_files(files).values()))
+
+
+def read_model_files(path: Path) -> dict[str, str]:
+    """Return the text of each model file by its name, unparsed.
+
+    Raises:
+        ModelError: there is none, or one cannot be read.
+    """
     if path.is_dir():
         files = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
         if not files:
@@ -32,12 +43,54 @@ def load_models(path: Path | None) -> ModelSet:
         files = [path]
     else:
         raise ModelError([f"{path}: no such model file or directory"])
-    models = [load_model(file) for file in files]
-    versions = [model.version for model in models]
-    for model, file in zip(models, files, strict=True):
+    return {str(file): _read(file) for file in files}
+
+
+def parse_model_files(texts: Mapping[str, str]) -> dict[str, CompiledModel]:
+    """Check and compile model files; returns the model of each, by the file's name.
+
+    Raises:
+        ModelError: every fault of every file.
+    """
+    models: dict[str, CompiledModel] = {}
+    faults: list[str] = []
+    for name, text in texts.items():
+        try:
+            models[name] = parse_model(text, name)
+        except ModelError as error:
+            faults += error.faults
+    versions = [model.version for model in models.values()]
+    for name, model in models.items():
         if versions.count(model.version) > 1:
-            raise ModelError([f'{file}: version "{model.version}" is in more than one file'])
-    return ModelSet(models)
+            faults.append(
+                f'{name}:{line_of_field(texts[name], "version")} version "{model.version}" is in '
+                "more than one file: give each version its own"
+            )
+    starts = [model.active_from for model in models.values()]
+    for name, model in models.items():
+        if starts.count(model.active_from) > 1:
+            faults.append(
+                f"{name}:{line_of_field(texts[name], 'active_from')} version "
+                f'"{model.version}" becomes active at {model.source.active_from.isoformat()}, and '
+                "so does another: give each version its own active_from"
+            )
+    if faults:
+        raise ModelError(faults)
+    return models
+
+
+def fingerprint(models: ModelSet) -> bytes:
+    """Return 8 bytes that are the same for the same versions, however their files are written."""
+    digest = blake2b(digest_size=8)
+    for model in models.versions:
+        digest.update(model.source.model_dump_json().encode())
+    return digest.digest()
+
+
+def line_of_field(text: str, field: str) -> int:
+    """Return the line, from 1, of a field at the top of a model file."""
+    found = re.search(rf"^{field}\s*:", text, re.MULTILINE)
+    return text.count("\n", 0, found.start()) + 1 if found else 1
 
 
 def default_model_path() -> Path:
@@ -45,17 +98,11 @@ def default_model_path() -> Path:
     return Path(str(resources.files("leadstream.infra").joinpath("models/default.yaml")))
 
 
-def load_model(file: Path) -> CompiledModel:
-    """Read, check and compile one model file.
-
-    Raises:
-        ModelError: all faults of the file.
-    """
+def _read(file: Path) -> str:
     try:
-        text = file.read_text("utf-8")
+        return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError([f"{file}: cannot be read: {error}"]) from None
-    return parse_model(text, str(file))
 
 
 def parse_model(text: str, name: str) -> CompiledModel:

@@ -9,6 +9,7 @@ import click
 from leadstream.infra.cli import UserError
 from leadstream.infra.cli._model_backtest import backtest
 from leadstream.infra.cli._model_diff import diff
+from leadstream.infra.cli._model_shadow import shadow
 from leadstream.streams.domain.compiled import CompiledModel
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.models import default_model_path, load_models
@@ -47,3 +48,4 @@ def _summary(model: CompiledModel) -> str:
 
 command.add_command(diff)
 command.add_command(backtest)
+command.add_command(shadow)

@@ -1,22 +1,21 @@
 """The lifecycle stage: folds `lead.events` into states, transitions and SLA events.
 
-Each lead's record is kept as bytes, led by the instant at which it wants to be woken, so that a
-restore of many leads need not decode them.
+All partitions of a worker judge by one set of versions; a new set is taken between batches.
 """
 
 from __future__ import annotations
 
-import heapq
 import json
 import struct
 from collections.abc import Sequence
+from pathlib import Path
 
 from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchemas
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import LATEST_MS, EpochMs, LeadEvent
 from leadstream.schemas.settings import Settings, SettingsError
-from leadstream.streams.domain.compiled import ModelSet
+from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.domain.lead import (
@@ -24,12 +23,9 @@ from leadstream.streams.domain.lead import (
     Limits,
     Saying,
     absorb,
-    decode_record,
-    encode_record,
     new_record,
     view,
 )
-from leadstream.streams.domain.lifecycle import next_due
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.engine.processor import (
@@ -39,10 +35,17 @@ from leadstream.streams.engine.processor import (
     PartitionLogic,
     Record,
 )
+from leadstream.streams.lifecycle.records import Judges, LeadRecords
+from leadstream.streams.lifecycle.shadow import SHADOW_KEY, Shadow, ShadowPartition
+from leadstream.streams.model_watch import ModelWatch
 from leadstream.streams.models import load_models
 
 CLOCK_KEY = b"\x00clock"
-_DUE = struct.Struct(">q")
+OWN_KEYS = (b"\x00", b"\x01")
+"""Begin the store keys that are no leads'; so no lead id may begin with them."""
+ASKED_AGAIN_MAX = 500
+"""Leads that are asked under new versions before each batch, so that no batch waits for long."""
+_CLOCK = struct.Struct(">q")
 _TOPIC_OF = {SlaEvent: topics.LEAD_SLA, LeakEvent: topics.LEAD_LEAKS}
 _ROUTED = {Stage.MQL: topics.LEAD_MQL, Stage.SALES_QUALIFIED: topics.LEAD_SQL}
 
@@ -59,11 +62,19 @@ class LifecycleStage:
         topics.LEAD_SLA,
         topics.LEAD_LEAKS,
         topics.LEAD_STATE,
+        topics.LEAD_SHADOW,
     )
     store = topics.LIFECYCLE_STORE
 
-    def __init__(self, settings: Settings, models: ModelSet, schemas: WriterSchemas) -> None:
-        self.models = models
+    def __init__(
+        self,
+        settings: Settings,
+        models: ModelSet,
+        schemas: WriterSchemas,
+        candidate: CompiledModel | None = None,
+    ) -> None:
+        self.judges = Judges(models)
+        self.watch = ModelWatch(settings.model_path, models) if settings.model_path else None
         self.limits = limits_of(settings)
         self.follows_wall_clock = settings.clock == "wall"
         self.decoder = Decoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], schemas)
@@ -71,6 +82,13 @@ class LifecycleStage:
             topic: Encoder(topics.SCHEMA_OF[topic], settings.topics.full(topic), schemas)
             for topic in self.outputs
         }
+        self.shadow = (
+            Shadow(candidate, self.limits, self.encoders[topics.LEAD_SHADOW]) if candidate else None
+        )
+
+    def take(self, models: ModelSet) -> None:
+        """Judge by these versions from the next batch on; only from the thread of the batches."""
+        self.judges = Judges(models)
 
     def open(self, partition: int) -> PartitionLogic:
         return LifecyclePartition(self)
@@ -80,13 +98,26 @@ def lifecycle_stage(settings: Settings, schemas: WriterSchemas) -> LifecycleStag
     """Return the stage as the settings ask for it.
 
     Raises:
-        SettingsError: the model cannot be used; the message names each fault.
+        SettingsError: a model cannot be used; the message names each fault.
     """
+    models = _load("model_path", settings.model_path)
+    path = settings.shadow_model_path
+    if path is None:
+        return LifecycleStage(settings, models, schemas)
+    candidates = _load("shadow_model_path", path).versions
+    if len(candidates) > 1:
+        found = ", ".join(model.version for model in candidates)
+        raise SettingsError(
+            f"setting shadow_model_path: {path} has several versions ({found}): name one file"
+        )
+    return LifecycleStage(settings, models, schemas, candidates[0])
+
+
+def _load(setting: str, path: Path | None) -> ModelSet:
     try:
-        models = load_models(settings.model_path)
+        return load_models(path)
     except ModelError as error:
-        raise SettingsError(f"setting model_path: {error}") from None
-    return LifecycleStage(settings, models, schemas)
+        raise SettingsError(f"setting {setting}: {error}") from None
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -103,65 +134,80 @@ class LifecyclePartition:
 
     def __init__(self, stage: LifecycleStage) -> None:
         self._stage = stage
-        self._records: dict[bytes, bytes] = {}
-        self._due: list[tuple[EpochMs, bytes]] = []
+        self._records = LeadRecords()
+        self._shadow = ShadowPartition(stage.shadow)
         self._clock: EpochMs = 0
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         if key == CLOCK_KEY:
-            self._clock = _DUE.unpack(value or _DUE.pack(0))[0]
-        elif value is None:
-            self._records.pop(key, None)
+            self._clock = _CLOCK.unpack(value or _CLOCK.pack(0))[0]
+        elif key.startswith(SHADOW_KEY):
+            self._shadow.restore(key.removeprefix(SHADOW_KEY), value)
         else:
-            self._keep(key, value)
+            self._records.restore(key, value)
 
     def process(self, records: Sequence[Record], now_ms: int) -> BatchResult:
         result = BatchResult()
+        judges = self._stage.judges
+        result.store.update(self._records.ask_again(judges, ASKED_AGAIN_MAX))
         by_lead: dict[bytes, list[LeadEvent]] = {}
         for record in records:
             try:
                 clock = clock_of(record)
                 if clock is not None:
                     self._clock = max(self._clock, clock)
-                    result.store[CLOCK_KEY] = _DUE.pack(self._clock)
+                    result.store[CLOCK_KEY] = _CLOCK.pack(self._clock)
                     continue
                 event = self._stage.decoder.decode(record.value)
                 if event.touchpoint is None and event.crm is None:
                     raise DecodeError("no_event", "holds neither a touchpoint nor a CRM event")
+                key = event.lead_id.encode()
+                if key.startswith(OWN_KEYS):
+                    raise DecodeError("bad_lead_id", f"lead id {event.lead_id!r} is not printable")
             except DecodeError as error:
                 result.dead_letters.append(DeadLetter(record, error.kind, str(error)))
                 continue
-            by_lead.setdefault(event.lead_id.encode(), []).append(event)
+            by_lead.setdefault(key, []).append(event)
         now = now_ms if self._stage.follows_wall_clock else self._clock
-        for key in self._take_due(now):
+        for key in self._records.take_due(now):
             by_lead.setdefault(key, [])
         for key, events in by_lead.items():
-            self._fold(key, events, now, result)
+            history = self._records.load(key) if self._shadow.needs_history(key) else None
+            self._fold(key, events, judges, now, result)
+            self._shadow.fold(key, history, events, now, now_ms, result)
+        for key in self._shadow.take_due(now):
+            self._shadow.fold(key, None, (), now, now_ms, result)
         return result
 
     def next_due_ms(self) -> int | None:
+        if self._records.is_asking:
+            return 0
         if not self._stage.follows_wall_clock:
             return None
-        while self._due and not self._is_current(self._due[0]):
-            heapq.heappop(self._due)
-        return self._due[0][0] if self._due else None
+        due = min(self._records.next_due(), self._shadow.next_due())
+        return due if due < NEVER_MS else None
 
-    def _fold(self, key: bytes, events: list[LeadEvent], now: EpochMs, result: BatchResult) -> None:
-        stored = self._records.get(key)
-        record = new_record(key.decode()) if stored is None else decode_record(stored[_DUE.size :])
+    def _fold(
+        self,
+        key: bytes,
+        events: list[LeadEvent],
+        judges: Judges,
+        now: EpochMs,
+        result: BatchResult,
+    ) -> None:
+        record = self._records.load(key) or new_record(key.decode())
         revision = record.revision
-        sayings = absorb(record, events, self._stage.models, self._stage.limits, now)
+        sayings = absorb(record, events, judges.models, self._stage.limits, now)
         if record.revision == revision:
+            if not events:
+                # What it was due for is not so under the present versions.
+                result.store[key] = self._records.keep(key, record, judges)
             return
         for saying in sayings:
             result.outputs += self._outputs_of(key, saying)
-        state = view(record, self._stage.models)
-        encoded_state = self._stage.encoders[topics.LEAD_STATE].encode(state)
+        encoded_state = self._stage.encoders[topics.LEAD_STATE].encode(view(record, judges.models))
         result.outputs.append(Output(topics.LEAD_STATE, key, encoded_state))
-        due = next_due(record.head, self._stage.models)
-        value = _DUE.pack(due) + encode_record(record)
-        self._keep(key, value)
-        result.store[key] = value
+        result.store[key] = self._records.keep(key, record, judges)
 
     def _outputs_of(self, key: bytes, saying: Saying) -> list[Output]:
         decision = saying.decision
@@ -176,25 +222,6 @@ class LifecyclePartition:
             encoded = self._stage.encoders[routed].encode(decision)
             outputs.append(Output(routed, key, encoded))
         return outputs
-
-    def _keep(self, key: bytes, value: bytes) -> None:
-        before = self._records.get(key)
-        self._records[key] = value
-        due = _DUE.unpack_from(value)[0]
-        if due < NEVER_MS and (before is None or _DUE.unpack_from(before)[0] != due):
-            heapq.heappush(self._due, (due, key))
-
-    def _take_due(self, now: EpochMs) -> list[bytes]:
-        taken = []
-        while self._due and self._due[0][0] <= now:
-            entry = heapq.heappop(self._due)
-            if self._is_current(entry):
-                taken.append(entry[1])
-        return list(dict.fromkeys(taken))
-
-    def _is_current(self, entry: tuple[EpochMs, bytes]) -> bool:
-        value = self._records.get(entry[1])
-        return value is not None and _DUE.unpack_from(value)[0] == entry[0]
 
 
 def clock_of(record: Record) -> EpochMs | None:
