@@ -23,6 +23,9 @@ WEEKS = [
 ]
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]
 
+# Written by hand: the public holidays of Berlin around those weeks.
+BERLIN_HOLIDAYS = [date(2026, 3, 8), date(2026, 4, 3), date(2026, 4, 6), date(2026, 10, 3)]
+
 # No opening or closing lies in an hour that a change of the clocks skips or repeats.
 _edges = st.sampled_from([0, 45, 240, 420, 540, 555, 720, 780, 1020, 1439, 1440])
 
@@ -39,8 +42,11 @@ def calendars(draw: st.DrawFn) -> BusinessCalendar:
         hours[day] = draw(st.permutations(spans))
     monday = draw(st.sampled_from(WEEKS))
     holidays = [monday + timedelta(days=n) for n in draw(st.sets(st.integers(0, 9), max_size=3))]
+    public = draw(st.sampled_from([{}, {"country": "DE", "subdivision": "BE"}]))
+    workdays = draw(st.sets(st.sampled_from(BERLIN_HOLIDAYS), max_size=2))
+    zone = draw(st.sampled_from(ZONES))
     return BusinessCalendar.model_validate(
-        {"timezone": draw(st.sampled_from(ZONES)), "hours": hours, "holidays": holidays}
+        {"timezone": zone, "hours": hours, "holidays": holidays, "workdays": workdays, **public}
     )
 
 
@@ -48,12 +54,14 @@ def open_minutes(calendar: BusinessCalendar, start_ms: int, days: int) -> list[b
     """Say of each minute from `start_ms` whether the wall clock then shows working hours."""
     zone = ZoneInfo(calendar.timezone)
     found = []
+    public = BERLIN_HOLIDAYS if calendar.country == "DE" else []
+    free = {day for day in public if day not in calendar.workdays} | {*calendar.holidays}
     for n in range(days * 1440):
         wall = datetime.fromtimestamp(start_ms / 1000 + n * 60, UTC).astimezone(zone)
         minute = wall.hour * 60 + wall.minute
         spans = calendar.hours.get(WEEKDAYS[wall.weekday()], [])
         found.append(
-            wall.date() not in calendar.holidays
+            wall.date() not in free
             and any(span.start_min <= minute < span.end_min for span in spans)
         )
     return found

@@ -10,6 +10,7 @@ from typing import Any
 from leadstream.schemas.decisions import (
     Contribution,
     LeadState,
+    LeakEvent,
     Score,
     SlaEvent,
     TouchSummary,
@@ -120,6 +121,21 @@ def sla_event(lead_id: str, event: str, revision: int, **changes: Any) -> SlaEve
         "model_version": "m1",
     }
     return SlaEvent(lead_id=lead_id, event=event, revision=revision, **{**defaults, **changes})
+
+
+def leak_event(lead_id: str, event: str, revision: int, **changes: Any) -> LeakEvent:
+    defaults: dict[str, Any] = {
+        "id": stable_uuid(lead_id, "leak", event),
+        "leak": "mql_without_owner",
+        "cycle": 1,
+        "occurred_at": START_MS,
+        "opened_at": START_MS,
+        "stage": "mql",
+        "transition_id": stable_uuid(lead_id, "mql"),
+        "grade": "A",
+        "model_version": "m1",
+    }
+    return LeakEvent(lead_id=lead_id, event=event, revision=revision, **{**defaults, **changes})
 
 
 def lead_state(lead_id: str, revision: int, **changes: Any) -> LeadState:
