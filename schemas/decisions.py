@@ -181,3 +181,5 @@ class LeadState(msgspec.Struct, frozen=True, kw_only=True):
     attributes: dict[str, str] = {}
     sla_due_at: EpochMs | None = None
     merged_into: str | None = None
+    hot: bool = False
+    next_mql: list[str] = []

@@ -19,6 +19,7 @@ from leadstream.streams.domain.criteria import (
 from leadstream.streams.domain.durations import MS_PER_DAY, MS_PER_SECOND
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.domain.model import Criterion, Decay, EngagementRule, Model
+from leadstream.streams.domain.reads import terms_of
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS
 
@@ -46,6 +47,7 @@ class CompiledCriterion:
     hand_raise: bool
     on: frozenset[str] | None
     when: Expression | None
+    terms: tuple[Expression, ...]
     score: str
     threshold: float | None
     disarm: float | None
@@ -77,6 +79,8 @@ class CompiledModel:
     personas: tuple[tuple[str, Expression], ...]
     routes: tuple[tuple[str, Expression], ...]
     buyer_stage_of: dict[str, str]
+    topic_of: dict[str, str]
+    content_half_life_ms: float
     sla: CompiledSla
 
 
@@ -114,7 +118,9 @@ def compile_model(model: Model) -> CompiledModel:
         ModelError: all faults at once, each beginning with the path of its place in the file.
     """
     event_types = TOUCHPOINT_TYPES | CRM_EVENT_TYPES | set(model.event_types)
-    checker = Checker(event_types, [r.name for r in (*model.fit.rules, *model.engagement.rules)])
+    rule_names = [rule.name for rule in model.fit.rules]
+    rule_names += [rule.name for rule in model.engagement.rules]
+    checker = Checker(event_types, rule_names)
     faults: list[str] = []
 
     def expression(
@@ -131,6 +137,12 @@ def compile_model(model: Model) -> CompiledModel:
     def needed(text: str, place: str, *, of_attributes: bool = False) -> Expression:
         return expression(text, place, of_attributes=of_attributes) or _NEVER
 
+    def terms(text: str | None) -> tuple[Expression, ...]:
+        try:
+            return tuple(checker.compile(term) for term in terms_of(text)) if text else ()
+        except ExpressionError:
+            return (checker.compile(text),) if text and not faults else ()
+
     def criteria(which: str, listed: Sequence[Criterion]) -> tuple[CompiledCriterion, ...]:
         return tuple(
             CompiledCriterion(
@@ -138,6 +150,7 @@ def compile_model(model: Model) -> CompiledModel:
                 hand_raise=c.hand_raise,
                 on=None if c.on is None else frozenset(c.on),
                 when=expression(c.when, f"criteria.{which}.{i}.when"),
+                terms=terms(c.when),
                 score=c.score,
                 threshold=c.threshold,
                 disarm=c.disarm,
@@ -171,12 +184,13 @@ def compile_model(model: Model) -> CompiledModel:
         if c.disarm is not None and c.threshold is None
     ]
     faults += sla_faults(model)
-    for stage in model.nurture.buyer_stages:
-        if stage not in BUYER_STAGES:
-            faults.append(
-                f'nurture.buyer_stages.{stage}: unknown buyer\'s stage "{stage}"; '
-                f"known are {', '.join(BUYER_STAGES)}"
-            )
+    faults += [
+        f'nurture.{field}.{stage}: unknown buyer\'s stage "{stage}"; '
+        f"known are {', '.join(BUYER_STAGES)}"
+        for field in ("buyer_stages", "stage_points")
+        for stage in getattr(model.nurture, field)
+        if stage not in BUYER_STAGES
+    ]
     mql, sql = criteria("mql", model.criteria.mql), criteria("sql", model.criteria.sql)
     compiled_model = CompiledModel(
         source=model,
@@ -207,6 +221,8 @@ def compile_model(model: Model) -> CompiledModel:
             for stage in BUYER_STAGES
             for what in model.nurture.buyer_stages.get(stage, [])
         },
+        topic_of={what: topic for topic, told in model.nurture.topics.items() for what in told},
+        content_half_life_ms=model.nurture.half_life_days * MS_PER_DAY,
         sla=compile_sla(model, expression),
     )
     if faults:

@@ -170,17 +170,19 @@ class Expression:
         """Say whether it is true; one that cannot be evaluated on these values is not."""
         if not self.reads.is_complete:
             return self.evaluate(of).value() is True
-        self._facts.of = of
-        values = (
-            *[of.variable(name) for name in self.reads.variables],
-            *[read(*args) for read, args in self._calls],
-        )
+        variables = (of.variable(name) for name in self.reads.variables)
+        values = (*variables, *self.values_of_calls(of))
         verdict = self._verdicts.get(values)
         if verdict is None:
             if len(self._verdicts) >= REMEMBERED_VERDICTS:
                 self._verdicts.clear()
             verdict = self._verdicts[values] = self.evaluate(of).value() is True
         return verdict
+
+    def values_of_calls(self, of: Circumstances) -> list[Any]:
+        """Return what the functions give that name what they look at, in order of their names."""
+        self._facts.of = of
+        return [read(*args) for read, args in self._calls]
 
     def evaluate(self, of: Circumstances) -> Any:
         """Return CEL's value, of type ERROR where these values cannot be evaluated."""

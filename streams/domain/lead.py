@@ -27,12 +27,15 @@ from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain import sla
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
+from leadstream.streams.domain.explain import shortfall
 from leadstream.streams.domain.lifecycle import apply, fire, next_due
 from leadstream.streams.domain.scoring import score_at
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState, Origin
 from leadstream.streams.domain.transitions import Decision, track_of
 
 SETTLED_IDS = 1024
+# A hot lead keeps so many times `tail_min_events` at most: each of its events costs its tail.
+HOT_TAIL_FACTOR = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,8 +303,11 @@ def _settle(record: LeadRecord, models: ModelSet, limits: Limits) -> None:
         return
     expired = bisect.bisect_left(tail, tail[-1].at - limits.horizon_ms, key=lambda entry: entry.at)
     count = min(expired, len(tail) - limits.tail_min_events)
-    if len(tail) > limits.tail_max_events:
-        count = max(count, len(tail) - limits.tail_max_events // 2)
+    most = limits.tail_max_events
+    if record.head.hot_since is not None:
+        most = min(most, HOT_TAIL_FACTOR * limits.tail_min_events)
+    if len(tail) > most:
+        count = max(count, len(tail) - most // 2)
     if count < limits.tail_min_events // 2:
         return
     while count < len(tail) and tail[count].at == tail[count - 1].at:
@@ -371,6 +377,8 @@ def view(record: LeadRecord, models: ModelSet) -> LeadState:
         unknown_count=state.unknown_count,
         sla_due_at=sla.nearest_due(state),
         merged_into=state.merged_into,
+        hot=state.hot_since is not None,
+        next_mql=shortfall(state, model, as_of),
         model_version=model.version,
     )
 

@@ -11,7 +11,7 @@ from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent
 from leadstream.streams.domain import leaks, sla
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.crossings import next_crossing
-from leadstream.streams.domain.memory import remember
+from leadstream.streams.domain.memory import count_busy, exceeds_limit, remember
 from leadstream.streams.domain.moves import Move, decide_move
 from leadstream.streams.domain.qualify import holds, qualify, rearm, release
 from leadstream.streams.domain.returns import begin_rest, next_return, restore, return_lost
@@ -35,6 +35,9 @@ def apply(
     if cause is None:
         raise ValueError(f"event {event.event_id} of lead {event.lead_id} is neither kind")
     decisions: list[Decision] = []
+    if event.touchpoint is not None:
+        count_busy(state, model, at)
+    is_contained = event.touchpoint is not None and exceeds_limit(state, model)
     attributes_changed = remember(state, model, cause, at, late=late)
     if attributes_changed or state.fit_version != model.version:
         score_fit(state, model)
@@ -44,7 +47,8 @@ def apply(
     rearm(state, model, before)
     if event.touchpoint is not None:
         decisions += return_lost(state, model, before, event.touchpoint, at)
-    count_event(state, model, event.event_id, before)
+    if not is_contained:
+        count_event(state, model, event.event_id, before)
     decisions += sla.meet_clocks(state, model, cause, at)
     decisions += leaks.mend(state, model, cause, at)
     if event.crm is not None:

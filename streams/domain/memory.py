@@ -13,8 +13,12 @@ from leadstream.schemas.events import (
     Touchpoint,
 )
 from leadstream.streams.domain.compiled import CompiledModel
+from leadstream.streams.domain.durations import MS_PER_SECOND
+from leadstream.streams.domain.nurture import consume
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import (
+    MAX_ATTRIBUTES,
+    MAX_SEEN,
     RECENT_TIMES,
     RECENT_TOUCHES,
     FoldState,
@@ -44,12 +48,34 @@ def remember(
     *,
     late: bool,
 ) -> bool:
-    """Note that an event happened and what it tells; return whether the attributes changed."""
+    """Note that an event happened and what it tells; return whether the attributes changed.
+
+    Of the touchpoints of a hot lead beyond its limit nothing is noted but their number.
+    """
     _remember_arrival(state, at, late)
+    if isinstance(event, Touchpoint) and exceeds_limit(state, model):
+        return False
     _remember_seen(state, event, at)
     if isinstance(event, Touchpoint):
         return _remember_touchpoint(state, model, event, at)
     return _remember_crm(state, event)
+
+
+def count_busy(state: FoldState, model: CompiledModel, at: EpochMs) -> None:
+    """Count a touchpoint for the lead's busy period, and flag the lead once it is too many."""
+    hot = model.source.hot
+    if at - state.busy_from >= hot.per * MS_PER_SECOND:
+        if state.busy_count <= hot.events:
+            state.hot_since = None
+        state.busy_from, state.busy_count = at, 0
+    state.busy_count += 1
+    if exceeds_limit(state, model) and state.hot_since is None:
+        state.hot_since = at
+
+
+def exceeds_limit(state: FoldState, model: CompiledModel) -> bool:
+    """Say whether the lead's busy period has more touchpoints than the model lets count."""
+    return state.busy_count > model.source.hot.events
 
 
 def _remember_arrival(state: FoldState, at: EpochMs, late: bool) -> None:
@@ -80,12 +106,7 @@ def _remember_touchpoint(
         ),
     ]
     state.unknown_count += touch.type not in TOUCHPOINT_TYPES
-    state.interest = touch.asset or state.interest
-    for what in (touch.category, touch.type):
-        stage = model.buyer_stage_of.get(what) if what is not None else None
-        if stage is not None:
-            state.buyer_stage = stage
-            break
+    consume(state, model, touch, at)
     if touch.type in _TELLS_ATTRIBUTES and touch.properties:
         return _learn(state, touch.properties)
     return False
@@ -104,7 +125,9 @@ def _remember_crm(state: FoldState, event: CrmEvent) -> bool:
 
 def _learn(state: FoldState, facts: dict[str, str]) -> bool:
     before = dict(state.attributes)
-    state.attributes.update(facts)
+    for name, value in sorted(facts.items()):
+        if name in state.attributes or len(state.attributes) < MAX_ATTRIBUTES:
+            state.attributes[name] = value
     return state.attributes != before
 
 
@@ -116,3 +139,5 @@ def _remember_seen(state: FoldState, event: Touchpoint | CrmEvent, at: EpochMs) 
         seen = state.seen.setdefault(key, Seen())
         seen.count += 1
         seen.times = [*seen.times[1 - RECENT_TIMES :], at]
+    while len(state.seen) > MAX_SEEN:
+        del state.seen[min(state.seen, key=lambda key: (state.seen[key].times[-1], key))]

@@ -156,12 +156,29 @@ class Route(Part):
 
 
 class Nurture(Part):
-    """The buyer's stage from the content consumed, and the persona."""
+    """The buyer's stage and the interest from the content consumed, and the persona."""
 
     buyer_stages: dict[str, Types] = Field(
         default={}, description="Categories and event types that speak for each buyer's stage."
     )
+    stage_points: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        default={"awareness": 1.0, "consideration": 2.0, "decision": 3.0},
+        description="What one piece of content counts for its buyer's stage.",
+    )
+    topics: dict[str, Types] = Field(
+        default={}, description="Assets and categories that speak for each interest."
+    )
+    half_life_days: float = Field(
+        30.0, gt=0, description="Content this old counts half for the buyer's stage and interest."
+    )
     personas: list[Persona] = []
+
+
+class Hot(Part):
+    """From how many touchpoints on a lead is flagged, and what exceeds them left uncounted."""
+
+    events: int = Field(1000, gt=0)
+    per: DurationS = Field(86_400, gt=0)
 
 
 class Model(Part):
@@ -177,6 +194,7 @@ class Model(Part):
     engagement: Engagement = Engagement()
     criteria: Criteria = Criteria()
     nurture: Nurture = Nurture()
+    hot: Hot = Hot()
     routes: list[Route] = []
     sla: Sla = Sla()
     leaks: Leaks = Leaks()

@@ -50,3 +50,23 @@ def reads_of(text: str, variables: Iterable[str], functions: Iterable[str]) -> R
         calls=tuple(sorted(calls)),
         is_complete=not is_unusual and named == called,
     )
+
+
+def terms_of(text: str) -> list[str]:
+    """Return the parts of an expression between its outermost `&&`; all of it if it has others."""
+    parts, depth, quote, start = [], 0, "", 0
+    for place, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char in "([{":
+            depth += 1
+        elif char in ")]}":
+            depth -= 1
+        elif depth == 0 and (char == "?" or text.startswith("||", place)):
+            return [text]
+        elif depth == 0 and text.startswith("&&", place):
+            parts.append(text[start:place])
+            start = place + 2
+    return [part.strip() for part in (*parts, text[start:])] if "\\" not in text else [text]

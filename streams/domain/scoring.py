@@ -22,7 +22,7 @@ from leadstream.streams.domain.state import (
 
 FIT_GROUP = "fit"
 DIGITS = 4
-TICKS = 10**DIGITS
+TICKS = 10_000
 
 
 def half_life_decay(points: float, age_days: float, half_life_days: float) -> float:

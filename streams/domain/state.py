@@ -17,6 +17,8 @@ RECENT_TOUCHES = 10
 RECENT_EVENT_IDS = 10
 RECENT_TIMES = 50
 MAX_LOTS = 64
+MAX_SEEN = 512
+MAX_ATTRIBUTES = 256
 
 
 class Lot(msgspec.Struct, array_like=True, frozen=True):
@@ -48,6 +50,13 @@ class Seen(msgspec.Struct, array_like=True):
 
     count: int = 0
     times: list[EpochMs] = []
+
+
+class Share(msgspec.Struct, array_like=True, frozen=True):
+    """How much of the content consumed is about something, as of `at`."""
+
+    points: float
+    at: EpochMs
 
 
 class Clock(msgspec.Struct, array_like=True):
@@ -151,6 +160,11 @@ class FoldState(msgspec.Struct, array_like=True):
     visits: list[Visit] = []
     held_by: str | None = None
     recycled_at: EpochMs | None = None
+    content: dict[str, Share] = {}
+    topics: dict[str, Share] = {}
+    busy_from: EpochMs = -NEVER_MS
+    busy_count: int = 0
+    hot_since: EpochMs | None = None
 
 
 def seen_key(event_type: str, category: str | None = None) -> str:

@@ -32,6 +32,7 @@ version: "{version}"
 active_from: {active_from}
 max_score: 60
 event_types: [never_heard_of]
+hot: {{events: 6, per: 1d}}
 fit:
   max: 20
   grades: {{A: 15, B: 8, C: 0}}
@@ -80,6 +81,8 @@ criteria:
     - {{name: ready, when: 'lead.owner != "" && score.engagement >= 20', disarm: 10}}
 nurture:
   buyer_stages: {{awareness: [blog], decision: [pricing, demo_requested]}}
+  topics: {{manuals: [guide], prices: [pricing]}}
+  half_life_days: 2
   personas: [{{name: executive, when: 'attr("title") == "boss"'}}]
 routes:
   - {{to: enterprise, when: 'number("employees") >= 100'}}

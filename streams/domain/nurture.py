@@ -1,0 +1,55 @@
+"""What a lead reads about: the buyer's stage and the interest, from all content with recency.
+
+Each piece of content counts `nurture.stage_points` for its buyer's stage and one for its topic;
+they halve every `nurture.half_life_days`. The stage and the topic with the most are the lead's.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from leadstream.schemas.events import EpochMs, Touchpoint
+from leadstream.streams.domain.compiled import BUYER_STAGES, CompiledModel
+from leadstream.streams.domain.state import FoldState, Share
+
+MAX_TOPICS: Final = 20
+
+
+def consume(state: FoldState, model: CompiledModel, touch: Touchpoint, at: EpochMs) -> None:
+    """Count what a touchpoint says of the buyer's stage and of the interest."""
+    told = (model.buyer_stage_of.get(what or "") for what in (touch.category, touch.type))
+    stage = next((stage for stage in told if stage is not None), None)
+    if stage is not None:
+        points = model.source.nurture.stage_points.get(stage, 1.0)
+        _count(state.content, stage, points, at, model.content_half_life_ms)
+        latest_first = BUYER_STAGES[::-1]
+        state.buyer_stage = max(
+            (s for s in latest_first if s in state.content), key=lambda s: _weight(state.content[s])
+        )
+    topic = topic_of(model, touch)
+    if topic is not None:
+        _count(state.topics, topic, 1.0, at, model.content_half_life_ms)
+        while len(state.topics) > MAX_TOPICS:
+            del state.topics[min(state.topics, key=lambda t: (_weight(state.topics[t]), t))]
+        state.interest = max(state.topics, key=lambda t: (_weight(state.topics[t]), t == topic, t))
+
+
+def topic_of(model: CompiledModel, touch: Touchpoint) -> str | None:
+    """Return the topic of an asset or category, or the asset itself where it has none."""
+    known = model.topic_of
+    return known.get(touch.asset or "") or known.get(touch.category or "") or touch.asset or None
+
+
+def _count(
+    shares: dict[str, Share], name: str, points: float, at: EpochMs, half_life_ms: float
+) -> None:
+    """Add points, and bring all shares to the latest instant, so that they can be compared."""
+    now = max([at, *(share.at for share in shares.values())])
+    shares.setdefault(name, Share(0.0, now))
+    for each, share in shares.items():
+        faded = share.points * 2.0 ** (-(now - share.at) / half_life_ms)
+        shares[each] = Share(faded + (points if each == name else 0.0), now)
+
+
+def _weight(share: Share) -> float:
+    return round(share.points, 6)
