@@ -314,7 +314,8 @@ class LocalKafka:
         ]
 
     def _format(self, command: Sequence[str]) -> None:
-        arguments = ["format", "--cluster-id", self._cluster_id, "--config", str(self._config)]
+        # With "=", because an id may begin with a dash.
+        arguments = ["format", f"--cluster-id={self._cluster_id}", f"--config={self._config}"]
         done = subprocess.run(
             [*command, "kafka.tools.StorageTool", *arguments],
             capture_output=True,
