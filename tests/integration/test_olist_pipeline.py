@@ -29,7 +29,7 @@ PROVENANCE = (
     "topic", "partition", "offset", "source_topic", "source_partition", "source_offset",
     "ingest_time", "revision", "supersedes",
 )  # fmt: skip
-TABLES = ("touchpoints", "crm_events", "transitions", "score_history", "sla", "lead_state")
+TABLES = ("touchpoints", "crm_events", "transitions", "score_history", "sla", "leaks", "lead_state")
 
 
 def olist_events() -> list[Touchpoint | CrmEvent]:
@@ -76,10 +76,11 @@ def test_two_workers_on_apache_kafka_give_what_replay_gives(
         live.wait_until_through()
         transitions = live.read(topics.LEAD_TRANSITIONS)
         sla_events = live.read(topics.LEAD_SLA)
+        leaks = live.read(topics.LEAD_LEAKS)
         states = live.read(topics.LEAD_STATE)
         live.sink_until_through()
 
-    assert effective(chain(transitions, sla_events)) == effective(expected)
+    assert effective(chain(transitions, sla_events, leaks)) == effective(expected)
     assert latest_states(states) == latest_states(run.states())
 
     replayed = load_settings(data_dir=tmp_path / "replayed")
