@@ -72,6 +72,7 @@ def _print_text(out: Console, found: dict[str, Any]) -> None:
     out.print(Text(f"Lead {shown(found['lead_id'])}", style="bold"))
     if found["state"]:
         out.print(_state_table(found["state"]))
+        _print_shortfall(out, found["state"])
     out.print(Text("Why", style="bold"))
     for transition in found["transitions"]:
         _print_transition(out, transition)
@@ -99,6 +100,17 @@ def _state_table(state: dict[str, Any]) -> Table:
             cells += [Text(absent if value is None else shown(value))]
         table.add_row(*cells)
     return table
+
+
+def _print_shortfall(out: Console, state: dict[str, Any]) -> None:
+    if state.get("hot"):
+        out.print(Text("Hot: more touchpoints than the model lets count; a bot, often\n"))
+    if not state.get("next_mql"):
+        return
+    out.print(Text("What it lacks to become an MQL", style="bold"))
+    for lack in state["next_mql"]:
+        out.print(Text(f"  {lack}"))
+    out.print()
 
 
 def _print_transition(out: Console, transition: dict[str, Any]) -> None:
