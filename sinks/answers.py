@@ -48,6 +48,7 @@ def lead(client: ClickHouse, lead_id: str) -> dict[str, Any] | None:
     crm_events = _of_lead(client, "crm_events", lead_id, "occurred_at, event_id")
     transitions = _of_lead(client, "transitions", lead_id, "seq")
     clocks = _of_lead(client, "sla", lead_id, "started_at, clock")
+    leaks = _of_lead(client, "leaks", lead_id, "opened_at, leak")
     if not (states or touchpoints or crm_events or transitions):
         return None
     timeline = [
@@ -55,6 +56,7 @@ def lead(client: ClickHouse, lead_id: str) -> dict[str, Any] | None:
         *(_crm_entry(event) for event in crm_events),
         *(_transition_entry(transition) for transition in transitions),
         *(entry for clock in clocks for entry in _clock_entries(clock)),
+        *(entry for leak in leaks for entry in _leak_entries(leak)),
     ]
     # Sorting is stable: at one instant, the event comes before what it caused.
     timeline.sort(key=lambda entry: entry["at"])
@@ -138,4 +140,14 @@ def _clock_entries(clock: dict[str, Any]) -> list[dict[str, Any]]:
         if event == "met":
             facts = {"response_s": clock["response_s"]}
         entries.append(_entry(at, "sla", f"{clock['policy']} {event}", **facts))
+    return entries
+
+
+def _leak_entries(leak: dict[str, Any]) -> list[dict[str, Any]]:
+    entries = [_entry(leak["opened_at"], "leak", f"{leak['leak']} opened", details=leak["details"])]
+    if leak["event"] == "resolved" and leak["status"] != "retracted":
+        resolution = leak["resolution"]
+        entries.append(
+            _entry(leak["resolved_at"], "leak", f"{leak['leak']} resolved", resolution=resolution)
+        )
     return entries
