@@ -121,6 +121,11 @@ def _rows(old: OfModel, new: OfModel) -> list[tuple[str, str, str, str]]:
                 _share(f"grade {grade}: MQL to SQL", before.to_sql, after.to_sql),
                 _share(f"grade {grade}: MQL to won", before.to_won, after.to_won),
             ]
+    policies = dict.fromkeys((*old.load.by_policy, *new.load.by_policy))
+    rows += [
+        _count(f"SLA clocks of {name}", *(side.load.by_policy.get(name, 0) for side in (old, new)))
+        for name in policies
+    ]
     return [
         *rows,
         _number("SLA clocks per business day, mean", old.load.mean_per_day, new.load.mean_per_day),

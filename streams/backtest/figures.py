@@ -122,8 +122,8 @@ class ModelCounter:
         mql = in_period[0] if in_period else None
         first_ever = outcome.handoffs[0] if outcome.handoffs else None
         self._handoffs += len(in_period)
-        for started_at in outcome.clocks:
-            self._load.add(started_at)
+        for clock in outcome.clocks:
+            self._load.add(clock.at, clock.policy)
         sql = self._sql.count(mql, first_ever, facts.sql)
         won = self._won.count(mql, first_ever, facts.won)
         if mql is None:

@@ -55,11 +55,19 @@ class Handoff:
 
 
 @dataclass(frozen=True, slots=True)
+class StartedClock:
+    """A deadline that a model set."""
+
+    at: EpochMs
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a model makes of a lead: every handoff before the end, and clocks of the period."""
 
     handoffs: tuple[Handoff, ...]
-    clocks: tuple[EpochMs, ...]
+    clocks: tuple[StartedClock, ...]
 
 
 def facts_of(events: Iterable[LeadEvent], period: Period) -> Facts:
@@ -91,7 +99,7 @@ def outcome_of(
             if isinstance(d, Transition) and d.to_stage == Stage.MQL and not d.inferred
         ),
         tuple(
-            d.occurred_at
+            StartedClock(d.occurred_at, d.policy)
             for d in decisions
             if isinstance(d, SlaEvent) and d.event == _CLOCK_STARTED and period.holds(d.occurred_at)
         ),

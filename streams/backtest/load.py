@@ -22,6 +22,7 @@ class SlaLoad:
     mean_per_day: float | None
     max_per_day: int
     busiest: date | None
+    by_policy: dict[str, int]
 
 
 class LoadCounter:
@@ -32,10 +33,12 @@ class LoadCounter:
         self._zone = ZoneInfo(calendar.timezone)
         self._working_time = WorkingTime(calendar)
         self._by_day: Counter[date] = Counter()
+        self._by_policy = Counter({policy.name: 0 for policy in model.sla.policies})
 
-    def add(self, started_at: EpochMs) -> None:
+    def add(self, started_at: EpochMs, policy: str) -> None:
         """Count a clock; one that starts out of hours is work of the next business day."""
         self._by_day[self._date(self._working_time.due(started_at, 1))] += 1
+        self._by_policy[policy] += 1
 
     def total(self, first: EpochMs, last: EpochMs) -> SlaLoad:
         """Return the load; the mean is over all business days from `first` to `last`."""
@@ -50,6 +53,7 @@ class LoadCounter:
             mean_per_day=clocks / len(days) if days else None,
             max_per_day=self._by_day[busiest] if busiest else 0,
             busiest=busiest,
+            by_policy=dict(self._by_policy),
         )
 
     def _business_days(self, first: EpochMs, last: EpochMs) -> set[date]:

@@ -79,9 +79,16 @@ def said_changes(said: Mapping[str, Any]) -> dict[str, Any]:
     return named | {name: moved[name] for name in names}
 
 
-def load_of_weekdays(started: Iterable[datetime], first: date, last: date) -> dict[str, Any]:
-    """Return the load on working days from Monday to Friday that end at 17:00 UTC."""
-    by_day = Counter(_day_of_work(instant) for instant in started)
+def load_of_weekdays(
+    started: Iterable[tuple[str, datetime]], first: date, last: date
+) -> dict[str, Any]:
+    """Return the load on working days from Monday to Friday that end at 17:00 UTC.
+
+    Args:
+        started: policy and instant of each clock.
+    """
+    clocks = list(started)
+    by_day = Counter(_day_of_work(instant) for _, instant in clocks)
     span = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     days = {day for day in span if day.weekday() < 5} | by_day.keys()
     return {
@@ -89,6 +96,7 @@ def load_of_weekdays(started: Iterable[datetime], first: date, last: date) -> di
         "business_days": len(days),
         "max_per_day": max(by_day.values(), default=0),
         "mean_per_day": by_day.total() / len(days),
+        "by_policy": dict(Counter(policy for policy, _ in clocks)),
     }
 
 

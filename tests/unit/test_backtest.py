@@ -126,6 +126,7 @@ def test_a_clock_out_of_hours_is_work_of_the_next_business_day() -> None:
     assert load.clocks == 5
     assert (load.max_per_day, load.busiest) == (3, date(2026, 3, 9))
     assert load.business_days == 6
+    assert load.by_policy == {"first": 5}
     assert load.mean_per_day == 5 / 6
 
 

@@ -114,7 +114,8 @@ def test_a_model_does_not_differ_from_itself() -> None:
 
 
 def test_every_rule_of_the_shipped_model_that_changes_is_told() -> None:
-    places = list(re.finditer(r"(?<=[\s{]points: )-?[0-9.]+", SHIPPED))
+    numbers = re.finditer(r"(?<=[\s{]points: )-?[0-9.]+", SHIPPED)
+    places = [n for n in numbers if "#" not in SHIPPED[: n.start()].rpartition("\n")[2]]
     assert len(places) > 30
     for place in places:
         text = f"{SHIPPED[: place.start()]}0.125{SHIPPED[place.end() :]}"
