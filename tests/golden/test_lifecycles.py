@@ -2,8 +2,9 @@
 
 `outline.txt` was worked out from the design by hand and is never generated. It tells every
 transition, every clock of first_response, and all of each other policy or leak that it names; the
-rest is in `expected.jsonl` only. A story may bring its own `model.yaml`. After a wanted change of
-the outputs, `python tests/golden/test_lifecycles.py` writes every `expected.jsonl` again.
+rest is in `expected.jsonl` only. A story may bring its own `model.yaml`, or versions in `models/`.
+After a wanted change of the outputs, `python tests/golden/test_lifecycles.py` writes every
+`expected.jsonl` again.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ STORIES = sorted(path.parent.name for path in FOLDER.glob("*/events.jsonl"))
 
 def replayed(events: Path, story: str) -> list[dict[str, Any]]:
     """Return what `leadstream replay --sla` prints, under the story's model if it has one."""
-    model = FOLDER / story / "model.yaml"
-    options = ["--model", str(model)] if model.exists() else []
+    models = [FOLDER / story / name for name in ("model.yaml", "models")]
+    options = [word for model in models if model.exists() for word in ("--model", str(model))]
     result = CliRunner().invoke(cli, ["replay", str(events), "--sla", *options])
     assert result.exit_code == 0, result.output
     return [json.loads(line) for line in result.output.splitlines()]
