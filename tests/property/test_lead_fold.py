@@ -23,6 +23,7 @@ from lead_logs import (
 from leadstream.schemas.decisions import RETRACTED, LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain import lead
+from leadstream.streams.domain.compiled_sla import CAUSES
 from leadstream.streams.domain.lead import (
     LeadRecord,
     Limits,
@@ -220,6 +221,7 @@ def test_scores_keep_their_caps_and_contributions_add_up(log: Any) -> None:
         for decision in effective_decisions(lead_id, events, MODELS, END_MS):
             if not isinstance(decision, Transition):
                 continue
+            assert decision.cause in CAUSES
             model = MODELS.at(decision.occurred_at).source
             points: dict[str, float] = {}
             slack = 1e-3
