@@ -111,6 +111,8 @@ def _policy_faults(model: Model) -> Iterator[str]:
         for grade, target_s in policy.target.items():
             if grade not in (*GRADES, "default"):
                 yield f'{place}.target.{grade}: no grade "{grade}"; A to D, F or default'
+            if target_s <= 0:
+                yield f"{place}.target.{grade}: must be more than nothing"
             yield from _too_long(f"{place}.target.{grade}", target_s, calendar)
 
 
@@ -119,12 +121,16 @@ def _leak_faults(model: Model) -> Iterator[str]:
     calendar = yield from _calendar(model, "leaks", leaks.calendar)
     for field in ("mql_without_owner", "accepted_without_activity", "sql_without_opportunity"):
         limit_s = getattr(leaks, field)
+        if limit_s is not None and limit_s < 0:
+            yield f"leaks.{field}: must not be negative"
         if limit_s is not None:
             yield from _too_long(f"leaks.{field}", limit_s, calendar)
     policies = [policy.name for policy in model.sla.policies]
     for name in leaks.untouched_at_deadline:
         yield from _unknown("leaks.untouched_at_deadline", "policy", name, policies)
-    for stage in leaks.languishing:
+    for stage, limit_s in leaks.languishing.items():
+        if limit_s <= 0:
+            yield f"leaks.languishing.{stage}: must be more than nothing"
         yield from _unknown(f"leaks.languishing.{stage}", "stage", stage, _STAGES)
     yield from _unknown_types("leaks.activity", leaks.activity)
 

@@ -1,7 +1,8 @@
 """SLA clocks: started by a transition, stopped by the first answer, exact to the instant.
 
-Several run at once. One that the lead leaves behind is cancelled, unless it has been breached: a
-breach stands, with the time that the answer took if one comes while somebody should still answer.
+Several run at once, at most one of each policy. One that the lead leaves behind is cancelled,
+unless it has been breached: a breach stands, with the time that the answer took if one comes while
+somebody should still answer.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import CompiledModel
 from leadstream.streams.domain.criteria import Circumstances
 from leadstream.streams.domain.ids import decision_id
-from leadstream.streams.domain.model_sla import SlaPolicy
+from leadstream.streams.domain.model_sla import AWAY, SlaPolicy
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS, Clock, FoldState
 
@@ -25,9 +26,14 @@ def start_clocks(
     origin: Stage,
     cause: str,
     of: Circumstances,
-) -> list[Clock]:
-    """Start the clocks of all policies that the transition into the lead's stage starts."""
-    started, at = [], of.now
+) -> tuple[list[Clock], list[SlaEvent]]:
+    """Start the clocks of all policies that the transition into the lead's stage starts.
+
+    Returns the clocks, and what ended because its policy's clock starts anew.
+    """
+    started: list[Clock] = []
+    replaced: list[SlaEvent] = []
+    at = of.now
     for compiled in model.sla.policies.values():
         policy = compiled.source
         if not _starts(policy, state.stage, origin, cause):
@@ -48,9 +54,14 @@ def start_clocks(
             grade=state.grade,
             calendar=policy.calendar,
         )
-        state.clocks.append(clock)
+        replaced += [
+            _say(state, model, before, CANCELLED, at, None)
+            for before in state.clocks
+            if before.policy == policy.name and before.breached_at is None
+        ]
+        state.clocks = [c for c in state.clocks if c.policy != policy.name] + [clock]
         started.append(clock)
-    return started
+    return started, replaced
 
 
 def _starts(policy: SlaPolicy, stage: Stage, origin: Stage, cause: str) -> bool:
@@ -87,10 +98,11 @@ def end_clocks(
     decisions, open_clocks = [], []
     for clock in state.clocks:
         policy = model.sla.policies.get(clock.policy)
+        moot_at = AWAY if policy is None else policy.cancelled_at
         if policy is not None and stage in policy.met_at:
             event_id = event.event_id if event is not None else None
             decisions.append(_say(state, model, clock, MET, at, event_id))
-        elif stage is not Stage.MERGED and (policy is None or stage not in policy.cancelled_at):
+        elif stage is not Stage.MERGED and stage not in moot_at:
             open_clocks.append(clock)
         elif clock.breached_at is None:
             decisions.append(_say(state, model, clock, CANCELLED, at, None))

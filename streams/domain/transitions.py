@@ -10,7 +10,7 @@ from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.moves import Move
 from leadstream.streams.domain.scoring import circumstances, contributions
 from leadstream.streams.domain.stages import Stage
-from leadstream.streams.domain.state import FoldState, Origin
+from leadstream.streams.domain.state import Clock, FoldState, Origin
 
 Decision = Transition | SlaEvent | LeakEvent
 
@@ -41,9 +41,10 @@ def move_to(
     transition_id = decision_id(state.lead_id, state.cycle, f"{origin}>{target}", cause_id)
     of = circumstances(state, model, at)
     ended = sla.end_clocks(state, model, target, at, event)
-    started = []
+    started: list[Clock] = []
     if not inferred:
-        started = sla.start_clocks(state, model, transition_id, origin, cause, of)
+        started, replaced = sla.start_clocks(state, model, transition_id, origin, cause, of)
+        ended += replaced
     parts = contributions(state, model, at)
     policy, due_at = sla.deadline_of(started)
     threshold = criterion.threshold if criterion is not None else None

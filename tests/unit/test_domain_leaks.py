@@ -108,3 +108,27 @@ def test_a_lead_that_keeps_swinging_is_calm_only_a_whole_window_after_the_last_t
     (opened, resolved) = [d for d in found if isinstance(d, LeakEvent)]
     assert opened.occurred_at == MONDAY_MS + 2 * DAY_MS
     assert resolved.occurred_at == MONDAY_MS + 15 * DAY_MS
+
+
+def test_a_policy_that_starts_anew_takes_the_place_of_its_own_clock() -> None:
+    versions = models(
+        f'version: "1"\n{ASKS}sla: {{policies: [{{name: first, start: mql, cancelled_at: [], '
+        "target: {default: 2d}, met_by: sales_activity_logged}]}\n"
+    )
+    events = [
+        happened(0, "demo_requested"),
+        happened(1 * HOUR, "lead_rejected", reason="duplicate"),
+        happened(2 * HOUR, "demo_requested"),
+        happened(3 * HOUR, "sales_activity_logged"),
+    ]
+    found = effective_decisions("l", events, versions)
+    said = [(d.event, d.response_s) for d in found if isinstance(d, SlaEvent)]
+    assert said == [("started", None), ("cancelled", None), ("started", None), ("met", 3600)]
+
+
+def test_a_clock_whose_policy_is_gone_ends_when_the_lead_leaves() -> None:
+    without = f'version: "2"\nactive_from: 2026-03-03\n{ASKS}'
+    versions = models(TOUCHED.replace("2h", "5d"), without)
+    events = [happened(0, "demo_requested"), happened(1, "lead_rejected", reason="no_budget")]
+    found = effective_decisions("l", events, versions, MONDAY_MS + 30 * DAY_MS)
+    assert [d.event for d in found if isinstance(d, SlaEvent)] == ["started", "cancelled"]

@@ -121,6 +121,8 @@ FAULTS = [
      "are not named"),
     ("{default: 2h}", "{default: 2h, Z: 1h}",
      'm.yaml:27 policy "first": Z: no grade "Z"; A to D, F or default'),
+    ("{default: 2h}", "{default: 0s}",
+     'm.yaml:27 policy "first": default: must be more than nothing'),
     ("{default: 2h}", "{default: 5y}",
      'm.yaml:27 policy "first": default: is more than a year of working hours'),
     ("not_ready", "not_redy",
