@@ -214,9 +214,23 @@ def contributions(state: FoldState, model: CompiledModel, at: EpochMs) -> list[C
 
 
 def score_at(state: FoldState, model: CompiledModel, at: EpochMs) -> Score:
-    """Return the score at an instant."""
-    by_rule = _ticks_by_rule(state, model, at)
-    fit, engagement = (sum(ticks.values()) for ticks in by_rule)
+    """Return the score at an instant, the sum of `points_by_rule` to the last digit."""
+    source, in_group = model.source, dict[str, int]()
+    for name, tally in state.tallies.items():
+        rule = model.rules.get(name)
+        if rule is not None:
+            ticks = _ticks(decayed(rule, tally, at))
+            in_group[rule.group] = in_group.get(rule.group, 0) + ticks
+    caps = source.engagement.groups
+    within = [
+        min(ticks, _ticks(caps[group])) if group in caps else ticks
+        for group, ticks in in_group.items()
+    ]
+    engagement = min(sum(within), _ticks(source.engagement.max))
+    given = (state.fit_points.get(name, 0.0) for name, _, _ in model.fit_rules)
+    fit = min(sum(map(_ticks, given)), _ticks(source.fit.max))
+    if fit + engagement > _ticks(source.max_score):
+        fit, engagement = (sum(by.values()) for by in _ticks_by_rule(state, model, at))
     return Score(
         total=(fit + engagement) / TICKS,
         fit=fit / TICKS,

@@ -235,5 +235,5 @@ def test_scores_keep_their_caps_and_contributions_add_up(log: Any) -> None:
             assert score.engagement <= model.engagement.max + slack
             for group, cap in model.engagement.groups.items():
                 assert points.get(group, 0.0) <= cap + slack
-            assert abs(sum(points.values()) - score.total) < slack
-            assert abs(points.get("fit", 0.0) - score.fit) < slack
+            assert abs(sum(points.values()) - score.total) < 1e-9
+            assert abs(points.get("fit", 0.0) - score.fit) < 1e-9
