@@ -60,6 +60,22 @@ FAULTS = [
     ("{half_life_days: 14}", "{half_life_days: 0}",
      'm.yaml:15 rule "pricing_page": engagement.rules.0.decay.half_life_days: Input should be '
      "greater than 0"),
+    ("{half_life_days: 14}", "{percent: 25}",
+     'm.yaml:15 rule "pricing_page": engagement.rules.0.decay: points and percent need a period, '
+     "the others none: per: 30d"),
+    ("      on: page_viewed", "      on: page_vewed",
+     'm.yaml:11 rule "pricing_page": on: unknown event type "page_vewed"; did you mean '
+     '"page_viewed"? (types of your own are named in event_types)'),
+    ("'fit.grade <= \"B\"'", "'seen(\"demo_request\")'",
+     'm.yaml:19 criterion "score": when: seen(): unknown event type "demo_request"; did you mean '
+     '"demo_requested"?'),
+    ("'fit.grade <= \"B\"'", "'points(\"pricing_pages\") > 5'",
+     'm.yaml:19 criterion "score": when: points(): unknown rule "pricing_pages"; did you mean '
+     '"pricing_page"?'),
+    ("  mql:\n", "  engaged: [{name: e, when: 'score.total > 5', disarm: 3}]\n  mql:\n",
+     'm.yaml:17 criterion "e": disarm: needs a threshold above it'),
+    ("{web: 10}", "{web: -1}",
+     "m.yaml:7 engagement.groups.web: Input should be greater than or equal to 0"),
     ("disarm: 45", "disarm: 60",
      'm.yaml:19 criterion "score": criteria.mql.1: criterion "score": disarm must lie below '
      "threshold"),
@@ -67,7 +83,8 @@ FAULTS = [
      'm.yaml:18 criterion "asks": unknown field "points"; known are name, when, on, hand_raise, '
      "score, threshold, disarm"),
     (", on: demo_requested}", "}",
-     'm.yaml:18 criterion "asks": criteria.mql.0: criterion "asks" has no "when", "on" or "threshold"'),
+     'm.yaml:18 criterion "asks": criteria.mql.0: criterion "asks" has no "when", "on" or '
+     '"threshold"'),
     ("{name: score, when", "{name: asks, when",
      'm.yaml:19 criterion "asks": name: "asks" is there twice; give each its own name'),
     ("'fit.grade <= \"B\"'", "'fit.grade'",
