@@ -17,7 +17,7 @@ from process_trees import processes_of, run, start, wait_until, workers_of
 from leadstream.infra.cli.demo import FUNNEL_SHOWN, HISTORY_DAYS
 from leadstream.infra.embedded.generator import generate
 from leadstream.infra.embedded.lock import DataDirLock
-from leadstream.schemas.decisions import Transition
+from leadstream.schemas.decisions import LeakEvent, Transition
 from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint, corrected_time
 from leadstream.streams.domain.lead import effective_decisions
 from leadstream.streams.models import load_models
@@ -88,6 +88,20 @@ def test_its_funnel_is_the_one_that_the_domain_alone_gives(ran: tuple[Path, str]
     data_dir, _ = ran
     found = {row["channel"]: [row[stage] for stage in MAIN_LINE] for row in funnel(data_dir)}
     assert found == counted_by_hand(end_of(data_dir))
+
+
+def test_its_leaks_are_those_that_the_domain_alone_gives(ran: tuple[Path, str]) -> None:
+    data_dir, _ = ran
+    models, end = load_models(None), end_of(data_dir)
+    expected: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for lead_id, events in histories(end).items():
+        said = effective_decisions(lead_id, events, models, round(end.timestamp() * 1000))
+        for leak in (d for d in said if isinstance(d, LeakEvent)):
+            expected[leak.leak][0] += 1 if leak.event == "opened" else -1
+            expected[leak.leak][1] += leak.event == "resolved"
+    shown = json.loads(run("leaks", "--summary", "--format", "json", "--data-dir", data_dir).stdout)
+    assert {row["leak"]: [row["open"], row["resolved"]] for row in shown} == dict(expected)
+    assert {"untouched_at_deadline", "unmapped_reason", "accepted_without_activity"} <= {*expected}
 
 
 def test_it_prints_the_funnel_and_what_to_type_next(ran: tuple[Path, str]) -> None:
