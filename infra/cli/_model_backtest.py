@@ -92,15 +92,16 @@ def backtest(
             _of_files(files, display) if files else _of_clickhouse(ctx, data_dir, clickhouse_url)
         )
         with opened as history:
+            phase = f"of {history.lead_count:,} leads replayed"
             found = compare(
                 history.leads,
                 *models,
                 period=period,
                 first_at=history.first_at,
                 last_at=history.last_at,
-                progress=lambda done: display.report("leads replayed", done, None),
+                progress=lambda done: display.report(phase, done, None),
             )
-            display.report("leads replayed", history.lead_count, history.lead_count)
+            display.report(phase, history.lead_count, history.lead_count)
     if not found.events:
         raise UserError(f"no event before --to in {history.where}: there is nothing to replay")
     if form == "json":
