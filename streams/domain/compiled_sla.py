@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -26,6 +27,8 @@ CAUSES: Final = (
     "model",
     "cooldown",
 )
+_TEXTS: Final = re.compile(r""""[^"]*"|'[^']*'""")
+_OF_AN_EVENT: Final = re.compile(r"\b(?:event\s*\.\s*\w+|property\b)")
 _STAGES: Final = tuple(stage.value for stage in Stage)
 
 
@@ -104,6 +107,9 @@ def _policy_faults(model: Model) -> Iterator[str]:
         stages += [("cancelled_at", stage) for stage in policy.cancelled_at]
         for field, stage in stages:
             yield from _unknown(f"{place}.{field}", "stage", stage, _STAGES)
+        read = _OF_AN_EVENT.search(_TEXTS.sub("", policy.when or ""))
+        if read:
+            yield f'{place}.when: reads "{read[0]}"; a policy may read the lead, not an event'
         for cause in policy.cause or ():
             yield from _unknown(f"{place}.cause", "cause", cause, CAUSES)
         yield from _unknown_types(f"{place}.met_by", policy.met_by)

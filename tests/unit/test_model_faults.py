@@ -117,6 +117,9 @@ FAULTS = [
     ("{default: 2h}", "{default: 2h}, when: 'lead.persna == \"boss\"'",
      'm.yaml:27 policy "first": when: column 5: unknown name "lead.persna"; did you mean '
      '"lead.persona"?'),
+    ("{default: 2h}", "{default: 2h}, when: 'event.channel == \"event.type\"'",
+     'm.yaml:27 policy "first": when: reads "event.channel"; a policy may read the lead, not an '
+     "event"),
     ("{default: 2h}", "{default: 2h}, calendar: berlin",
      'm.yaml:27 policy "first": calendar: no calendar "berlin"; known are none'),
     ("sales_activity_logged}", "sales_activity_loged}",
