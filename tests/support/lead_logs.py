@@ -119,6 +119,7 @@ leaks:
   oscillating: {{returns: 2, window: 5d}}
 reasons:
   wait_a_day: {{kind: timing, cooldown: 1d}}
+  small_this_week: {{kind: fit, cooldown: 4d}}
 reason_wordings: {{"Call back tomorrow": wait_a_day}}
 """
 
@@ -143,6 +144,7 @@ def examples(count: int) -> Any:
 LEADS = ("ada", "bob", "anon:42")
 _REASONS = (
     None, "", "no_budget", "wait_a_day", "wait_a_day", "Call back tomorrow", "too_small", "spam",
+    "small_this_week",
     "wrong_territory", "Duplicate", "he was rude",
 )  # fmt: skip
 _FREQUENT_TOUCHES = ("page_viewed", "page_viewed", "content_downloaded", "demo_requested")
