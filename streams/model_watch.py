@@ -25,7 +25,7 @@ class ModelWatch:
     def __init__(self, path: Path, running: ModelSet) -> None:
         self._path = path
         self._running = running
-        self._seen: dict[str, str] | ModelError | None = None
+        self._seen: dict[str, str] | str | None = None
 
     def poll(self, now: EpochMs) -> ModelSet | None:
         """Return the versions to go on with, or None where the running ones stay; never raises.
@@ -35,10 +35,11 @@ class ModelWatch:
         """
         try:
             texts = read_model_files(self._path)
-        except ModelError as error:
-            if not isinstance(self._seen, ModelError) or str(self._seen) != str(error):
-                self._seen = error
-                self._refuse(error)
+        except (ModelError, OSError) as error:
+            told = str(error)
+            if told != self._seen:
+                self._seen = told
+                self._refuse(error if isinstance(error, ModelError) else ModelError([told]))
             return None
         if texts == self._seen:
             return None

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from small_models import DAY_MS, MONDAY_MS
+from small_models import models as parsed
 
 from leadstream.schemas.codec import iso
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.model_watch import ModelWatch
-from leadstream.streams.models import load_models
+from leadstream.streams.models import fingerprint, load_models
 
 NOW = MONDAY_MS
 PAST, SOON, LATER = (iso(NOW + days * DAY_MS) for days in (-7, 1, 2))
@@ -169,6 +170,18 @@ def test_a_path_that_is_gone_for_a_while_is_told_once(
     assert len(refusals(caplog)) == 1
 
 
+def test_a_path_that_may_not_be_read_is_told_once(
+    models: Models, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("leadstream.streams.model_watch.read_model_files", refuse)
+    assert [models.taken() for _ in range(3)] == [None, None, None]
+    (told,) = refusals(caplog)
+    assert "Permission denied" in told
+
+
 def test_whatever_a_file_makes_the_parsers_raise_the_running_versions_stay(
     models: Models, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +192,14 @@ def test_whatever_a_file_makes_the_parsers_raise_the_running_versions_stay(
     models.write("two", text("two", SOON))
     assert models.taken() is None
     assert "RecursionError: too deep" in refusals(caplog)[0]
+
+
+def test_a_fingerprint_is_of_what_a_model_says_not_of_how_it_is_written() -> None:
+    said = text("one", PAST)
+    same = fingerprint(parsed("# signed\n" + said + "fit: {max: 100}\n"))
+    assert fingerprint(parsed(said)) == same
+    others = {fingerprint(parsed(other)) for other in (text("one", PAST, 9), text("two", PAST))}
+    assert same not in others and len(others) == 2
 
 
 def test_two_versions_for_one_instant_are_refused_at_load(tmp_path: Path) -> None:
