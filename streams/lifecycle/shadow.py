@@ -186,7 +186,6 @@ def _begun(lead_id: str, history: LeadRecord | None) -> tuple[LeadRecord, list[L
         begun.head = msgspec.msgpack.decode(history.base, type=type(history.head))
         begun.base, begun.base_at = history.base, history.base_at
         begun.forgotten_until, begun.settled = history.forgotten_until, list(history.settled)
-    begun.now = history.now
     return begun, [_event_decoder.decode(entry.body) for entry in history.tail]
 
 
