@@ -18,9 +18,9 @@ from leadstream.streams.domain.lead import (
     Saying,
     absorb,
     new_record,
-    view,
 )
 from leadstream.streams.domain.transitions import Decision
+from leadstream.streams.domain.view import view
 from leadstream.streams.identify.accept import accept
 from leadstream.streams.identify.resolver import Resolver, StatedIdentity
 

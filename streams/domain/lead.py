@@ -18,20 +18,16 @@ import msgspec
 from leadstream.schemas.decisions import (
     EFFECTIVE,
     RETRACTED,
-    LeadState,
     LeakEvent,
     SlaEvent,
     Transition,
 )
 from leadstream.schemas.events import LeadEvent
-from leadstream.streams.domain import sla
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
-from leadstream.streams.domain.explain import shortfall
 from leadstream.streams.domain.lifecycle import apply, fire, next_due
-from leadstream.streams.domain.scoring import score_at
-from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState, Origin
-from leadstream.streams.domain.transitions import Decision, track_of
+from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
+from leadstream.streams.domain.transitions import Decision
 
 SETTLED_IDS = 1024
 # A hot lead keeps so many times `tail_min_events` at most: each of its events costs its tail.
@@ -140,9 +136,10 @@ def effective_decisions(
     lead_id: str, events: Iterable[LeadEvent], models: ModelSet, now: EpochMs = 0
 ) -> list[Decision]:
     """Return what holds of a lead, given all its events; the reference for `absorb`."""
-    by_id = {event.event_id: event for event in events}
-    ordered = sorted(by_id.values(), key=lambda event: (event.occurred_at, event.event_id))
-    tail = [_tail_event(event) for event in ordered]
+    earliest: dict[str, LeadEvent] = {}
+    for event in sorted(events, key=lambda event: (event.occurred_at, event.event_id)):
+        earliest.setdefault(event.event_id, event)
+    tail = [_tail_event(event) for event in earliest.values()]
     return _fold(FoldState(lead_id=lead_id), tail, models, now)
 
 
@@ -157,13 +154,21 @@ def decode_record(data: bytes) -> LeadRecord:
 
 
 def _insert(record: LeadRecord, events: Iterable[LeadEvent]) -> int:
-    """Put unseen events where they belong in the tail; return the first place that changed."""
+    """Put unseen events where they belong in the tail; return the first place that changed.
+
+    Of tellings of one event that differ in time, as retries of a skewed clock do, the earliest
+    counts, whichever came first.
+    """
     present = {entry.event_id for entry in record.tail}
     first_changed = len(record.tail)
     for event in events:
-        if event.event_id in present:
-            continue
         entry = _tail_event(event)
+        if event.event_id in present:
+            place = _place_of(record.tail, event.event_id)
+            if record.tail[place].late or not record.base_at < entry.at < record.tail[place].at:
+                continue
+            del record.tail[place]
+            first_changed = min(first_changed, place)
         if entry.at <= record.base_at:
             # An id that old may have been forgotten, so a repetition could not be told.
             if entry.at <= record.forgotten_until or _hashed(event.event_id) in record.settled:
@@ -174,6 +179,10 @@ def _insert(record: LeadRecord, events: Iterable[LeadEvent]) -> int:
         present.add(event.event_id)
         first_changed = min(first_changed, place)
     return first_changed
+
+
+def _place_of(tail: list[TailEvent], event_id: str) -> int:
+    return next(place for place, entry in enumerate(tail) if entry.event_id == event_id)
 
 
 def _order(entry: TailEvent) -> tuple[EpochMs, str]:
@@ -332,55 +341,6 @@ def _remember_settled(record: LeadRecord, entries: list[TailEvent]) -> None:
 
 def _hashed(event_id: str) -> int:
     return int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest())
-
-
-def view(record: LeadRecord, models: ModelSet) -> LeadState:
-    """Return the state as others read it."""
-    state = record.head
-    as_of = max(state.last_at, state.last_fired_at)
-    model = models.at(as_of)
-    first, last = state.first_touch or Origin(), state.last_touch or Origin()
-    return LeadState(
-        lead_id=state.lead_id,
-        revision=record.revision,
-        stage=state.stage,
-        stage_since=state.stage_since,
-        cycle=state.cycle,
-        score=score_at(state, model, as_of),
-        score_as_of=as_of,
-        owner=state.owner,
-        reason=state.reason,
-        cooldown_until=state.cooldown_until,
-        reached=state.reached,
-        inferred=[str(stage) for stage in state.inferred],
-        first_mql_at=state.first_mql_at,
-        latest_mql_at=state.latest_mql_at,
-        mql_count=state.mql_count,
-        channel=first.channel,
-        source=first.source,
-        medium=first.medium,
-        campaign=first.campaign,
-        last_channel=last.channel,
-        last_campaign=last.campaign,
-        buyer_stage=state.buyer_stage,
-        persona=state.persona,
-        interest=state.interest,
-        track=track_of(state),
-        opportunity_id=state.opportunity_id,
-        amount=state.amount,
-        currency=state.currency,
-        attributes=state.attributes,
-        first_event_at=state.first_at,
-        last_event_at=state.last_at,
-        event_count=state.event_count,
-        late_count=state.late_count,
-        unknown_count=state.unknown_count,
-        sla_due_at=sla.nearest_due(state),
-        merged_into=state.merged_into,
-        hot=state.hot_since is not None,
-        next_mql=shortfall(state, model, as_of),
-        model_version=model.version,
-    )
 
 
 _event_encoder = msgspec.msgpack.Encoder()

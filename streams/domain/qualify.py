@@ -20,7 +20,9 @@ def qualify(
     of = circumstances(state, model, at, event)
     rearm(state, model, of)
     decisions += release(state, model, of, event, at)
-    if state.stage is Stage.KNOWN:
+    # Who asks for sales goes straight to MQL, however much the asking also scores.
+    asks = state.stage is Stage.KNOWN and first_holding(state, model.mql, of, only_raised=True)
+    if state.stage is Stage.KNOWN and not asks:
         criterion = first_holding(state, model.engaged, of)
         if criterion is not None:
             decisions += move_to(state, model, Stage.ENGAGED, at, "criteria", event, criterion)

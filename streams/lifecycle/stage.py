@@ -24,10 +24,10 @@ from leadstream.streams.domain.lead import (
     Saying,
     absorb,
     new_record,
-    view,
 )
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS
+from leadstream.streams.domain.view import view
 from leadstream.streams.engine.processor import (
     BatchResult,
     DeadLetter,

@@ -33,8 +33,8 @@ from leadstream.streams.domain.lead import (
     effective_decisions,
     encode_record,
     new_record,
-    view,
 )
+from leadstream.streams.domain.view import view
 from leadstream.streams.replay import Effective
 
 MODELS = lively_models()

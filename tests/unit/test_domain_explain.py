@@ -5,8 +5,9 @@ from small_models import DAY_MS, MONDAY_MS, happened, models
 
 from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain.explain import shortfall
-from leadstream.streams.domain.lead import Limits, absorb, new_record, view
+from leadstream.streams.domain.lead import Limits, absorb, new_record
 from leadstream.streams.domain.reads import terms_of
+from leadstream.streams.domain.view import view
 
 TEXT = """
 version: '1'

@@ -24,8 +24,9 @@ from leadstream.streams.domain.lead import (
     decode_record,
     encode_record,
     new_record,
-    view,
 )
+from leadstream.streams.domain.view import view
+from leadstream.streams.models import load_models
 
 SCORED = """
 version: '1'
@@ -276,3 +277,22 @@ def test_events_of_a_far_future_are_folded_and_stored(years: int) -> None:
     ]
     absorb(record, log, versions, Limits(), LATEST_MS)
     assert view(decode_record(encode_record(record)), versions).stage == "nurture"
+
+
+@pytest.mark.parametrize(
+    ("title", "fit_points", "persona"),
+    [
+        ("International Sales Director", {"title_decides": 15.0}, "practitioner"),
+        ("Internal Auditor", {}, "practitioner"),
+        ("Student", {"student_or_jobseeker": -40.0}, "practitioner"),
+        ("CTO", {"title_decides": 15.0}, "executive"),
+    ],
+)
+def test_the_shipped_model_reads_titles_by_whole_words(
+    title: str, fit_points: dict[str, float], persona: str
+) -> None:
+    record = new_record("l")
+    told = happened(0, "identify", properties={"title": title})
+    absorb(record, [told], load_models(None), Limits())
+    assert record.head.fit_points == fit_points
+    assert record.head.persona == persona

@@ -4,10 +4,11 @@ from small_models import MONDAY_MS, happened, models
 
 from leadstream.schemas.decisions import LeadState
 from leadstream.schemas.events import LeadEvent
-from leadstream.streams.domain.lead import Limits, absorb, new_record, view
+from leadstream.streams.domain.lead import Limits, absorb, new_record
 from leadstream.streams.domain.memory import MAX_ATTRIBUTES
 from leadstream.streams.domain.nurture import MAX_TOPICS
 from leadstream.streams.domain.state import MAX_SEEN
+from leadstream.streams.domain.view import view
 
 TEXT = """
 version: '1'

@@ -6,8 +6,9 @@ from small_models import HOUR_MS, MONDAY_MS, happened, life, models
 from leadstream.schemas.decisions import Contribution
 from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain.compiled import CompiledModel
-from leadstream.streams.domain.lead import Limits, absorb, new_record, view
+from leadstream.streams.domain.lead import Limits, absorb, new_record
 from leadstream.streams.domain.scoring import contributions, half_life_decay
+from leadstream.streams.domain.view import view
 
 RULE = "version: '1'\nengagement: {{groups: {groups}, max: {max}, rules: [{rules}]}}\n"
 

@@ -8,10 +8,11 @@ from leadstream.streams.domain.lead import (
     Limits,
     absorb,
     decode_record,
+    effective_decisions,
     encode_record,
     new_record,
-    view,
 )
+from leadstream.streams.domain.view import view
 
 VERSIONS = models(
     """
@@ -83,3 +84,20 @@ def test_an_event_far_in_the_future_leaves_the_present_insertable() -> None:
     for day in (0, 2, 1):
         absorb(record, [happened(day, "page_viewed")], VERSIONS, TINY)
     assert view(record, VERSIONS).reached["mql"] == MONDAY_MS + DAY_MS
+
+
+def test_of_two_tellings_of_one_event_the_earlier_counts_whichever_came_first() -> None:
+    early, late = (
+        happened(day, "page_viewed", event_id="retried", category="pricing") for day in (1, 2)
+    )
+    heads = []
+    for order in ([early, late], [late, early]):
+        record = new_record("l")
+        for event in order:
+            absorb(record, [event], VERSIONS, Limits())
+        heads.append(record.head)
+    assert heads[0] == heads[1]
+    assert heads[0].event_count == 1
+    assert heads[0].last_at == early.occurred_at
+    reference = effective_decisions("l", [late, early], VERSIONS)
+    assert {decision.occurred_at for decision in reference} == {early.occurred_at}

@@ -1,0 +1,61 @@
+"""A lead's state as others read it: the record of `lead.state`."""
+
+from __future__ import annotations
+
+from leadstream.schemas.decisions import LeadState
+from leadstream.streams.domain import sla
+from leadstream.streams.domain.compiled import ModelSet
+from leadstream.streams.domain.explain import shortfall
+from leadstream.streams.domain.lead import LeadRecord
+from leadstream.streams.domain.scoring import score_at
+from leadstream.streams.domain.state import Origin
+from leadstream.streams.domain.transitions import track_of
+
+
+def view(record: LeadRecord, models: ModelSet) -> LeadState:
+    """Return the state as others read it."""
+    state = record.head
+    as_of = max(state.last_at, state.last_fired_at)
+    model = models.at(as_of)
+    first, last = state.first_touch or Origin(), state.last_touch or Origin()
+    return LeadState(
+        lead_id=state.lead_id,
+        revision=record.revision,
+        stage=state.stage,
+        stage_since=state.stage_since,
+        cycle=state.cycle,
+        score=score_at(state, model, as_of),
+        score_as_of=as_of,
+        owner=state.owner,
+        reason=state.reason,
+        cooldown_until=state.cooldown_until,
+        reached=state.reached,
+        inferred=[str(stage) for stage in state.inferred],
+        first_mql_at=state.first_mql_at,
+        latest_mql_at=state.latest_mql_at,
+        mql_count=state.mql_count,
+        channel=first.channel,
+        source=first.source,
+        medium=first.medium,
+        campaign=first.campaign,
+        last_channel=last.channel,
+        last_campaign=last.campaign,
+        buyer_stage=state.buyer_stage,
+        persona=state.persona,
+        interest=state.interest,
+        track=track_of(state),
+        opportunity_id=state.opportunity_id,
+        amount=state.amount,
+        currency=state.currency,
+        attributes=state.attributes,
+        first_event_at=state.first_at,
+        last_event_at=state.last_at,
+        event_count=state.event_count,
+        late_count=state.late_count,
+        unknown_count=state.unknown_count,
+        sla_due_at=sla.nearest_due(state),
+        merged_into=state.merged_into,
+        hot=state.hot_since is not None,
+        next_mql=shortfall(state, model, as_of),
+        model_version=model.version,
+    )
