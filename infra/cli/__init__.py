@@ -27,6 +27,7 @@ COMMANDS = {
     "query": "Run one read-only SQL statement; - reads it from standard input.",
     "funnel": "Show how many leads reached each stage or any later one.",
     "sla": "Show how many deadlines were met, met late or breached, and how long answers took.",
+    "reasons": "Show why leads were turned down, and how often.",
     "leaks": "Show the leaks that are open: whose they are, for how long, and what is at stake.",
     "lead": "Show a lead's state, its timeline, and why each transition happened.",
     "model": "Check the scoring model, and compare versions of it.",

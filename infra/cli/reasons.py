@@ -1,0 +1,66 @@
+"""`leadstream reasons`: why leads were turned down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from leadstream.infra.cli._answers import clickhouse_options, reader
+from leadstream.infra.cli._format import format_option, print_json, print_rows
+from leadstream.sinks.reasons import (
+    REASONS_BY,
+    WORDING_COLUMNS,
+    reason_columns,
+    reasons,
+    unmapped_wordings,
+)
+
+
+@click.command("reasons")
+@click.option(
+    "--by",
+    type=click.Choice(REASONS_BY),
+    default="none",
+    show_default=True,
+    help="Split the reasons by the lead's first channel or campaign, or by its owner.",
+)
+@click.option(
+    "--unmapped",
+    is_flag=True,
+    help="The CRM's wordings that map to no reason: add them to reason_wordings of the model.",
+)
+@format_option
+@clickhouse_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    by: str,
+    unmapped: bool,
+    form: str,
+    data_dir: Path | None,
+    clickhouse_url: str | None,
+) -> None:
+    """Show why leads were turned down, and how often.
+
+    A missing reason is (none); a wording that the model does not know is (unmapped).
+    """
+    with reader(ctx, data_dir, clickhouse_url) as client:
+        rows = unmapped_wordings(client) if unmapped else reasons(client, by)
+    columns = WORDING_COLUMNS if unmapped else reason_columns(by)
+    if form == "json":
+        print_json(rows)
+        return
+    shown = _plain if form == "csv" else _shown
+    cells = [[shown(column, row[column]) for column in columns] for row in rows]
+    headings = columns if form == "csv" else [column.replace("_", " ") for column in columns]
+    print_rows(headings, cells, form)
+
+
+def _plain(name: str, value: Any) -> Any:
+    return value
+
+
+def _shown(name: str, value: Any) -> Any:
+    return f"{value:.1%}" if name == "share" else value
