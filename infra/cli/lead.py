@@ -21,6 +21,7 @@ from leadstream.infra.cli._format import (
     print_rows,
     shown,
 )
+from leadstream.infra.cli._lead_words import told
 from leadstream.sinks.answers import lead
 
 RULES_SHOWN: Final = 5
@@ -115,12 +116,10 @@ def _print_shortfall(out: Console, state: dict[str, Any]) -> None:
 
 def _print_transition(out: Console, transition: dict[str, Any]) -> None:
     at, origin, target = (shown(transition[k]) for k in ("occurred_at", "from_stage", "to_stage"))
-    out.print(Text(f"  {at}  {origin} -> {target}: {_cause(transition)}"))
+    out.print(Text(f"  {at}  {told(transition)}"))
     score = f"score {shown(transition['score'])}, grade {transition['grade']}"
-    if transition["threshold"] is not None:
-        score += f", {_signed(transition['margin'])} over the threshold of "
-        score += shown(transition["threshold"])
-    out.print(Text(f"      {score}; model {shown(transition['model_version'])}", style="dim"))
+    steps = f"{origin} -> {target}, {score}, model {shown(transition['model_version'])}"
+    out.print(Text(f"      {steps}", style="dim"))
     for rule in transition["contributions"][:RULES_SHOWN]:
         hits = f"{rule['hits']} event{'s' if rule['hits'] != 1 else ''}"
         points = f"{_signed(rule['points']):>8} {shown(rule['rule'])}"
@@ -128,22 +127,6 @@ def _print_transition(out: Console, transition: dict[str, Any]) -> None:
     more = len(transition["contributions"]) - RULES_SHOWN
     if more > 0:
         out.print(Text(f"      and {more} more rules", style="dim"))
-
-
-def _cause(transition: dict[str, Any]) -> str:
-    parts = [transition["cause"].replace("_", " ")]
-    if transition["criterion"]:
-        parts.append(f"criterion {transition['criterion']}")
-    if transition["cause_type"]:
-        parts.append(f"by {transition['cause_type']}")
-    if transition["reason"]:
-        given = transition["reason_given"]
-        parts.append(f"reason {transition['reason']}" + (f' ("{given}")' if given else ""))
-    if transition["leak"]:
-        parts.append(f"leak {transition['leak']}")
-    if transition["sla_due_at"]:
-        parts.append(f"answer due {shown(transition['sla_due_at'])}")
-    return shown(", ".join(parts))
 
 
 def _signed(points: float | None) -> str:

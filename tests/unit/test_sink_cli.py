@@ -86,7 +86,8 @@ def test_funnel_as_table_and_csv(data_dir: Path) -> None:
 def test_lead_explains_each_transition(data_dir: Path) -> None:
     text = run("lead", "a", "--data-dir", str(data_dir)).stdout
     for part in (
-        "engaged -> mql", "criterion score >= 60", "+7.5 pricing_page", "+1.5 over the threshold",
+        "engaged -> mql", "Became an MQL because criterion score >= 60 held after page_viewed",
+        "1.5 more than the 60", "+7.5 pricing_page",
         "page_viewed", "lead_accepted", "first_response breached", "no_budget",
     ):  # fmt: skip
         assert part in text
