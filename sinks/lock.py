@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
-import sys
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+from leadstream.schemas.lock_file import LockHeldError, take_lock
 
 LOCK_FILE: Final = "leadstream.lock"
 
@@ -55,29 +53,14 @@ class DirectoryLock:
 
 
 def _lock(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
+        return take_lock(path)
+    except LockHeldError as error:
+        who = "another process that has just started or is about to end"
+        if error.holder is not None:
+            who = f"process {error.holder.pid} ({error.holder.command}, "
+            who += f"since {error.holder.started_at})"
         raise DirectoryInUseError(
-            f"{path.parent} is in use by {_holder(path)}: stop that process first, or choose "
-            "another directory"
+            f"{path.parent} is in use by {who}: stop that process first, or choose another "
+            "directory"
         ) from None
-    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    holder = {
-        "pid": os.getpid(),
-        "command": command,
-        "since": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
-    return descriptor
-
-
-def _holder(path: Path) -> str:
-    try:
-        holder = json.loads(path.read_text("utf-8"))
-        return f"process {holder['pid']} ({holder['command']}, since {holder['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process that has just started or is about to end"

@@ -1,18 +1,11 @@
-"""One process per data directory: chDB and the embedded broker each assume that they are alone.
+"""One process per data directory: chDB and the embedded broker each assume that they are alone."""
 
-The lock is the kernel's (flock) and ends with its process, even on SIGKILL; what the file says is
-only for the message. It holds on local file systems.
-"""
-
-import fcntl
-import json
 import os
-import shlex
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from leadstream.schemas.lock_file import LockHeldError, take_lock
 
 
 class DataDirInUse(RuntimeError):  # noqa: N818  the name is what the reader wants to know
@@ -35,20 +28,17 @@ class DataDirLock:
             DataDirInUse: another process, or another lock of this one, holds it.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)  # not inherited by exec
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise DataDirInUse(self._describe_holder()) from None
-        holder = {
-            "pid": os.getpid(),
-            "command": shlex.join(sys.orig_argv),
-            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, json.dumps(holder).encode() + b"\n")
-        self._descriptor = descriptor
+            self._descriptor = take_lock(self._path)
+        except LockHeldError as error:
+            who = "a process that has just taken it"
+            if error.holder is not None:
+                who = f"pid {error.holder.pid} ({error.holder.command}) "
+                who += f"since {error.holder.started_at}"
+            raise DataDirInUse(
+                f"{self._path.parent} is in use by {who}: stop that process, "
+                "or give this one another data directory"
+            ) from None
 
     def release(self) -> None:
         """Give the lock back; the file stays, because removing it would race with a taker."""
@@ -67,14 +57,3 @@ class DataDirLock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
-
-    def _describe_holder(self) -> str:
-        try:
-            holder = json.loads(self._path.read_bytes())
-            who = f"pid {holder['pid']} ({holder['command']}) since {holder['started_at']}"
-        except (ValueError, KeyError, TypeError):
-            who = "a process that has just taken it"  # and has not written yet who it is
-        return (
-            f"{self._path.parent} is in use by {who}: stop that process, "
-            "or give this one another data directory"
-        )
