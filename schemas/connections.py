@@ -23,11 +23,16 @@ def kafka_python_options(settings: Settings) -> dict[str, Any]:
     return _options(settings)
 
 
+def group_id(settings: Settings, component: str) -> str:
+    """Return the consumer group of a stage, or of the sink."""
+    return f"{settings.topic_prefix}{settings.app_id}-{component}"
+
+
 def group_instance_id(settings: Settings, component: str) -> str | None:
     """Return the static member id of one consumer of this process, or None for a dynamic one."""
     if not settings.static_membership:
         return None
-    return f"{settings.topic_prefix}{settings.app_id}-{component}-{settings.instance_id}"
+    return f"{group_id(settings, component)}-{settings.instance_id}"
 
 
 def _options(settings: Settings) -> dict[str, Any]:

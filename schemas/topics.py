@@ -21,9 +21,6 @@ LIFECYCLE_STORE: Final = "leadstream.lifecycle.store"
 
 DLQ_SUFFIX: Final = ".dlq"
 
-# A record on lead.events with this header tells the time instead of an event: {"clock": epoch ms}.
-CONTROL_CLOCK: Final = ("leadstream-control", b"clock")
-
 INPUTS: Final = (TOUCHPOINTS, CRM_EVENTS)
 OUTPUTS: Final = (
     LEAD_EVENTS,

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from leadstream.schemas import headers
 from leadstream.schemas.codec import DecodeError, Decoder, WriterSchemas, parse_time
 from leadstream.schemas.topics import (
-    CONTROL_CLOCK,
     DEAD_LETTERS,
     LEAD_SHADOW,
     LEAD_STATE,
@@ -103,16 +103,16 @@ class BatchBuilder:
         return batch
 
     def _add_decoded(self, batch: Batch, record: KafkaRecord) -> None:
-        if CONTROL_CLOCK in record.headers:
+        if headers.CONTROL_CLOCK in record.headers:
             return
-        value = self._decoders[record.topic].decode(record.value, _content_type(record))
+        value = self._decoders[record.topic].decode(
+            record.value, headers.content_type_of(record.headers)
+        )
         for table, row in rows_of(value, _position(record)):
             batch.rows[table].append(row)
 
     def _add_shadow(self, batch: Batch, record: KafkaRecord) -> None:
-        decoder = self._decoders[record.topic]
-        transition = decoder.decode(record.value, _content_type(record))
-        row = shadow_row(transition, _position(record))
+        row = shadow_row(self._decoded(record), _position(record))
         batch.rows["shadow_transitions"].append(row)
 
     def _add_state(self, batch: Batch, record: KafkaRecord) -> None:
@@ -121,8 +121,14 @@ class BatchBuilder:
             batch.states.pop(lead_id, None)
             batch.forgotten.add(lead_id)
             return
-        state = self._decoders[record.topic].decode(record.value, _content_type(record))
+        state = self._decoders[record.topic].decode(
+            record.value, headers.content_type_of(record.headers)
+        )
         batch.states[state.lead_id].append(lead_state_row(state, _position(record)))
+
+    def _decoded(self, record: KafkaRecord) -> Any:
+        content_type = headers.content_type_of(record.headers)
+        return self._decoders[record.topic].decode(record.value, content_type)
 
 
 def _add_dead_letter(batch: Batch, record: KafkaRecord) -> None:
@@ -130,17 +136,17 @@ def _add_dead_letter(batch: Batch, record: KafkaRecord) -> None:
     at = _position(record)
     try:
         source = Position(
-            said["leadstream-topic"],
-            int(said["leadstream-partition"]),
-            int(said["leadstream-offset"]),
+            said[headers.DEAD_TOPIC],
+            int(said[headers.DEAD_PARTITION]),
+            int(said[headers.DEAD_OFFSET]),
         )
     except (KeyError, ValueError):
         source = at
-    failed_at = said.get("leadstream-failed-at", "")
+    failed_at = said.get(headers.DEAD_FAILED_AT, "")
     dead = DeadRecord(
         source=source,
-        kind=said.get("leadstream-error-kind", "unknown"),
-        error=said.get("leadstream-error", "the dead letter carries no explanation"),
+        kind=said.get(headers.DEAD_ERROR_KIND, "unknown"),
+        error=said.get(headers.DEAD_ERROR, "the dead letter carries no explanation"),
         failed_at=int(failed_at) if failed_at.isdigit() else _time_of(failed_at, record.timestamp),
         key=record.key or b"",
         value=record.value or b"",
@@ -163,16 +169,9 @@ def _add_unreadable(batch: Batch, record: KafkaRecord, kind: str, error: str) ->
 
 def _time_of(text: str, fallback_ms: int) -> int:
     try:
-        return parse_time(text, "leadstream-failed-at")
+        return parse_time(text, headers.DEAD_FAILED_AT)
     except DecodeError:
         return fallback_ms
-
-
-def _content_type(record: KafkaRecord) -> str | None:
-    for name, value in record.headers:
-        if name.lower() == "content-type":
-            return value.decode("ascii", "replace")
-    return None
 
 
 def _position(record: KafkaRecord) -> Position:

@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from leadstream.schemas.codec import WriterSchemas
-from leadstream.schemas.connections import aiokafka_options, group_instance_id
+from leadstream.schemas.connections import aiokafka_options, group_id, group_instance_id
 from leadstream.schemas.registry import writer_schemas
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import SUNK
@@ -144,7 +144,7 @@ class Sink:
         settings = self._settings
         consumer = AIOKafkaConsumer(
             **aiokafka_options(settings),
-            group_id=f"{settings.topic_prefix}{settings.app_id}-sink",
+            group_id=group_id(settings, "sink"),
             group_instance_id=group_instance_id(settings, "sink"),
             isolation_level=settings.kafka_isolation,
             enable_auto_commit=False,

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from leadstream.schemas.connections import aiokafka_options
+from leadstream.schemas.connections import aiokafka_options, group_id
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import INPUTS, LEAD_EVENTS
 
@@ -57,7 +57,7 @@ class Backlog:
         """
         partitions = await self._partitions_of(INPUTS_OF[stage])
         ends = await self._consumer.end_offsets(partitions)
-        group = f"{self._settings.topic_prefix}{self._settings.app_id}-{stage}"
+        group = group_id(self._settings, stage)
         try:
             committed = await self._admin.list_consumer_group_offsets(group)
         except KafkaError as error:

@@ -15,7 +15,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from leadstream.schemas.connections import aiokafka_options
+from leadstream.schemas.connections import aiokafka_options, group_id
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.dead_letters import to_output
 from leadstream.streams.engine.faults import EngineError, explain, span_of
@@ -49,7 +49,7 @@ class StagePartition:
         self._settings = settings
         self._stage = stage
         self._full = {topic: settings.topics.full(topic) for topic in stage.inputs}
-        self._group_id = group_id(settings, stage)
+        self._group_id = group_id(settings, stage.name)
         self._logic: PartitionLogic = stage.open(number)
         self._producer: AIOKafkaProducer | None = None
 
@@ -203,11 +203,6 @@ class StagePartition:
 def _first_fault(sent: Sequence[asyncio.Future[Any]]) -> BaseException | None:
     faults = (future.exception() for future in sent if future.done() and not future.cancelled())
     return next((fault for fault in faults if fault is not None), None)
-
-
-def group_id(settings: Settings, stage: Stage) -> str:
-    """Return the consumer group of a stage."""
-    return f"{settings.topic_prefix}{settings.app_id}-{stage.name}"
 
 
 Clock = Callable[[], int]

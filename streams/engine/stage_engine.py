@@ -19,11 +19,11 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from leadstream.schemas.connections import aiokafka_options, group_instance_id
+from leadstream.schemas.connections import aiokafka_options, group_id, group_instance_id
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.fail_stop import FailStop
 from leadstream.streams.engine.faults import EngineError, explain
-from leadstream.streams.engine.partition import Clock, StagePartition, group_id, wall_clock_ms
+from leadstream.streams.engine.partition import Clock, StagePartition, wall_clock_ms
 from leadstream.streams.engine.preflight import check_broker
 from leadstream.streams.engine.processor import Record, Stage
 
@@ -126,7 +126,7 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         await check_broker(self.settings, self.stage)
         consumer = self._consumer = AIOKafkaConsumer(
             **aiokafka_options(self.settings),
-            group_id=group_id(self.settings, self.stage),
+            group_id=group_id(self.settings, self.stage.name),
             group_instance_id=group_instance_id(self.settings, self.stage.name),
             # Range, so that partition N of every input is on one member.
             partition_assignment_strategy=(RangePartitionAssignor,),
@@ -219,7 +219,7 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
                 raise EngineError(
                     f"stage {self.stage.name} partition {number}: assigned without "
                     f"{', '.join(sorted(absent))}: all members of group "
-                    f"{group_id(self.settings, self.stage)} must run the same version"
+                    f"{group_id(self.settings, self.stage.name)} must run the same version"
                 )
             self._restoring[number] = asyncio.ensure_future(self._open(number))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchemas
+from leadstream.schemas.headers import content_type_of
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.processor import (
     BatchResult,
@@ -16,8 +17,6 @@ from leadstream.streams.engine.processor import (
 )
 from leadstream.streams.identify.accept import accept
 from leadstream.streams.identify.resolver import Resolver, StatedIdentity
-
-CONTENT_TYPE = "content-type"
 
 
 class IdentifyStage:
@@ -64,7 +63,7 @@ class IdentifyPartition:
         return None
 
     def _accepted(self, record: Record) -> list[Output]:
-        event = self._decoders[record.topic].decode(record.value, content_type(record))
+        event = self._decoders[record.topic].decode(record.value, content_type_of(record.headers))
         lead_events = accept(
             event,
             self._resolver,
@@ -77,11 +76,3 @@ class IdentifyPartition:
             Output(topics.LEAD_EVENTS, e.lead_id.encode(), self._encoder.encode(e))
             for e in lead_events
         ]
-
-
-def content_type(record: Record) -> str | None:
-    """Return the content type that a record's header names."""
-    for name, value in record.headers:
-        if name.lower() == CONTENT_TYPE:
-            return value.decode("latin-1")
-    return None

@@ -8,9 +8,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from leadstream.schemas.connections import aiokafka_options
+from leadstream.schemas.connections import aiokafka_options, group_id
 from leadstream.schemas.settings import Settings
-from leadstream.streams.engine.partition import group_id
 from leadstream.streams.engine.processor import Stage
 from leadstream.streams.ingest.errors import IngestError
 
@@ -23,7 +22,7 @@ async def await_stage(settings: Settings, stage: Stage, timeout_s: float) -> Non
     Raises:
         IngestError: it has not after `timeout_s`, or the broker cannot be asked.
     """
-    group = group_id(settings, stage)
+    group = group_id(settings, stage.name)
     consumer = AIOKafkaConsumer(**aiokafka_options(settings))
     admin = AIOKafkaAdminClient(**aiokafka_options(settings))
     try:

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from leadstream.schemas.codec import Encoder, SingleObject, WriterSchemas
 from leadstream.schemas.connections import aiokafka_options
 from leadstream.schemas.events import CrmEvent, Touchpoint
+from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import CRM_EVENTS, LEAD_EVENTS, SCHEMA_OF, TOUCHPOINTS
 from leadstream.streams.engine.faults import explain
@@ -29,9 +30,6 @@ unknown."""
 TOPICS_TIMEOUT_S = 3.0
 LINGER_MS = 20
 BATCH_MAX_BYTES = 256 * 1024
-
-CONTROL_HEADER = "leadstream-control"
-CLOCK_CONTROL = b"clock"
 
 
 async def send_events(
@@ -110,7 +108,7 @@ async def advance_clock(settings: Settings, at_ms: int) -> int:
                 topic,
                 b'{"clock": %d}' % at_ms,
                 partition=partition,
-                headers=[(CONTROL_HEADER, CLOCK_CONTROL)],
+                headers=[CONTROL_CLOCK],
             )
         return len(partitions)
 

@@ -14,6 +14,7 @@ from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchemas
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import LATEST_MS, EpochMs, LeadEvent
+from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.schemas.settings import Settings, SettingsError
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
@@ -230,7 +231,7 @@ def clock_of(record: Record) -> EpochMs | None:
     Raises:
         DecodeError: a clock record that cannot be read.
     """
-    if not any(header == topics.CONTROL_CLOCK for header in record.headers):
+    if not any(header == CONTROL_CLOCK for header in record.headers):
         return None
     try:
         return min(int(json.loads(record.value or b"")["clock"]), LATEST_MS)

@@ -21,6 +21,7 @@ from kafka.errors import RetriableError
 from sink_topics import EXPECTED, LEADS, PARTITIONS, counts, create_topics, produce
 
 from leadstream.schemas import topics
+from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.schemas.settings import Settings
 from leadstream.sinks import consumer
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
@@ -213,7 +214,7 @@ def test_what_cannot_be_read_becomes_a_dead_letter_and_the_rest_goes_on(
         ]
         producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
         await producer.start()
-        clock = [topics.CONTROL_CLOCK]
+        clock = [CONTROL_CLOCK]
         events = full(topics.LEAD_EVENTS)
         await producer.send_and_wait(events, b"\xff\x00", b"k", partition=0)
         await producer.send_and_wait(events, b"{}", b"k", partition=0, headers=clock)

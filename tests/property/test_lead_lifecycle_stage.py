@@ -13,6 +13,7 @@ from lead_logs import DAY_MS, SPAN_DAYS, START_MS, by_lead, disturbed, examples,
 from leadstream.schemas import topics
 from leadstream.schemas.codec import Decoder, Encoder, SingleObject
 from leadstream.schemas.events import LeadEvent
+from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.schemas.settings import Settings
 from leadstream.streams.domain.lead import effective_decisions
 from leadstream.streams.engine.processor import PartitionLogic, Record
@@ -69,7 +70,7 @@ def record_of(event: LeadEvent) -> Record:
 
 def clock_record(at: int) -> Record:
     value = json.dumps({"clock": at}).encode()
-    return Record(topics.LEAD_EVENTS, 0, 0, at, b"", value, (topics.CONTROL_CLOCK,))
+    return Record(topics.LEAD_EVENTS, 0, 0, at, b"", value, (CONTROL_CLOCK,))
 
 
 def expected_of(events: dict[str, list[LeadEvent]], until: int) -> list[dict[str, Any]]:

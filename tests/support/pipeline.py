@@ -18,6 +18,7 @@ from kafka.errors import KafkaError
 from leadstream.infra.topics import apply_topics
 from leadstream.schemas import topics
 from leadstream.schemas.codec import Decoder, SingleObject
+from leadstream.schemas.connections import group_id
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.settings import Settings, load_settings
 from leadstream.sinks.clickhouse import ClickHouse
@@ -95,7 +96,7 @@ class Pipeline:
             self._wait_for_stage(stage, inputs, timeout_s)
 
     def _wait_for_stage(self, stage: str, inputs: Sequence[str], timeout_s: float) -> None:
-        group = f"{self.settings.topic_prefix}{self.settings.app_id}-{stage}"
+        group = group_id(self.settings, stage)
         deadline = time.monotonic() + timeout_s
         admin = KafkaAdminClient(bootstrap_servers=self.settings.kafka_bootstrap)
         consumer = self._consumer()

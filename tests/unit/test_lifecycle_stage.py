@@ -10,6 +10,7 @@ from leadstream.schemas import topics
 from leadstream.schemas.codec import Decoder, Encoder, SingleObject
 from leadstream.schemas.decisions import RETRACTED
 from leadstream.schemas.events import LATEST_MS, LeadEvent
+from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.schemas.settings import Settings, SettingsError
 from leadstream.streams.engine.processor import BatchResult, PartitionLogic, Record
 from leadstream.streams.lifecycle.stage import LifecycleStage, lifecycle_stage
@@ -38,7 +39,7 @@ def record(event: LeadEvent) -> Record:
 
 def clock(at: Any) -> Record:
     value = json.dumps({"clock": at}).encode()
-    return Record(topics.LEAD_EVENTS, 0, 0, 0, b"", value, (topics.CONTROL_CLOCK,))
+    return Record(topics.LEAD_EVENTS, 0, 0, 0, b"", value, (CONTROL_CLOCK,))
 
 
 def said(result: BatchResult, topic: str) -> list[Any]:

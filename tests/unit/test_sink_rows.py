@@ -14,6 +14,7 @@ from leadstream.schemas import topics
 from leadstream.schemas.codec import Encoder, SingleObject
 from leadstream.schemas.decisions import RETRACTED
 from leadstream.schemas.events import LeadEvent
+from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.sinks.batch import Batch, BatchBuilder
 from leadstream.sinks.load import rows_of
 from leadstream.sinks.rows import COLUMNS, Position, as_uuid
@@ -107,7 +108,7 @@ def test_unreadable_records_are_kept_with_their_bytes_and_place(value: bytes | N
 
 
 def test_a_clock_record_is_no_event() -> None:
-    record = Sent(NAMES.full(topics.LEAD_EVENTS), b'{"clock": 1}', headers=[topics.CONTROL_CLOCK])
+    record = Sent(NAMES.full(topics.LEAD_EVENTS), b'{"clock": 1}', headers=[CONTROL_CLOCK])
     assert build(record).row_counts() == {}
 
 
