@@ -162,13 +162,14 @@ def _insert(record: LeadRecord, events: Iterable[LeadEvent]) -> int:
     present = {entry.event_id for entry in record.tail}
     first_changed = len(record.tail)
     for event in events:
-        entry = _tail_event(event)
         if event.event_id in present:
             place = _place_of(record.tail, event.event_id)
-            if record.tail[place].late or not record.base_at < entry.at < record.tail[place].at:
+            told = record.tail[place]
+            if told.late or not record.base_at < event.occurred_at < told.at:
                 continue
             del record.tail[place]
             first_changed = min(first_changed, place)
+        entry = _tail_event(event)
         if entry.at <= record.base_at:
             # An id that old may have been forgotten, so a repetition could not be told.
             if entry.at <= record.forgotten_until or _hashed(event.event_id) in record.settled:
