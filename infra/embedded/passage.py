@@ -9,10 +9,10 @@ from typing import Final
 
 from aiokafka.errors import KafkaError
 
-from leadstream.infra.embedded.backlog import Backlog
 from leadstream.infra.embedded.pipeline import Pipeline, PipelineError
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.registry import writer_schemas
+from leadstream.streams.ingest.backlog import Backlog
 from leadstream.streams.ingest.producer import advance_clock, send_events
 
 POLL_INTERVAL_S: Final = 0.2

@@ -13,8 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+from aiokafka import TopicPartition
+
 from leadstream.infra.child_server import PortInUseError, ServerFailedError
-from leadstream.infra.embedded.backlog import Backlog
 from leadstream.infra.embedded.broker import EmbeddedBroker, EmbeddedUnavailableError
 from leadstream.infra.embedded.lock import DataDirInUse
 from leadstream.infra.embedded.supervisor import Supervisor, WorkersFailedError
@@ -25,6 +26,7 @@ from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
 from leadstream.sinks.consumer import Sink, SinkError
 from leadstream.sinks.migrate import MigrationError, migrate
 from leadstream.sinks.positions import read_positions
+from leadstream.streams.ingest.backlog import Backlog
 
 T = TypeVar("T")
 
@@ -185,7 +187,9 @@ class Pipeline:
         async with Backlog(self.settings) as backlog:
             ends = await backlog.ends_of(SUNK)
         known = read_positions(self.client)
-        return any(ends.get(partition, 0) < offset for partition, offset in known.items())
+        return any(
+            ends.get(TopicPartition(*partition), 0) < offset for partition, offset in known.items()
+        )
 
     async def _watch(self) -> None:
         while True:

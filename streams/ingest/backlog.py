@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -36,8 +36,12 @@ class Backlog:
         self._partitions: dict[str, list[TopicPartition]] = {}
 
     async def __aenter__(self) -> Self:
-        await self._consumer.start()
-        await self._admin.start()
+        try:
+            await self._consumer.start()
+            await self._admin.start()
+        except BaseException:
+            await self._close()
+            raise
         return self
 
     async def __aexit__(
@@ -46,6 +50,9 @@ class Backlog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
         await self._admin.close()
         await self._consumer.stop()
 
@@ -55,25 +62,30 @@ class Backlog:
         Raises:
             KafkaError: the broker does not answer.
         """
-        partitions = await self._partitions_of(INPUTS_OF[stage])
-        ends = await self._consumer.end_offsets(partitions)
-        group = group_id(self._settings, stage)
+        ends = await self.ends_of(INPUTS_OF[stage])
+        return Depth(sum(ends.values()), await self.left(stage, ends))
+
+    async def left(self, stage: str, ends: Mapping[TopicPartition, int]) -> int:
+        """Return how many records before some ends a stage has not committed."""
         try:
-            committed = await self._admin.list_consumer_group_offsets(group)
+            committed = await self._admin.list_consumer_group_offsets(
+                group_id(self._settings, stage)
+            )
         except KafkaError as error:
             if not error.retriable:
                 raise
             committed = {}  # a new broker first makes its topic of positions
-        left = {
-            partition: end - (committed[partition].offset if partition in committed else 0)
+        return sum(
+            max(0, end - (committed[partition].offset if partition in committed else 0))
             for partition, end in ends.items()
-        }
-        return Depth(sum(ends.values()), sum(max(0, count) for count in left.values()))
+        )
 
-    async def ends_of(self, topics: Sequence[str]) -> dict[tuple[str, int], int]:
-        """Return where each partition of some topics ends, by full topic name and number."""
-        ends = await self._consumer.end_offsets(await self._partitions_of(topics))
-        return {(partition.topic, partition.partition): end for partition, end in ends.items()}
+    async def ends_of(self, topics: Sequence[str]) -> dict[TopicPartition, int]:
+        """Return where each partition of some topics ends."""
+        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(
+            await self._partitions_of(topics)
+        )
+        return ends
 
     async def _partitions_of(self, topics: Sequence[str]) -> list[TopicPartition]:
         # All are described, because naming one would let the broker create what is missing.
