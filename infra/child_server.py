@@ -12,9 +12,12 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 LOOPBACK = "127.0.0.1"
 
@@ -174,6 +177,48 @@ class ChildServer:
         code = None if self._process is None else self._process.poll()
         ended = "" if code is None else f" (exit code {code})"
         return f"{self.name} {what}{ended}; the end of {self.log_path}:\n  {tail}"
+
+
+class LoopbackBroker(ABC):
+    """What every broker of ours offers; as a context manager it is started and stopped."""
+
+    port: int
+    _server: ChildServer
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start the broker and return once it answers clients."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End the broker in order."""
+
+    @property
+    def bootstrap(self) -> str:
+        """The address for clients."""
+        return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The broker's process id, None when it does not run."""
+        return self._server.pid
+
+    def restart(self) -> None:
+        """Stop in order and start again, on the same ports and data."""
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
 
 
 def _accepts(port: int) -> bool:

@@ -8,12 +8,11 @@ import importlib.util
 import os
 import signal
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from leadstream.infra.child_server import (
     LOOPBACK,
     ChildServer,
+    LoopbackBroker,
     PortInUseError,
     free_port,
     port_is_free,
@@ -27,7 +26,7 @@ class EmbeddedUnavailableError(RuntimeError):
     """The optional dependencies of the embedded mode are missing; the message has the mend."""
 
 
-class EmbeddedBroker:
+class EmbeddedBroker(LoopbackBroker):
     """The embedded broker on loopback; as a context manager it is started and stopped."""
 
     def __init__(self, data_dir: Path, *, port: int = 0) -> None:
@@ -43,16 +42,6 @@ class EmbeddedBroker:
         self._server = ChildServer(
             "the embedded broker", self.log_path, death_signal=signal.SIGTERM
         )
-
-    @property
-    def bootstrap(self) -> str:
-        """The address for clients."""
-        return f"{LOOPBACK}:{self.port}"
-
-    @property
-    def pid(self) -> int | None:
-        """The broker's process id, None when it does not run."""
-        return self._server.pid
 
     @property
     def log_path(self) -> Path:
@@ -86,23 +75,6 @@ class EmbeddedBroker:
     def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> None:
         """End the broker so that its data is kept; kill it when that exceeds `timeout_s`."""
         self._server.stop(timeout_s)
-
-    def restart(self, timeout_s: float = _START_TIMEOUT_S) -> None:
-        """Stop in order and start again, on the same port and data."""
-        self.stop()
-        self.start(timeout_s)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def _binary() -> Path:

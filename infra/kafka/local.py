@@ -17,13 +17,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from xml.etree import ElementTree
 
 from leadstream.infra.child_server import (
     LOOPBACK,
     ChildServer,
+    LoopbackBroker,
     PortInUseError,
     ServerFailedError,
     free_port,
@@ -169,7 +168,7 @@ def server_properties(
     }
 
 
-class LocalKafka:
+class LocalKafka(LoopbackBroker):
     """One Kafka node on loopback; as a context manager it is started and stopped."""
 
     def __init__(
@@ -194,6 +193,7 @@ class LocalKafka:
             node, quorum, cluster_id: for a cluster, where every node knows all of them.
         """
         self.node = node or Node(1, port or free_port(), free_port())
+        self.port = self.node.port
         self.data_dir = data_dir
         self._quorum = tuple(quorum) or (self.node,)
         self._properties = dict(properties or {})
@@ -202,16 +202,6 @@ class LocalKafka:
         self._cluster_id = cluster_id or _new_cluster_id()
         self._archive = data_dir / "classes.jsa"
         self._server = ChildServer("Apache Kafka", data_dir / "console.log")
-
-    @property
-    def bootstrap(self) -> str:
-        """The address for clients."""
-        return f"{LOOPBACK}:{self.node.port}"
-
-    @property
-    def pid(self) -> int | None:
-        """The JVM's process id, None when it does not run."""
-        return self._server.pid
 
     @property
     def log_path(self) -> Path:
@@ -263,23 +253,6 @@ class LocalKafka:
         """End the node with SIGKILL, as a crash would."""
         self._server.kill()
         self._new_archive.unlink(missing_ok=True)  # a half-written one
-
-    def restart(self, timeout_s: float = _START_TIMEOUT_S) -> None:
-        """Stop in order and start again, on the same ports and data."""
-        self.stop()
-        self.start(timeout_s)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def _log_dir(self) -> Path:
