@@ -152,10 +152,24 @@ class Settings(BaseSettings):
     sink_flush_interval_s: float = Field(
         1.0, gt=0, description="Longest time that a row waits before it is inserted, seconds."
     )
+    shutdown_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        description="A worker or sink that is told to stop ends within this, seconds.",
+    )
     web_host: str = Field("127.0.0.1", description="Address that HTTP endpoints listen on.")
     web_port: int = Field(6066, ge=0, le=65535, description="Port of the worker's web server.")
+    sink_web_port: int = Field(6166, ge=0, le=65535, description="Port of the sink's web server.")
+    web_token: SecretStr | None = Field(
+        None,
+        description="Bearer token that /ready and /metrics ask for; demanded where web_host is not "
+        "loopback.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe messages that are logged."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Layout of log lines; json: one object a line."
     )
     data_dir: Path = Field(
         Path("./.leadstream"),
