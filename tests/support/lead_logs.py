@@ -126,9 +126,17 @@ reason_wordings: {{"Call back tomorrow": wait_a_day}}
 
 def lively_models() -> ModelSet:
     """Return two versions, the second active from the middle of the logs."""
-    first = _MODEL.format(version="v1", active_from="1970-01-01", web=14, threshold=22)
-    second = _MODEL.format(version="v2", active_from="2026-03-12T08:00:00Z", web=20, threshold=18)
+    first, second, _ = lively_texts()
     return ModelSet([parse_model(first, "v1.yaml"), parse_model(second, "v2.yaml")])
+
+
+def lively_texts() -> tuple[str, str, str]:
+    """Return the two versions as YAML, and a candidate that might come after them."""
+    return (
+        _MODEL.format(version="v1", active_from="1970-01-01", web=14, threshold=22),
+        _MODEL.format(version="v2", active_from="2026-03-12T08:00:00Z", web=20, threshold=18),
+        _MODEL.format(version="c1", active_from="1970-01-01", web=20, threshold=15),
+    )
 
 
 def examples(count: int) -> Any:
