@@ -10,24 +10,38 @@ CONTENT_TYPE: Final = "content-type"
 # A record on lead.events with this header tells the time instead of an event: {"clock": epoch ms}.
 CONTROL_CLOCK: Final = ("leadstream-control", b"clock")
 
+DEAD_KEY: Final = "leadstream-key"
+"""The record's own key, since the letter has another; absent where the record had none."""
 DEAD_TOPIC: Final = "leadstream-topic"
 DEAD_PARTITION: Final = "leadstream-partition"
 DEAD_OFFSET: Final = "leadstream-offset"
+DEAD_TIMESTAMP: Final = "leadstream-timestamp"
 DEAD_ERROR_KIND: Final = "leadstream-error-kind"
 DEAD_ERROR: Final = "leadstream-error"
 DEAD_FAILED_AT: Final = "leadstream-failed-at"
+DEAD_STATUS: Final = "leadstream-status"
+DEAD_HISTORY: Final = "leadstream-history"
 DEAD_NULL_VALUE: Final = "leadstream-null-value"
-"""Present where key and value were null: the client cannot send such a record, so "" stands in."""
+"""Present where the value was null: a letter with a null value would be a tombstone, and a record
+without key and value cannot be sent; so "" stands in."""
+
+LETTER_ID: Final = "leadstream-dlq-id"
+"""On a record that was sent again: the letter that it was; DEAD_HISTORY travels with it."""
 
 DEAD_LETTER: Final = frozenset(
     {
+        DEAD_KEY,
         DEAD_TOPIC,
         DEAD_PARTITION,
         DEAD_OFFSET,
+        DEAD_TIMESTAMP,
         DEAD_ERROR_KIND,
         DEAD_ERROR,
         DEAD_FAILED_AT,
+        DEAD_STATUS,
+        DEAD_HISTORY,
         DEAD_NULL_VALUE,
+        LETTER_ID,
     }
 )
 
@@ -36,5 +50,5 @@ def content_type_of(headers: Iterable[tuple[str, bytes]]) -> str | None:
     """Return the content type that a record's header names."""
     for name, value in headers:
         if name.lower() == CONTENT_TYPE:
-            return value.decode("latin-1")
+            return (value or b"").decode("latin-1")  # Kafka knows headers without a value
     return None

@@ -215,11 +215,12 @@ def test_poison_goes_to_the_dead_letters_with_its_origin_and_stops_nothing(lab: 
     lab.produce([("left", b"a", b"2")])
     wait_for(lambda: len(lab.counted()) == 2)
     (letter,) = lab.read("left.dlq")
-    headers = dict(letter.headers())
-    assert (letter.key(), letter.value()) == (b"a", b"poison")
+    partition, headers = lab.read("left")[0].partition(), dict(letter.headers())
+    assert (letter.key(), letter.value()) == (b"left-%d-1" % partition, b"poison")
+    assert headers["leadstream-key"] == b"a"
     assert headers["source"] == b"form"
     assert headers["leadstream-topic"] == b"left"
-    assert headers["leadstream-partition"] == b"%d" % lab.read("left")[0].partition()
+    assert headers["leadstream-partition"] == b"%d" % partition
     assert headers["leadstream-offset"] == b"1"
     assert headers["leadstream-error-kind"] == b"poison"
     assert headers["leadstream-error"] == b"not to be swallowed"

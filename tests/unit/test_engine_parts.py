@@ -13,15 +13,15 @@ import pytest
 from aiokafka.errors import ProducerFenced, UnknownTopicOrPartitionError
 from faust.cli.base import find_app
 
+from leadstream.schemas.exit_codes import ExitCode
 from leadstream.schemas.settings import Settings, SettingsError
 from leadstream.streams.app import create_app
-from leadstream.streams.engine.dead_letters import MAX_ERROR_CHARS, to_output
 from leadstream.streams.engine.fail_stop import FailStop
 from leadstream.streams.engine.faults import EngineError, explain, is_expected, span_of
 from leadstream.streams.engine.partition import StagePartition
-from leadstream.streams.engine.positions import META_KEY, decode_positions, encode_positions
+from leadstream.streams.engine.positions import META_KEY, decode_meta
 from leadstream.streams.engine.preflight import check_topics
-from leadstream.streams.engine.processor import BatchResult, DeadLetter, Record
+from leadstream.streams.engine.processor import BatchResult, Record
 
 
 def record(**fields: object) -> Record:
@@ -157,14 +157,6 @@ def test_a_stage_may_not_write_the_meta_record() -> None:
         asyncio.run(partition.run([record()], 1000))
 
 
-def test_positions_are_read_back() -> None:
-    assert decode_positions(encode_positions({"left": 3, "right": 0}), "s/1") == {
-        "left": 3,
-        "right": 0,
-    }
-    assert decode_positions(None, "s/1") == {}
-
-
 @pytest.mark.parametrize(
     ("value", "said"),
     [
@@ -174,34 +166,7 @@ def test_positions_are_read_back() -> None:
 )
 def test_a_store_of_another_format_is_refused(value: bytes, said: str) -> None:
     with pytest.raises(EngineError, match=said):
-        decode_positions(value, "s/1")
-
-
-def test_a_dead_letter_keeps_the_original_and_says_where_it_failed() -> None:
-    letter = DeadLetter(record(headers=[("source", b"form")]), "truncated", "x" * 9999)
-    output = to_output(letter, 1_700_000_000_123)
-    assert (output.topic, output.key, output.value) == ("left.dlq", b"k", b"v")
-    assert dict(output.headers) == {
-        "source": b"form",
-        "leadstream-topic": b"left",
-        "leadstream-partition": b"2",
-        "leadstream-offset": b"7",
-        "leadstream-error-kind": b"truncated",
-        "leadstream-error": b"x" * MAX_ERROR_CHARS,
-        "leadstream-failed-at": b"2023-11-14T22:13:20.123Z",
-    }
-
-
-def test_a_letter_that_fails_again_carries_only_its_latest_fault() -> None:
-    first = to_output(DeadLetter(record(), "old", "old"), 0)
-    again = to_output(DeadLetter(record(headers=first.headers), "new", "new"), 0)
-    assert [value for name, value in again.headers if name == "leadstream-error"] == [b"new"]
-
-
-def test_a_record_without_key_and_value_can_be_a_dead_letter() -> None:
-    output = to_output(DeadLetter(record(key=None, value=None), "empty", "no value"), 0)
-    assert (output.key, output.value) == (None, b"")
-    assert ("leadstream-null-value", b"1") in output.headers
+        decode_meta(value, "s/1")
 
 
 COUNTS = {"counted": 1, "left": 4, "right": 4, "scripted.store": 4, "left.dlq": 1, "right.dlq": 1}
@@ -265,7 +230,7 @@ def test_a_fault_ends_the_process_even_when_the_farewell_hangs(hangs: bool) -> N
         fail_stop(EngineError("echo"))
         return await asyncio.wait_for(ended, 5), fail_stop.reason
 
-    assert asyncio.run(fail_twice()) == (1, "first")
+    assert asyncio.run(fail_twice()) == (ExitCode.TEMPORARY, "first")
     assert farewell.calls == 1
 
 
