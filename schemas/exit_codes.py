@@ -6,9 +6,8 @@ An exception may say for itself how the process ends, with an attribute `exit_co
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cache
 from typing import Final
-
-from aiokafka import errors as kafka
 
 
 class ExitCode(IntEnum):
@@ -29,22 +28,6 @@ class ExitCode(IntEnum):
 NO_RESTART: Final = frozenset({ExitCode.BAD_DATA, ExitCode.CONFIGURATION})
 """What another start only repeats."""
 
-_MISCONFIGURED: Final = (
-    kafka.AuthenticationFailedError,
-    kafka.SaslAuthenticationFailed,
-    kafka.UnsupportedSaslMechanismError,
-    kafka.IllegalSaslStateError,
-    kafka.TopicAuthorizationFailedError,
-    kafka.GroupAuthorizationFailedError,
-    kafka.ClusterAuthorizationFailedError,
-    kafka.TransactionalIdAuthorizationFailed,
-    kafka.UnknownTopicOrPartitionError,
-    kafka.InvalidTopicError,
-    kafka.MessageSizeTooLargeError,
-    kafka.RecordListTooLargeError,
-    kafka.UnsupportedVersionError,
-)
-
 
 def exit_code_of(error: BaseException) -> ExitCode:
     """Return how a process ends after a fault: what it, or what caused it, says.
@@ -56,9 +39,43 @@ def exit_code_of(error: BaseException) -> ExitCode:
         said = getattr(fault, "exit_code", None)
         if isinstance(said, ExitCode):
             return said
-        if isinstance(fault, _MISCONFIGURED):
+        if isinstance(fault, _misconfigured()):
             return ExitCode.CONFIGURATION
-        if isinstance(fault, (kafka.KafkaError, OSError, TimeoutError)):
+        if isinstance(fault, _passing()):
             return ExitCode.TEMPORARY
         fault = fault.__cause__
     return ExitCode.BUG
+
+
+# Imported when needed: the command line imports this module for its help too.
+
+
+@cache
+def _misconfigured() -> tuple[type[BaseException], ...]:
+    from aiokafka import errors
+
+    from leadstream.schemas.settings import SettingsError
+
+    return (
+        SettingsError,
+        errors.AuthenticationFailedError,
+        errors.SaslAuthenticationFailed,
+        errors.UnsupportedSaslMechanismError,
+        errors.IllegalSaslStateError,
+        errors.TopicAuthorizationFailedError,
+        errors.GroupAuthorizationFailedError,
+        errors.ClusterAuthorizationFailedError,
+        errors.TransactionalIdAuthorizationFailed,
+        errors.UnknownTopicOrPartitionError,
+        errors.InvalidTopicError,
+        errors.MessageSizeTooLargeError,
+        errors.RecordListTooLargeError,
+        errors.UnsupportedVersionError,
+    )
+
+
+@cache
+def _passing() -> tuple[type[BaseException], ...]:
+    from aiokafka.errors import KafkaError
+
+    return (KafkaError, OSError, TimeoutError)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from leadstream.schemas.codec import CONFLUENT_MAGIC, DecodeError, SingleObject, WriterSchemas
 from leadstream.schemas.compatibility import transitive_faults
+from leadstream.schemas.exit_codes import ExitCode
 from leadstream.schemas.settings import Settings, SettingsError
 from leadstream.schemas.topics import SCHEMA_OF
 from leadstream.schemas.versions import Version, load_schema, versions_of
@@ -27,12 +28,21 @@ RETRY_WAIT_MS = 200
 _NOT_FOUND = 404
 _CONFLICT = 409
 _REFUSED = (401, 403)
+_SERVER_FAULT = 500
 
 T = TypeVar("T")
 
 
 class RegistryError(SettingsError):
     """The registry cannot be used as configured; the message names it, the fault and the mend."""
+
+    exit_code = ExitCode.CONFIGURATION
+
+
+class RegistryAwayError(RegistryError):
+    """The registry does not answer, or fails; later it may."""
+
+    exit_code = ExitCode.TEMPORARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +195,11 @@ class Registry:
                 problem = f"incompatible schema: {error.error_message}"
             else:
                 problem = f"{error.error_message} (HTTP {error.http_status_code})"
+                if error.http_status_code >= _SERVER_FAULT:
+                    raise RegistryAwayError(f"schema registry at {self.url}: {problem}") from None
         except Exception as error:  # the client's transport errors are of a private module
-            problem = f"cannot be reached: {error}: check LEADSTREAM_SCHEMA_REGISTRY_URL"
+            raise RegistryAwayError(
+                f"schema registry at {self.url}: cannot be reached: {error}: check "
+                "LEADSTREAM_SCHEMA_REGISTRY_URL"
+            ) from None
         raise RegistryError(f"schema registry at {self.url}: {problem}")

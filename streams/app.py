@@ -1,13 +1,12 @@
 """The worker's composition root: settings to stages, their engines, and the Faust app around them.
 
-Faust brings the process: start and stop, signals, the web server and its command line. It touches
-no topic: the stages' engines own their consumers and producers, so Faust's own stay off.
+Faust brings the process: start and stop, signals and its command line. It touches no topic: the
+stages' engines own their consumers and producers, so Faust's own stay off, and so does its web
+server, which knows nothing of them.
 """
 
 from __future__ import annotations
 
-import logging
-import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,12 +19,7 @@ from leadstream.streams.engine.fail_stop import FailStop
 from leadstream.streams.engine.processor import Stage
 from leadstream.streams.engine.stage_engine import StageEngine
 
-log = logging.getLogger(__name__)
-
 STAGES = ("identify", "lifecycle")
-FAUST_WEB_PORT = 6066
-"""Stands in where there is no web server: Faust refuses port 0."""
-WEB_PORTS_TRIED = 100
 
 
 class _NoKafka(BootStrategy):  # type: ignore[misc]  # faust is untyped
@@ -39,6 +33,7 @@ class LeadstreamApp(faust.App):  # type: ignore[misc]  # faust is untyped
 
     mundane_level = "debug"
     BootStrategy = _NoKafka
+    engines: Sequence[StageEngine] = ()
 
     async def on_first_start(self) -> None:
         """Make no directories: Faust's are for tables, and there are none."""
@@ -58,7 +53,7 @@ def stages_of(settings: Settings, names: Sequence[str] = STAGES) -> list[Stage]:
     return [makers[name]() for name in names]
 
 
-def create_app(settings: Settings, stages: Sequence[Stage]) -> faust.App:
+def create_app(settings: Settings, stages: Sequence[Stage]) -> LeadstreamApp:
     """Return the Faust app that runs `stages`; nothing is contacted before it starts."""
     from leadstream.streams.lifecycle.reload import ModelReloader
     from leadstream.streams.lifecycle.stage import LifecycleStage
@@ -69,15 +64,13 @@ def create_app(settings: Settings, stages: Sequence[Stage]) -> faust.App:
         broker_credentials=_credentials(settings),
         autodiscover=False,
         store="memory://",
-        web_enabled=settings.web_port != 0,
-        web_bind=settings.web_host,
-        web_host=settings.web_host,
-        web_port=_free_port(settings) or FAUST_WEB_PORT,
+        web_enabled=False,
         worker_redirect_stdouts=False,
     )
     fail_stop = FailStop(app.stop)
-    for stage in stages:
-        app.service(StageEngine(app, settings, stage, fail_stop))
+    app.engines = [StageEngine(app, settings, stage, fail_stop) for stage in stages]
+    for stage, engine in zip(stages, app.engines, strict=True):
+        app.service(engine)
         if isinstance(stage, LifecycleStage):
             app.service(ModelReloader(app, settings, stage))
     return app
@@ -94,33 +87,6 @@ def _credentials(settings: Settings) -> Any:
             ssl_context=context,
         )
     return faust.SSLCredentials(context) if context is not None else None
-
-
-def _free_port(settings: Settings) -> int:
-    """Return the web port; one that was not asked for moves up when another worker has it.
-
-    Raises:
-        SettingsError: the port that was asked for is taken, or the address is not ours.
-    """
-    wanted = settings.web_port
-    if wanted == 0:
-        return 0
-    asked = "web_port" in settings.model_fields_set
-    for port in range(wanted, wanted + (1 if asked else WEB_PORTS_TRIED)):
-        try:
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((settings.web_host, port))
-        except OSError as error:
-            reason = error.strerror
-            continue
-        if port != wanted:
-            log.warning("web port %d is taken, using %d", wanted, port)
-        return port
-    raise SettingsError(
-        f"setting web_port: cannot listen on {settings.web_host}:{wanted} ({reason}): choose "
-        "another with --web-port or LEADSTREAM_WEB_PORT, or 0 for no web server"
-    )
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,8 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from leadstream.infra.cli.worker import run_worker, set_up_logging
+from leadstream.infra.ops.worker import run_worker
+from leadstream.schemas.logs import set_up_logging
 from leadstream.schemas.settings import load_settings
 from leadstream.streams.app import create_app
 from leadstream.streams.engine.processor import BatchResult, DeadLetter, Output, Record
@@ -71,4 +72,4 @@ class CountingStage:
 if __name__ == "__main__":
     settings = load_settings(**json.loads(sys.argv[1]))
     set_up_logging(settings)
-    run_worker(create_app(settings, [CountingStage()]))
+    run_worker(create_app(settings, [CountingStage()]), settings)
