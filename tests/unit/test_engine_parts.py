@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,8 +13,7 @@ from aiokafka.errors import ProducerFenced, UnknownTopicOrPartitionError
 from faust.cli.base import find_app
 
 from leadstream.schemas.exit_codes import ExitCode
-from leadstream.schemas.settings import Settings, SettingsError
-from leadstream.streams.app import create_app
+from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.fail_stop import FailStop
 from leadstream.streams.engine.faults import EngineError, explain, is_expected, span_of
 from leadstream.streams.engine.partition import StagePartition
@@ -232,32 +230,6 @@ def test_a_fault_ends_the_process_even_when_the_farewell_hangs(hangs: bool) -> N
 
     assert asyncio.run(fail_twice()) == (ExitCode.TEMPORARY, "first")
     assert farewell.calls == 1
-
-
-def test_a_web_port_that_was_asked_for_and_is_taken_is_refused() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(SettingsError, match=f"127.0.0.1:{port} .*--web-port"):
-            create_app(Settings(web_port=port), [])
-
-
-def test_a_default_web_port_that_is_taken_moves_to_the_next_free_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    settings = Settings()
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        monkeypatch.setitem(settings.__dict__, "web_port", port)
-        app = create_app(settings, [])
-    assert port < app.conf.web_port <= port + 100
-
-
-def test_web_port_0_means_no_web_server() -> None:
-    assert create_app(Settings(web_port=0), []).conf.web_enabled is False
 
 
 @pytest.fixture
