@@ -128,14 +128,14 @@ class ChildServer:
                 start_new_session=True,  # Ctrl-C is for us; we stop our children in our order
             )
 
-    def await_kafka(self, port: int, timeout_s: float) -> None:
-        """Return once the child answers a Kafka metadata request on `port`.
+    def await_kafka(self, port: int, timeout_s: float, *, host: str = LOOPBACK) -> None:
+        """Return once the child answers a Kafka metadata request on `port` of `host`.
 
         Raises:
             ServerFailedError: it ended, or `timeout_s` passed; the child is killed then.
         """
         deadline = time.monotonic() + timeout_s
-        while not (_accepts(port) and _answers_metadata(port)):
+        while not (_accepts(host, port) and _answers_metadata(host, port)):
             if self._process is None or self._process.poll() is not None:
                 raise ServerFailedError(self.account("ended before it answered"))
             if time.monotonic() > deadline:
@@ -154,6 +154,7 @@ class ChildServer:
         if self._process is None:
             return True
         self._process.terminate()
+        self._process.send_signal(signal.SIGCONT)  # a frozen child would not see the SIGTERM
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -169,6 +170,19 @@ class ChildServer:
         self._process.kill()
         self._process.wait()
         self._process = None
+
+    def freeze(self) -> None:
+        """Stop the child where it stands, with SIGSTOP: it keeps its connections and its locks."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen child go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None or self._process.poll() is not None:
+            raise ServerFailedError(f"{self.name} does not run: start it before {number.name}")
+        self._process.send_signal(number)
 
     def account(self, what: str) -> str:
         """Return a sentence for an error: the server's name, `what` of it, its log's last lines."""
@@ -221,13 +235,13 @@ class LoopbackBroker(ABC):
         self.stop()
 
 
-def _accepts(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
+def _accepts(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
         return True
     return False
 
 
-def _answers_metadata(port: int) -> bool:
+def _answers_metadata(host: str, port: int) -> bool:
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
@@ -235,7 +249,7 @@ def _answers_metadata(port: int) -> bool:
     # selector's descriptors (kafka-python 3.0.12). describe_cluster fails on noida-db.
     try:
         admin = KafkaAdminClient(
-            bootstrap_servers=f"{LOOPBACK}:{port}",
+            bootstrap_servers=f"{host}:{port}",
             bootstrap_timeout_ms=2000,
             request_timeout_ms=2000,
         )

@@ -1,4 +1,4 @@
-"""Apache Kafka as a child process on loopback, from the jars on Maven Central.
+"""Apache Kafka as a child process on this machine, from the jars on Maven Central.
 
 Owns the cache of jars and one node (broker and KRaft controller in one) of a cluster. Data lies
 under `data_dir`, survives `stop`, `kill` and `restart`, and belongs to whoever made the directory.
@@ -57,11 +57,12 @@ class KafkaUnavailableError(RuntimeError):
 
 @dataclass(frozen=True)
 class Node:
-    """One member of the cluster: its id and its two loopback ports."""
+    """One member of the cluster: its id, its address and its two ports there."""
 
     node_id: int
     port: int
     controller_port: int
+    host: str = LOOPBACK
 
 
 def kafka_version() -> str:
@@ -141,12 +142,12 @@ def server_properties(
         "process.roles": "broker,controller",
         "node.id": str(node.node_id),
         "controller.quorum.voters": ",".join(
-            f"{member.node_id}@{LOOPBACK}:{member.controller_port}" for member in quorum
+            f"{member.node_id}@{member.host}:{member.controller_port}" for member in quorum
         ),
         "listeners": (
-            f"PLAINTEXT://{LOOPBACK}:{node.port},CONTROLLER://{LOOPBACK}:{node.controller_port}"
+            f"PLAINTEXT://{node.host}:{node.port},CONTROLLER://{node.host}:{node.controller_port}"
         ),
-        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{node.port}",
+        "advertised.listeners": f"PLAINTEXT://{node.host}:{node.port}",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": str(log_dir),
         "auto.create.topics.enable": "false",
@@ -183,6 +184,9 @@ class LocalKafka(LoopbackBroker):
         node: Node | None = None,
         quorum: Sequence[Node] = (),
         cluster_id: str | None = None,
+        log_dir: Path | None = None,
+        launcher: Sequence[str] = (),
+        format_options: Sequence[str] = (),
     ) -> None:
         """Prepare a node, start nothing.
 
@@ -191,6 +195,9 @@ class LocalKafka(LoopbackBroker):
             properties: server properties beside, or instead of, those of `server_properties`.
             heap: the JVM's largest heap, as java writes it.
             node, quorum, cluster_id: for a cluster, where every node knows all of them.
+            log_dir: where the partitions lie, if not under `data_dir`.
+            launcher: a command that runs java as its argument, in a network namespace, say.
+            format_options: for `kafka-storage format`, such as users (`--add-scram ...`).
         """
         self.node = node or Node(1, port or free_port(), free_port())
         self.port = self.node.port
@@ -199,9 +206,17 @@ class LocalKafka(LoopbackBroker):
         self._properties = dict(properties or {})
         self._jvm_options = (f"-Xmx{heap}", *jvm_options)
         self._cache_dir = cache_dir
-        self._cluster_id = cluster_id or _new_cluster_id()
+        self._cluster_id = cluster_id or new_cluster_id()
+        self._log_dir = log_dir or data_dir / "data"
+        self._launcher = tuple(launcher)
+        self._format_options = tuple(format_options)
         self._archive = data_dir / "classes.jsa"
         self._server = ChildServer("Apache Kafka", data_dir / "console.log")
+
+    @property
+    def bootstrap(self) -> str:
+        """The address for clients."""
+        return f"{self.node.host}:{self.port}"
 
     @property
     def log_path(self) -> Path:
@@ -222,7 +237,7 @@ class LocalKafka(LoopbackBroker):
     def launch(self) -> None:
         """Start the node without waiting: the nodes of a cluster answer only once most are up."""
         for port in (self.node.port, self.node.controller_port):
-            if not port_is_free(port):
+            if self.node.host == LOOPBACK and not port_is_free(port):
                 raise PortInUseError(
                     f"port {port} on {LOOPBACK} is in use: stop what listens there, "
                     "or let LocalKafka choose one with port=0"
@@ -240,7 +255,7 @@ class LocalKafka(LoopbackBroker):
 
     def await_ready(self, timeout_s: float = _START_TIMEOUT_S) -> None:
         """Return once the node answers; see `start` for what it raises."""
-        self._server.await_kafka(self.node.port, timeout_s)
+        self._server.await_kafka(self.node.port, timeout_s, host=self.node.host)
 
     def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> None:
         """End the node in order, or kill it when that takes longer than `timeout_s`."""
@@ -254,9 +269,13 @@ class LocalKafka(LoopbackBroker):
         self._server.kill()
         self._new_archive.unlink(missing_ok=True)  # a half-written one
 
-    @property
-    def _log_dir(self) -> Path:
-        return self.data_dir / "data"
+    def freeze(self) -> None:
+        """Stop the node where it stands, with SIGSTOP."""
+        self._server.freeze()
+
+    def thaw(self) -> None:
+        """Let a frozen node go on."""
+        self._server.thaw()
 
     @property
     def _config(self) -> Path:
@@ -273,7 +292,7 @@ class LocalKafka(LoopbackBroker):
         (self.data_dir / "log4j2.properties").write_text(_LOG4J)
 
     def _jvm(self, java: Java, jars: Path) -> list[str]:
-        command = [java.command, *self._jvm_options]
+        command = [*self._launcher, java.command, *self._jvm_options]
         # Kafka's classes, parsed and verified once and mapped from then on: they halve the start.
         # The JVM checks that it fits and starts without it when it does not.
         if self._archive.exists():
@@ -289,6 +308,7 @@ class LocalKafka(LoopbackBroker):
     def _format(self, command: Sequence[str]) -> None:
         # With "=", because an id may begin with a dash.
         arguments = ["format", f"--cluster-id={self._cluster_id}", f"--config={self._config}"]
+        arguments += self._format_options
         done = subprocess.run(
             [*command, "kafka.tools.StorageTool", *arguments],
             capture_output=True,
@@ -302,7 +322,8 @@ class LocalKafka(LoopbackBroker):
             )
 
 
-def _new_cluster_id() -> str:
+def new_cluster_id() -> str:
+    """Return a random id in the form that Kafka wants."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 

@@ -1,0 +1,1 @@
+"""The servers that a chaos run hurts: Apache Kafka, ClickHouse's stand-in, a registry."""
