@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from leadstream.schemas import headers
-from leadstream.schemas.codec import DecodeError, Decoder, WriterSchemas, parse_time
+from leadstream.schemas.codec import DecodeError, Decoder, WriterSchemas
+from leadstream.schemas.dead_letters import letter_id, parse_letter_id, read_letter
 from leadstream.schemas.topics import (
     DEAD_LETTERS,
     LEAD_SHADOW,
@@ -54,9 +55,18 @@ class Batch:
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     states: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
     forgotten: set[str] = field(default_factory=set)
+    erased_letters: set[Position] = field(default_factory=set)
+
+    def erase_letter(self, source: Position) -> None:
+        """Leave out every state of a dead letter so far, also what was inserted earlier."""
+        self.erased_letters.add(source)
+        rows = self.rows["dead_letters"]
+        place = (source.topic, source.partition, source.offset)
+        rows[:] = [row for row in rows if row[: len(place)] != place]
 
     def insert(self, client: ClickHouse) -> None:
         """Write everything; repeating it changes no answer."""
+        self._delete_letters(client)
         for table, rows in self.rows.items():
             insert_rows(client, table, rows)
         forgotten = sorted(self.forgotten)
@@ -67,6 +77,15 @@ class Batch:
                 {"leads": forgotten[start : start + DELETE_LEADS]},
             )
         insert_rows(client, "lead_state", [row for rows in self.states.values() for row in rows])
+
+    def _delete_letters(self, client: ClickHouse) -> None:
+        ids = sorted(letter_id(p.topic, p.partition, p.offset) for p in self.erased_letters)
+        for start in range(0, len(ids), DELETE_LEADS):
+            client.command(
+                f"DELETE FROM {client.table('dead_letters')} WHERE concat(source_topic, '-', "  # noqa: S608
+                "toString(source_partition), '-', toString(source_offset)) IN {ids:Array(String)}",
+                {"ids": ids[start : start + DELETE_LEADS]},
+            )
 
     def row_counts(self) -> dict[str, int]:
         """Return how many rows `insert` writes per table."""
@@ -132,26 +151,41 @@ class BatchBuilder:
 
 
 def _add_dead_letter(batch: Batch, record: KafkaRecord) -> None:
-    said = {name: value.decode("utf-8", "replace") for name, value in record.headers}
     at = _position(record)
-    try:
-        source = Position(
-            said[headers.DEAD_TOPIC],
-            int(said[headers.DEAD_PARTITION]),
-            int(said[headers.DEAD_OFFSET]),
+    letter = read_letter(record.key, record.value, record.headers, record.timestamp)
+    if letter is None:
+        if record.value is None and record.key is not None:
+            _erase_letter(batch, record.key)
+            return
+        dead = DeadRecord(
+            source=at,
+            kind="unknown",
+            error="the dead letter carries no explanation",
+            failed_at=record.timestamp,
+            key=record.key or b"",
+            value=record.value or b"",
         )
-    except (KeyError, ValueError):
-        source = at
-    failed_at = said.get(headers.DEAD_FAILED_AT, "")
-    dead = DeadRecord(
-        source=source,
-        kind=said.get(headers.DEAD_ERROR_KIND, "unknown"),
-        error=said.get(headers.DEAD_ERROR, "the dead letter carries no explanation"),
-        failed_at=int(failed_at) if failed_at.isdigit() else _time_of(failed_at, record.timestamp),
-        key=record.key or b"",
-        value=record.value or b"",
-    )
+    else:
+        dead = DeadRecord(
+            source=Position(letter.topic, letter.partition, letter.offset),
+            kind=letter.kind,
+            error=letter.error,
+            failed_at=letter.failed_at,
+            key=letter.key or b"",
+            value=letter.value or b"",
+            status=letter.history.status,
+            attempts=letter.history.attempts,
+            replayed_at=letter.history.replayed_at,
+            changed_at=letter.history.changed_at,
+        )
     batch.rows["dead_letters"].append(dead_letter_row(dead, at))
+
+
+def _erase_letter(batch: Batch, key: bytes) -> None:
+    place = parse_letter_id(key.decode("utf-8", "replace"))
+    # Another key is that of a letter of an older leadstream, which lives on under its own.
+    if place is not None:
+        batch.erase_letter(Position(*place))
 
 
 def _add_unreadable(batch: Batch, record: KafkaRecord, kind: str, error: str) -> None:
@@ -165,13 +199,6 @@ def _add_unreadable(batch: Batch, record: KafkaRecord, kind: str, error: str) ->
         value=record.value or b"",
     )
     batch.rows["dead_letters"].append(dead_letter_row(dead, at))
-
-
-def _time_of(text: str, fallback_ms: int) -> int:
-    try:
-        return parse_time(text, headers.DEAD_FAILED_AT)
-    except DecodeError:
-        return fallback_ms
 
 
 def _position(record: KafkaRecord) -> Position:

@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Final
 
+from leadstream.schemas.dead_letters import OPEN
 from leadstream.schemas.decisions import (
     RETRACTED,
     LeadState,
@@ -65,7 +66,7 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
             from_stage to_stage occurred_at inferred cause cause_event_id cause_type criterion
             reason score fit engagement grade threshold margin route {_POSITION}""",
         "dead_letters": """source_topic source_partition source_offset kind error failed_at key
-            value topic partition offset""",
+            value status attempts replayed_at changed_at topic partition offset""",
     }.items()
 }
 
@@ -81,7 +82,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class DeadRecord:
-    """A record that could not be processed: where it was, its bytes, and the fault."""
+    """A record that could not be processed: where it was, its bytes, the fault, and its state.
+
+    `changed_at` is when it got this state; None: when it failed.
+    """
 
     source: Position
     kind: str
@@ -89,6 +93,10 @@ class DeadRecord:
     failed_at: int
     key: bytes
     value: bytes
+    status: str = OPEN
+    attempts: int = 1
+    replayed_at: int | None = None
+    changed_at: int | None = None
 
 
 def as_uuid(event_id: str) -> uuid.UUID:
@@ -385,6 +393,10 @@ def dead_letter_row(dead: DeadRecord, at: Position) -> Row:
         dead.failed_at,
         dead.key,
         dead.value,
+        dead.status,
+        dead.attempts,
+        dead.replayed_at,
+        dead.failed_at if dead.changed_at is None else dead.changed_at,
         *_position(at),
     )
 

@@ -6,6 +6,7 @@ import random
 import statistics
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -296,6 +297,28 @@ def test_dead_letters_keep_their_bytes(client: ClickHouse) -> None:
         insert_rows(client, "dead_letters", [dead_letter_row(dead, Position("x.dlq", 0, offset))])
     found = client.query("SELECT hex(key), hex(value), source_offset FROM dead_letters FINAL").rows
     assert found == [("FF", "0027", 2)]
+
+
+def test_a_dead_letter_is_in_its_latest_state_whatever_comes_late_until_it_is_erased(
+    client: ClickHouse,
+) -> None:
+    source = Position("touchpoints", 1, 2)
+    opened = DeadRecord(source, "not_avro", "why", START_MS, b"", b"")
+    again = replace(opened, status="replayed", replayed_at=START_MS + 5, changed_at=START_MS + 5)
+    for state in (opened, again, opened):
+        insert_rows(client, "dead_letters", [dead_letter_row(state, Position("x.dlq", 0, 7))])
+    other = replace(opened, source=Position("touchpoints", 1, 3))
+    insert_rows(client, "dead_letters", [dead_letter_row(other, Position("x.dlq", 0, 8))])
+    shown = "SELECT id, status, attempts, replayed_at IS NULL FROM v_dead_letters ORDER BY id"
+    assert client.query(shown).rows == [
+        ("touchpoints-1-2", "replayed", 1, False),
+        ("touchpoints-1-3", "open", 1, True),
+    ]
+    batch = Batch()
+    batch.erase_letter(source)
+    for _ in range(2):
+        batch.insert(client)
+        assert client.query(shown).rows == [("touchpoints-1-3", "open", 1, True)]
 
 
 def test_the_furthest_position_counts(client: ClickHouse) -> None:

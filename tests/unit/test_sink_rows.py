@@ -12,6 +12,7 @@ from sink_records import crm_event, lead_state, sla_event, touch_event, transiti
 
 from leadstream.schemas import topics
 from leadstream.schemas.codec import Encoder, SingleObject
+from leadstream.schemas.dead_letters import letter_record, new_letter
 from leadstream.schemas.decisions import RETRACTED
 from leadstream.schemas.events import LeadEvent
 from leadstream.schemas.headers import CONTROL_CLOCK
@@ -126,7 +127,7 @@ def test_a_dead_letter_names_the_record_that_failed() -> None:
     (row,) = build(Sent(topic, b"{", offset=8, headers=headers)).rows["dead_letters"]
     assert row == (
         "touchpoints", 5, 6, "not_json", "weil\N{LATIN SMALL LETTER A WITH DIAERESIS}",
-        1_700_000_000_123, b"k", b"{", topic, 1, 8,
+        1_700_000_000_123, b"k", b"{", "open", 1, None, 1_700_000_000_123, topic, 1, 8,
     )  # fmt: skip
 
 
@@ -134,6 +135,31 @@ def test_a_dead_letter_without_explanation_is_kept_under_its_own_place() -> None
     topic = NAMES.full(topics.dlq_of(topics.CRM_EVENTS))
     (row,) = build(Sent(topic, None, offset=8, key=None)).rows["dead_letters"]
     assert row[:4] == (topic, 1, 8, "unknown")
+
+
+def test_each_state_of_a_letter_is_a_row_and_its_tombstone_takes_them_away() -> None:
+    topic = NAMES.full(topics.dlq_of(topics.TOUCHPOINTS))
+    letter = new_letter(
+        "touchpoints", 5, 6, None, b"lead", None, (), kind="empty", error="e", failed_at=10
+    )
+    sent_again = letter.replayed(20)
+    states = [
+        Sent(topic, value, key=key, headers=list(said))
+        for key, value, said in (letter_record(letter), letter_record(sent_again))
+    ]
+    rows = [as_object("dead_letters", row) for row in build(*states).rows["dead_letters"]]
+    assert [(r["status"], r["attempts"], r["replayed_at"], r["changed_at"]) for r in rows] == [
+        ("open", 1, None, 10),
+        ("replayed", 1, 20, 20),
+    ]
+    assert {(r["source_topic"], r["source_offset"], r["key"]) for r in rows} == {
+        ("touchpoints", 6, b"lead")
+    }
+    gone = Sent(topic, None, key=b"touchpoints-5-6")
+    assert build(*states, gone).row_counts() == {}
+    assert build(*states, gone, states[0]).row_counts() == {"dead_letters": 1}
+    assert build(gone).erased_letters == {Position("touchpoints", 5, 6)}
+    assert build(Sent(topic, None, key=b"lead")).erased_letters == set()
 
 
 def test_what_a_lead_was_before_its_tombstone_is_not_written() -> None:
