@@ -1,0 +1,1 @@
+"""The chaos harness: a log, processes, faults, and one verdict."""
