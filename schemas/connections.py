@@ -56,6 +56,8 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext:
     key_file = _readable(settings.kafka_key_file, "kafka_key_file")
     if key_file and not cert_file:
         raise SettingsError("setting kafka_key_file needs kafka_cert_file: set both, or neither")
+    secret = settings.kafka_key_password
+    password = secret.get_secret_value() if secret else None
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except ssl.SSLError as error:
@@ -64,11 +66,16 @@ def _ssl_context(settings: Settings) -> ssl.SSLContext:
         ) from None
     if cert_file:
         try:
-            context.load_cert_chain(cert_file, key_file)
+            # With a password, even an empty one, an encrypted key does not ask the terminal.
+            context.load_cert_chain(cert_file, key_file, password=password or "")
         except ssl.SSLError as error:
+            locked = (
+                ", or kafka_key_password is wrong" if password else ", or needs kafka_key_password"
+            )
             raise SettingsError(
                 f"settings kafka_cert_file and kafka_key_file: {cert_file} and "
-                f"{key_file or cert_file} do not hold a certificate and its key: {error}"
+                f"{key_file or cert_file} do not hold a certificate and its key{locked} "
+                f"({error.reason or 'unreadable'})"
             ) from None
     return context
 

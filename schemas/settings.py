@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     kafka_ca_file: Path | None = Field(None, description="PEM file of the brokers' CA.")
     kafka_cert_file: Path | None = Field(None, description="PEM file of our client certificate.")
     kafka_key_file: Path | None = Field(None, description="PEM file of our client key.")
+    kafka_key_password: SecretStr | None = Field(
+        None, description="Password of kafka_key_file, where it is encrypted."
+    )
     kafka_isolation: Literal["read_committed", "read_uncommitted"] = Field(
         "read_committed",
         description="Isolation of our consumers; the embedded broker needs read_uncommitted.",
@@ -109,6 +112,23 @@ class Settings(BaseSettings):
     )
     clickhouse_username: str = Field("default", description="ClickHouse user.")
     clickhouse_password: SecretStr | None = Field(None, description="ClickHouse password.")
+    clickhouse_writer_username: str = Field(
+        "leadstream_writer", description="ClickHouse user of the sink, where its password is set."
+    )
+    clickhouse_writer_password: SecretStr | None = Field(
+        None,
+        description="Password of clickhouse_writer_username; without it the sink is "
+        "clickhouse_username.",
+    )
+    clickhouse_analyst_username: str = Field(
+        "leadstream_analyst",
+        description="ClickHouse user of the commands that only read, where its password is set.",
+    )
+    clickhouse_analyst_password: SecretStr | None = Field(
+        None,
+        description="Password of clickhouse_analyst_username; without it they are "
+        "clickhouse_username.",
+    )
     clickhouse_ca_file: Path | None = Field(None, description="PEM file of the CA of the server.")
     clickhouse_database: str = Field(
         "leads", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="ClickHouse database."
@@ -147,6 +167,23 @@ class Settings(BaseSettings):
         60_000,
         ge=1000,
         description="The broker aborts an open transaction after this, milliseconds.",
+    )
+    crash_max_tries: int = Field(
+        3,
+        ge=1,
+        description="An event at which processing crashes this often is moved to the dead letters.",
+    )
+    dead_letter_max_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="A worker stops when more than this share of a partition's recent records are "
+        "dead letters; 1 never stops.",
+    )
+    dead_letter_window_records: int = Field(
+        1000,
+        ge=100,
+        description="How many recent records of a partition dead_letter_max_share looks at.",
     )
     sink_batch_max_rows: int = Field(50_000, ge=1, description="Most rows in one insert.")
     sink_flush_interval_s: float = Field(

@@ -177,13 +177,14 @@ class SecureKafka:
         self._kafka.start()
         admin = self.admin()
         try:
-            admin.alter_user_scram_credentials(
-                [
-                    UserScramCredentialUpsertion(user, mechanism, password, iterations=4096)
-                    for user, password in SASL_USERS.items()
-                    for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)
-                ]
-            )
+            for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
+                told = admin.alter_user_scram_credentials(
+                    [
+                        UserScramCredentialUpsertion(user, mechanism, password, iterations=4096)
+                        for user, password in SASL_USERS.items()
+                    ]
+                )
+                assert not any(told.values()), told
         finally:
             admin.close()
         return self
