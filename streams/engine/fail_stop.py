@@ -13,12 +13,12 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 
+from leadstream.schemas.exit_codes import ExitCode, exit_code_of
 from leadstream.streams.engine.faults import explain, is_expected
 
 log = logging.getLogger(__name__)
 
 FAREWELL_TIMEOUT_S = 15.0
-EXIT_CODE = 1
 
 
 def hard_exit(code: int) -> None:
@@ -39,6 +39,7 @@ class FailStop:
         farewell_timeout_s: float = FAREWELL_TIMEOUT_S,
     ) -> None:
         self.reason: str | None = None
+        self._code = ExitCode.TEMPORARY
         self._farewell = farewell
         self._end_process = end_process
         self._farewell_timeout_s = farewell_timeout_s
@@ -48,7 +49,7 @@ class FailStop:
         """Say why, then stop what can be stopped within the bound, and exit."""
         if self.reason is not None:
             return
-        self.reason = explain(error)
+        self.reason, self._code = explain(error), exit_code_of(error)
         log.critical("%s", self.reason, exc_info=None if is_expected(error) else error)
         # A thread, since the loop itself may be what hangs.
         self.exit_after(self._farewell_timeout_s)
@@ -56,7 +57,7 @@ class FailStop:
 
     def exit_after(self, timeout_s: float) -> threading.Timer:
         """End the process after a while unless the returned timer is cancelled."""
-        timer = threading.Timer(timeout_s, self._end_process, [EXIT_CODE])
+        timer = threading.Timer(timeout_s, self._end_process, [self._code])
         timer.daemon = True
         timer.start()
         return timer
@@ -66,4 +67,4 @@ class FailStop:
             await self._farewell()
         except Exception:
             log.exception("a clean stop failed")
-        self._end_process(EXIT_CODE)
+        self._end_process(self._code)

@@ -6,11 +6,53 @@ from collections.abc import Sequence
 
 from aiokafka import errors as kafka
 
+from leadstream.schemas.exit_codes import ExitCode
 from leadstream.streams.engine.processor import Record
 
 
 class EngineError(Exception):
     """A fault that stops the worker; the message names the place and the mend."""
+
+    @property
+    def exit_code(self) -> ExitCode | None:
+        """What the process ends with; None leaves it to the cause."""
+        return ExitCode.TEMPORARY if self.__cause__ is None else None
+
+
+class SetupError(EngineError):
+    """Topics, schemas or rights are not as they must be; a restart does not help."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.CONFIGURATION
+
+
+class StoreFormatError(SetupError):
+    """The store is not one that this version reads."""
+
+
+class FencedError(EngineError):
+    """Another producer has taken a partition over; nothing of the batch was committed."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.TEMPORARY
+
+
+class TooManyDeadLettersError(EngineError):
+    """So much cannot be processed that the fault is hardly in the records."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.BAD_DATA
+
+
+class CrashError(EngineError):
+    """The code of a stage raised; the cause is what it raised."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.BUG
 
 
 _EXPLANATIONS: tuple[tuple[type[BaseException], str], ...] = (

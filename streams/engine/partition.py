@@ -12,15 +12,33 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     IllegalOperation,
     MessageSizeTooLargeError,
+    ProducerFenced,
     UnknownTopicOrPartitionError,
 )
 
+from leadstream.schemas import metrics
 from leadstream.schemas.connections import aiokafka_options, group_id
+from leadstream.schemas.logs import log_dead_letters
 from leadstream.schemas.settings import Settings
+from leadstream.streams.engine.dead_letter_share import DeadLetterShare
 from leadstream.streams.engine.dead_letters import to_output
-from leadstream.streams.engine.faults import EngineError, explain, span_of
-from leadstream.streams.engine.positions import META_KEY, encode_positions
-from leadstream.streams.engine.processor import BatchResult, Output, PartitionLogic, Record, Stage
+from leadstream.streams.engine.faults import (
+    CrashError,
+    EngineError,
+    FencedError,
+    TooManyDeadLettersError,
+    explain,
+    span_of,
+)
+from leadstream.streams.engine.positions import META_KEY, Meta, encode_meta
+from leadstream.streams.engine.processor import (
+    BatchResult,
+    DeadLetter,
+    Output,
+    PartitionLogic,
+    Record,
+    Stage,
+)
 from leadstream.streams.engine.restore import restore_store
 
 log = logging.getLogger(__name__)
@@ -32,6 +50,8 @@ PRODUCER_BACKOFF_MS = 20
 PRODUCER_BATCH_BYTES = 256 * 1024
 MAX_RECORD_BYTES = 32 * 1024 * 1024
 """The broker's max.message.bytes decides; the client only must not be stricter."""
+QUARANTINED = "crashed"
+"""Kind of the dead letters at which the code crashed."""
 
 
 class StagePartition:
@@ -46,11 +66,14 @@ class StagePartition:
         self.positions: dict[str, int] = {}
         self.committed: dict[str, int] = {}
         self.quiet_until_ms = 0
+        self.restored_share = 0.0
+        """How much of the store has been read, 0 to 1."""
         self._settings = settings
         self._stage = stage
         self._full = {topic: settings.topics.full(topic) for topic in stage.inputs}
         self._group_id = group_id(settings, stage.name)
         self._logic: PartitionLogic = stage.open(number)
+        self._share = DeadLetterShare()
         self._producer: AIOKafkaProducer | None = None
 
     async def open(self) -> None:
@@ -75,18 +98,36 @@ class StagePartition:
                 f"{self.where}: the transaction coordinator gave no producer id within "
                 f"{PRODUCER_START_TIMEOUT_S:.0f} s"
             ) from None
-        fenced = time.monotonic()
-        restored = await restore_store(
-            self._settings, self._stage.store, self.number, self._logic.restore
-        )
-        self.positions = restored.positions
         log.info(
-            "%s: %d store records restored in %.1f s, previous owner fenced in %.1f s",
+            "%s: previous owner fenced in %.1f s",
+            self.where,
+            time.monotonic() - began,
+            extra=self._context,
+        )
+        self.positions = await self._restore()
+
+    async def _restore(self) -> dict[str, int]:
+        """Read the store into a new logic, and return the input positions that it stands for."""
+        began = time.monotonic()
+        self._logic = self._stage.open(self.number)
+        restored = await restore_store(
+            self._settings, self._stage.store, self.number, self._logic.restore, self._restoring
+        )
+        duration_s = time.monotonic() - began
+        metrics.partition_restored(self._stage.name, restored.records, duration_s)
+        log.info(
+            "%s: %d store records restored in %.1f s",
             self.where,
             restored.records,
-            time.monotonic() - fenced,
-            fenced - began,
+            duration_s,
+            extra=self._context,
         )
+        self.restored_share = 1.0
+        self._share = restored.meta.share
+        return restored.meta.positions
+
+    def _restoring(self, share: float) -> None:
+        self.restored_share = share
 
     async def close(self) -> None:
         """Close the producer; an open transaction is left for the next owner to abort."""
@@ -97,11 +138,15 @@ class StagePartition:
             async with asyncio.timeout(PRODUCER_STOP_TIMEOUT_S):
                 await producer.stop()
         except TimeoutError:
-            log.warning("%s: the producer did not close in time", self.where)
+            log.warning("%s: the producer did not close in time", self.where, extra=self._context)
 
     @property
     def where(self) -> str:
         return f"stage {self._stage.name} partition {self.number}"
+
+    @property
+    def _context(self) -> dict[str, object]:
+        return {"stage": self._stage.name, "partition": self.number}
 
     def next_due_ms(self) -> int | None:
         """Return when the logic wants to be called next without records."""
@@ -112,30 +157,74 @@ class StagePartition:
         """Process records in transactions of at most `batch_max_records`; without any, a timer.
 
         Raises:
+            FencedError: another worker has the partition now; nothing else is wrong.
             EngineError: names the records at fault.
         """
         size = self._settings.batch_max_records
         for start in range(0, max(1, len(records)), size):
-            await self._run_batch(records[start : start + size], now_ms)
+            batch = records[start : start + size]
+            try:
+                await self._run_batch(batch, now_ms)
+            except CrashError as crash:
+                if not batch:
+                    raise
+                await self._isolate(batch, now_ms, crash)
+
+    async def _isolate(self, batch: Sequence[Record], now_ms: int, crash: CrashError) -> None:
+        """Process a batch record by record, and move those at which the code crashes aside."""
+        await self._recover_from(crash)
+        # A deadline that crashes is no record's fault, and must not be blamed on one.
+        await self._run_batch((), now_ms)
+        for record in batch:
+            await self._run_alone(record, now_ms)
+
+    async def _run_alone(self, record: Record, now_ms: int) -> None:
+        for _ in range(self._settings.crash_max_tries):
+            try:
+                await self._run_batch([record], now_ms)
+                return
+            except CrashError as error:
+                crash = error
+                await self._recover_from(crash)
+        message = f"crashed {self._settings.crash_max_tries} times: {explain(_cause_of(crash))}"
+        letter = DeadLetter(record, QUARANTINED, message)
+        await self._commit_result([record], BatchResult(dead_letters=[letter]), now_ms, None)
+
+    async def _recover_from(self, crash: CrashError) -> None:
+        # The crash may have left the logic's memory half changed; what was committed is whole.
+        log.error("%s; reading the store anew", crash, exc_info=crash, extra=self._context)
+        await self._restore()
 
     async def _run_batch(self, records: Sequence[Record], now_ms: int) -> None:
+        due_ms = self._logic.next_due_ms()
         try:
             result = self._logic.process(records, now_ms)
         except Exception as error:
-            raise EngineError(
+            raise CrashError(
                 f"{self.where}: processing failed at {span_of(records)}: {explain(error)}"
             ) from error
         if not records and not (result.outputs or result.dead_letters or result.store):
             # A logic that is due but has nothing to say must not be asked in a tight loop.
             self.quiet_until_ms = now_ms + self._settings.poll_timeout_ms
             return
+        await self._commit_result(records, result, now_ms, due_ms)
+
+    async def _commit_result(
+        self,
+        records: Sequence[Record],
+        result: BatchResult,
+        now_ms: int,
+        due_ms: int | None,
+    ) -> None:
+        began = time.monotonic()
         positions = dict(self.positions)
         for record in records:
             positions[record.topic] = record.offset + 1
+        share = self._share_after(records, result)
         limit_s = self._settings.transaction_timeout_ms / 1000
         try:
             async with asyncio.timeout(limit_s):
-                await self._commit(self._to_send(result, positions, now_ms), positions)
+                await self._commit(self._to_send(result, Meta(positions, share), now_ms), positions)
         except TimeoutError:
             raise EngineError(
                 f"{self.where}: the transaction with {span_of(records)} did not commit within "
@@ -144,13 +233,41 @@ class StagePartition:
         except EngineError:
             raise
         except Exception as error:
-            raise EngineError(
+            kind = FencedError if isinstance(error, ProducerFenced) else EngineError
+            raise kind(
                 f"{self.where}: the transaction with {span_of(records)} failed: {explain(error)}"
             ) from error
-        self.positions = positions
-        self.committed = dict(positions)
+        self.positions, self.committed, self._share = positions, dict(positions), share
+        committed_at_ms = wall_clock_ms()
+        metrics.batch_committed(
+            self._stage.name,
+            records,
+            result.outputs,
+            result.dead_letters,
+            time.monotonic() - began,
+            committed_at_ms,
+        )
+        log_dead_letters(log, self._stage.name, result.dead_letters)
+        # 0 stands for "ask again at once" and is no deadline.
+        if due_ms is not None and 0 < due_ms <= now_ms:
+            metrics.timer_fired(self._stage.name, due_ms, committed_at_ms)
 
-    def _to_send(self, result: BatchResult, positions: dict[str, int], now_ms: int) -> list[Output]:
+    def _share_after(self, records: Sequence[Record], result: BatchResult) -> DeadLetterShare:
+        settings, letters = self._settings, result.dead_letters
+        share = self._share.after(len(records), len(letters), settings.dead_letter_window_records)
+        if letters and share.is_above(settings.dead_letter_max_share):
+            last = letters[-1]
+            raise TooManyDeadLettersError(
+                f"{self.where}: {share.dead} of the last {share.records} records cannot be "
+                f"processed, the latest at {last.record.topic} offset {last.record.offset} "
+                f"({last.kind}: {last.message}); more than dead_letter_max_share "
+                f"{settings.dead_letter_max_share:g} allows, so nothing of this batch was "
+                "committed: mend the producer, the schema or this version; or raise "
+                "LEADSTREAM_DEAD_LETTER_MAX_SHARE to let them go to the dead letters"
+            )
+        return share
+
+    def _to_send(self, result: BatchResult, meta: Meta, now_ms: int) -> list[Output]:
         if META_KEY in result.store:
             raise EngineError(f"{self.where}: the store key {META_KEY!r} is the engine's own")
         store, number = self._stage.store, self.number
@@ -158,7 +275,7 @@ class StagePartition:
             *result.outputs,
             *(to_output(letter, now_ms) for letter in result.dead_letters),
             *(Output(store, key, value, partition=number) for key, value in result.store.items()),
-            Output(store, META_KEY, encode_positions(positions), partition=number),
+            Output(store, META_KEY, encode_meta(meta), partition=number),
         ]
 
     async def _commit(self, outputs: Sequence[Output], positions: dict[str, int]) -> None:
@@ -203,6 +320,10 @@ class StagePartition:
 def _first_fault(sent: Sequence[asyncio.Future[Any]]) -> BaseException | None:
     faults = (future.exception() for future in sent if future.done() and not future.cancelled())
     return next((fault for fault in faults if fault is not None), None)
+
+
+def _cause_of(crash: CrashError) -> BaseException:
+    return crash.__cause__ or crash
 
 
 Clock = Callable[[], int]

@@ -1,43 +1,61 @@
-"""The meta record of a store partition: the input positions that its state stands for."""
+"""The meta record of a store partition: what its state stands for, beside the state itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
-from leadstream.streams.engine.faults import EngineError
+from leadstream.streams.engine.dead_letter_share import DeadLetterShare
+from leadstream.streams.engine.faults import StoreFormatError
 
 META_KEY = b"\x00meta"
 FORMAT_VERSION = 1
 
 
-class _Meta(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """Per bare topic name the offset of the next record, and the recent dead letters."""
+
+    positions: dict[str, int] = field(default_factory=dict)
+    share: DeadLetterShare = field(default_factory=DeadLetterShare)
+
+
+class _Wire(msgspec.Struct, frozen=True):
+    """Fields are only ever added, with defaults: older versions pass over what they do not know."""
+
     version: int
     positions: dict[str, int]
+    recent_records: int = 0
+    recent_dead_letters: int = 0
 
 
-def encode_positions(positions: Mapping[str, int]) -> bytes:
-    """Return the meta record's value: per bare topic name the offset of the next record."""
-    return msgspec.json.encode(_Meta(version=FORMAT_VERSION, positions=dict(positions)))
+def encode_meta(meta: Meta) -> bytes:
+    """Return the meta record's value."""
+    return msgspec.json.encode(
+        _Wire(FORMAT_VERSION, meta.positions, meta.share.records, meta.share.dead)
+    )
 
 
-def decode_positions(value: bytes | None, where: str) -> dict[str, int]:
-    """Return the positions; without a value there are none yet.
+def decode_meta(value: bytes | None, where: str) -> Meta:
+    """Return the meta record; without a value an empty one.
 
     Raises:
-        EngineError: another version of leadstream, or something else, wrote the record.
+        StoreFormatError: another version of leadstream, or something else, wrote the record.
     """
     if value is None:
-        return {}
+        return Meta()
     try:
-        meta = msgspec.json.decode(value, type=_Meta)
+        wire = msgspec.json.decode(value, type=_Wire)
     except msgspec.DecodeError as error:
-        raise EngineError(f"{where}: the meta record is not one of leadstream's: {error}") from None
-    if meta.version != FORMAT_VERSION:
-        raise EngineError(
-            f"{where}: the store has format {meta.version}, this version of leadstream reads "
+        raise StoreFormatError(
+            f"{where}: the meta record is not one of leadstream's: {error}"
+        ) from None
+    if wire.version != FORMAT_VERSION:
+        raise StoreFormatError(
+            f"{where}: the store has format {wire.version}, this version of leadstream reads "
             f"{FORMAT_VERSION}: upgrade this worker, or delete the store topic and the outputs "
             "and process the inputs again"
         )
-    return meta.positions
+    share = DeadLetterShare(wire.recent_records, wire.recent_dead_letters)
+    return Meta(wire.positions, share)

@@ -14,7 +14,7 @@ from aiokafka.structs import ConsumerRecord
 from leadstream.schemas.connections import aiokafka_options
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.faults import EngineError, explain
-from leadstream.streams.engine.positions import META_KEY, decode_positions
+from leadstream.streams.engine.positions import META_KEY, Meta, decode_meta
 
 log = logging.getLogger(__name__)
 
@@ -26,16 +26,22 @@ PROGRESS_INTERVAL_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """How much was read, and the input positions that the state stands for; empty: none yet."""
+    """How many records were read, and the meta record among them."""
 
     records: int
-    positions: dict[str, int]
+    meta: Meta
 
 
 async def restore_store(
-    settings: Settings, topic: str, partition: int, take: Callable[[bytes, bytes | None], None]
+    settings: Settings,
+    topic: str,
+    partition: int,
+    take: Callable[[bytes, bytes | None], None],
+    tell: Callable[[float], None],
 ) -> Restored:
     """Feed every record of a store partition, but for the meta record, to `take`.
+
+    `tell` hears now and then how much of the partition has been read, 0 to 1.
 
     The caller has fenced the partition's writer, so that the end does not move and no
     transaction is open before it.
@@ -58,7 +64,7 @@ async def restore_store(
         begin = (await consumer.beginning_offsets([store]))[store]
         end = (await consumer.end_offsets([store]))[store]
         consumer.seek(store, begin)
-        progress = _Progress(where, begin, end)
+        progress = _Progress(where, begin, end, tell)
         meta: bytes | None = None
         # The position, not the last record, tells the end: the log ends in control markers,
         # and compaction leaves holes.
@@ -76,7 +82,7 @@ async def restore_store(
             await asyncio.sleep(0)
     finally:
         await consumer.stop()
-    return Restored(progress.records, decode_positions(meta, where))
+    return Restored(progress.records, decode_meta(meta, where))
 
 
 def _give(take: Callable[[bytes, bytes | None], None], record: ConsumerRecord, where: str) -> None:
@@ -92,14 +98,17 @@ def _give(take: Callable[[bytes, bytes | None], None], record: ConsumerRecord, w
 class _Progress:
     """Logs how far a long restore is, and ends one that stands still."""
 
-    def __init__(self, where: str, begin: int, end: int) -> None:
+    def __init__(self, where: str, begin: int, end: int, tell: Callable[[float], None]) -> None:
         self.records = 0
+        self._tell = tell
         self._where, self._begin, self._end = where, begin, end
         self._position = begin
         self._moved_at = self._logged_at = time.monotonic()
 
     def at(self, position: int) -> None:
         now = time.monotonic()
+        share = (position - self._begin) / (self._end - self._begin)
+        self._tell(share)
         if position != self._position:
             self._position, self._moved_at = position, now
         elif now - self._moved_at > STALL_TIMEOUT_S:
@@ -109,5 +118,4 @@ class _Progress:
             )
         if now - self._logged_at > PROGRESS_INTERVAL_S:
             self._logged_at = now
-            percent = 100 * (position - self._begin) / (self._end - self._begin)
-            log.info("%s: restoring, %d records, %.0f %%", self._where, self.records, percent)
+            log.info("%s: restoring, %d records, %.0f %%", self._where, self.records, 100 * share)

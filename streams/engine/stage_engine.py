@@ -2,6 +2,7 @@
 
 Guarantees, per partition: records in order, one batch at a time, each committed with its outputs,
 its state and its positions in one transaction; any fault ends the process. All in one event loop.
+Partitions that stay with this worker go on while others come and go.
 """
 
 from __future__ import annotations
@@ -9,40 +10,56 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import mode
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import CommitFailedError, KafkaError
-from aiokafka.structs import ConsumerRecord
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError, ProducerFenced
 
-from leadstream.schemas.connections import aiokafka_options, group_id, group_instance_id
+from leadstream.schemas import metrics
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.fail_stop import FailStop
-from leadstream.streams.engine.faults import EngineError, explain
+from leadstream.streams.engine.faults import EngineError, FencedError, explain
+from leadstream.streams.engine.inputs import SILENCE_TIMEOUT_S, Inputs
+from leadstream.streams.engine.membership import Membership
 from leadstream.streams.engine.partition import Clock, StagePartition, wall_clock_ms
 from leadstream.streams.engine.preflight import check_broker
 from leadstream.streams.engine.processor import Record, Stage
 
 log = logging.getLogger(__name__)
 
-SESSION_TIMEOUT_MS = 10_000
-"""How long the group waits for a dead worker before its partitions move."""
-HEARTBEAT_INTERVAL_MS = 1000
-"""A member learns with its next heartbeat that others join or leave."""
-REBALANCE_TIMEOUT_MS = 60_000
-"""How long the group waits for a worker that still finishes its batch."""
-CONSUMER_START_TIMEOUT_S = 30.0
 RESTORES_AT_ONCE = 4
 RESTORE_POLL_MS = 20
-IDLE_COMMIT_INTERVAL_S = 2.0
-SILENCE_TIMEOUT_S = 60.0
-"""Without any answer to a fetch for this long, the worker stops."""
-STOP_TIMEOUT_S = 30.0
-LEAVE_TIMEOUT_S = 10.0
+WATCH_INTERVAL_S = 2.0
+"""How often the lag is measured and the broker's silence looked at."""
+FENCED_WAIT_S = 5.0
+"""How long a worker that lost a partition to another waits for the group to say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """How a stage is doing in this process; `restoring` tells the share that has been read."""
+
+    stage: str
+    joined: bool
+    active: tuple[int, ...]
+    restoring: dict[int, float]
+    idle_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    partition: StagePartition
+    task: asyncio.Task[None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """A partition that another producer took over, and what the group had said until then."""
+
+    rounds: int
+    at: float
 
 
 class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
@@ -62,17 +79,18 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         self.stage = stage
         self._fail_stop = fail_stop or FailStop(app.stop)
         self._clock = clock
-        self._bare = {settings.topics.full(topic): topic for topic in stage.inputs}
+        self._membership = Membership(settings, stage, self._fail_stop)
+        self._inputs = Inputs(settings, stage)
         self._active: dict[int, StagePartition] = {}
-        self._restoring: dict[int, asyncio.Task[StagePartition]] = {}
-        self._turn_lock = asyncio.Lock()
+        self._opening: dict[int, _Opening] = {}
+        self._lost: dict[int, _Loss] = {}
         self._restore_slots = asyncio.Semaphore(RESTORES_AT_ONCE)
-        self._consumer: AIOKafkaConsumer | None = None
-        self._task: asyncio.Future[None] | None = None
+        self._tasks: list[asyncio.Future[None]] = []
         self._polling = False
         self._leaving = False
-        self._idle_commit_at = 0.0
-        self._heard_at = 0.0
+        self._turned_at = time.monotonic()
+        self._read_to: dict[TopicPartition, int] = {}
+        self._read_to_at = 0.0
         super().__init__(beacon=app.beacon)
 
     @property
@@ -84,36 +102,41 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         """The partitions that are restored and being processed."""
         return tuple(sorted(self._active))
 
+    def status(self) -> EngineStatus:
+        """Return how the stage is doing, for whoever watches the process."""
+        owned = sorted(self._membership.numbers - self._active.keys())
+        return EngineStatus(
+            stage=self.stage.name,
+            joined=self._membership.rounds > 0,
+            active=self.partitions,
+            restoring={
+                n: self._opening[n].partition.restored_share if n in self._opening else 0.0
+                for n in owned
+            },
+            idle_s=time.monotonic() - self._turned_at,
+        )
+
     async def on_start(self) -> None:
-        self._task = self.add_future(self._run())
+        self._tasks = [self.add_future(self._guarded(self._run()))]
 
     async def on_stop(self) -> None:
         """Finish the batch in hand, close the producers, leave the group; else exit hard."""
-        deadline = self._fail_stop.exit_after(STOP_TIMEOUT_S)
+        deadline = self._fail_stop.exit_after(self.settings.shutdown_timeout_s)
         self._leaving = True
-        if self._task is not None:
+        for task in self._tasks[1:]:
+            task.cancel()
+        if self._tasks:
             if self._polling:
-                self._task.cancel()
-            await asyncio.wait([self._task])
-        await self._drop_partitions()
-        await self._leave_group()
+                self._tasks[0].cancel()
+            await asyncio.wait(self._tasks)
+        await self._close(list(self._active), list(self._opening))
+        await self._inputs.stop()
+        await self._membership.leave()
         deadline.cancel()
 
-    async def _leave_group(self) -> None:
-        if self._consumer is None:
-            return
+    async def _guarded(self, work: Any) -> None:
         try:
-            async with asyncio.timeout(LEAVE_TIMEOUT_S):
-                await self._consumer.stop()
-        except TimeoutError:
-            # The client does not leave in the middle of a join; the session timeout does it.
-            log.warning("stage %s: left its group without a word", self.stage.name)
-
-    async def _run(self) -> None:
-        try:
-            await self._join()
-            while not self._leaving:
-                await self._turn()
+            await work
         except EngineError as error:
             self._fail_stop(error)
         except Exception as error:
@@ -121,242 +144,156 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             fault.__cause__ = error
             self._fail_stop(fault)
 
-    async def _join(self) -> None:
+    async def _run(self) -> None:
         self._polling = True
         await check_broker(self.settings, self.stage)
-        consumer = self._consumer = AIOKafkaConsumer(
-            **aiokafka_options(self.settings),
-            group_id=group_id(self.settings, self.stage.name),
-            group_instance_id=group_instance_id(self.settings, self.stage.name),
-            # Range, so that partition N of every input is on one member.
-            partition_assignment_strategy=(RangePartitionAssignor,),
-            isolation_level=self.settings.kafka_isolation,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
-            rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
-            fetch_max_wait_ms=self.settings.poll_timeout_ms,
-        )
-        async with asyncio.timeout(CONSUMER_START_TIMEOUT_S):
-            await consumer.start()
-        consumer.subscribe(list(self._bare), listener=_Listener(self, self._fail_stop))
+        await self._inputs.start()
+        await self._membership.join()
+        for beside in (self._membership.run(), self._watch()):
+            self._tasks.append(self.add_future(self._guarded(beside)))
         self._polling = False
+        while not self._leaving:
+            await self._turn()
 
     async def _turn(self) -> None:
-        self._activate_restored()
-        fetched = await self._poll()
+        await self._follow_the_group()
+        records = await self._poll()
         now_ms = self._clock()
-        async with self._turn_lock:
-            # What was fetched before a rebalance is dropped: the new owner reads it again.
-            records = self._by_partition(fetched)
-            work = [
-                partition.run(records.get(number, ()), now_ms)
-                for number, partition in self._active.items()
-                if number in records or _is_due(partition, now_ms)
-            ]
-            # All are awaited before the first fault is raised: others may still commit.
-            for outcome in await asyncio.gather(*work, return_exceptions=True):
-                if isinstance(outcome, BaseException):
-                    raise outcome
-            if time.monotonic() >= self._idle_commit_at:
-                self._idle_commit_at = time.monotonic() + IDLE_COMMIT_INTERVAL_S
-                self._check_silence()
-                await self._commit_idle_positions()
+        self._turned_at = time.monotonic()
+        due = {number for number, p in self._active.items() if _is_due(p, now_ms)}
+        working = sorted(records.keys() | due)
+        # All are awaited before the first fault is raised: others may still commit.
+        outcomes = await asyncio.gather(
+            *(self._active[number].run(records.get(number, ()), now_ms) for number in working),
+            return_exceptions=True,
+        )
+        for number, outcome in zip(working, outcomes, strict=True):
+            if isinstance(outcome, FencedError):
+                await self._lose(number, outcome)
+            elif isinstance(outcome, BaseException):
+                raise outcome
+        if self._turned_at >= self._read_to_at + WATCH_INTERVAL_S:
+            # Only here is nothing in hand, so that what was read is also committed.
+            self._read_to, self._read_to_at = await self._inputs.read_to(), self._turned_at
 
-    async def _poll(self) -> dict[TopicPartition, list[ConsumerRecord]]:
-        assert self._consumer is not None  # noqa: S101  `_join` came first
+    async def _poll(self) -> dict[int, list[Record]]:
         self._polling = True
         try:
-            fetched: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
-                timeout_ms=self._poll_timeout_ms(),
-                max_records=self.settings.batch_max_records * max(1, len(self._active)),
-            )
+            return await self._inputs.poll(self._poll_timeout_ms())
         finally:
             self._polling = False
-        return fetched
 
     def _poll_timeout_ms(self) -> int:
-        timeout_ms = RESTORE_POLL_MS if self._restoring else self.settings.poll_timeout_ms
+        timeout_ms = self.settings.poll_timeout_ms
+        if self._opening:
+            timeout_ms = min(timeout_ms, RESTORE_POLL_MS)
         now_ms = self._clock()
         dues = [due for p in self._active.values() if (due := p.next_due_ms()) is not None]
         return max(0, min(timeout_ms, *(due - now_ms for due in dues))) if dues else timeout_ms
 
-    def _by_partition(
-        self, fetched: dict[TopicPartition, list[ConsumerRecord]]
-    ) -> dict[int, list[Record]]:
-        records: dict[int, list[Record]] = defaultdict(list)
-        for tp, batch in fetched.items():
-            partition = self._active.get(tp.partition)
-            if partition is None:
+    async def _follow_the_group(self) -> None:
+        """Give up what went to others, begin to restore what came, and take up what is restored.
+
+        Restoring runs beside, so that neither this worker's membership nor its other partitions
+        wait for it.
+        """
+        owned = self._membership.numbers
+        gone = [n for n in self._active if n not in owned]
+        dropped = [n for n in self._opening if n not in owned]
+        if gone or dropped:
+            await self._close(gone, dropped)
+        for number in owned - self._active.keys() - self._opening.keys():
+            if self._may_open(number):
+                partition = StagePartition(self.settings, self.stage, number)
+                task = asyncio.ensure_future(self._open(partition))
+                self._opening[number] = _Opening(partition, task)
+        restored = [n for n, opening in self._opening.items() if opening.task.done()]
+        for number in restored:
+            opening = self._opening.pop(number)
+            try:
+                opening.task.result()
+            except FencedError as error:
+                await self._lose(number, error)
                 continue
-            topic = self._bare[tp.topic]
-            if batch[0].offset < partition.positions[topic]:
-                raise EngineError(
-                    f"{partition.where}: {tp.topic} offset {batch[0].offset} came again after "
-                    f"{partition.positions[topic] - 1} was committed"
-                )
-            records[tp.partition].extend(
-                Record(topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
-                for r in batch
-            )
-        return records
+            self._active[number] = opening.partition
+            log.info("%s: processing from %s", opening.partition.where, opening.partition.positions)
+        if gone or dropped or restored:
+            self._inputs.follow(self._active)
+        metrics.partitions_held(
+            self.stage.name, len(self._active), len(owned - self._active.keys())
+        )
 
-    # Assignment. The client sends no heartbeats while `on_partitions_assigned` runs, so a long
-    # restore there would cost the membership: it runs beside, and its partitions are paused.
-
-    def assigned(self, assignment: Iterable[TopicPartition]) -> None:
-        """Pause what was assigned and begin to restore it."""
-        if self._leaving:
-            return
-        assert self._consumer is not None  # noqa: S101  the consumer is calling
-        topics: dict[int, set[str]] = defaultdict(set)
-        for tp in assignment:
-            self._consumer.pause(tp)
-            topics[tp.partition].add(tp.topic)
-        for number, found in topics.items():
-            if absent := set(self._bare) - found:
-                raise EngineError(
-                    f"stage {self.stage.name} partition {number}: assigned without "
-                    f"{', '.join(sorted(absent))}: all members of group "
-                    f"{group_id(self.settings, self.stage.name)} must run the same version"
-                )
-            self._restoring[number] = asyncio.ensure_future(self._open(number))
-
-    async def revoked(self) -> None:
-        """Let the batch in hand finish, then give every partition up."""
-        async with self._turn_lock:
-            await self._drop_partitions()
-
-    async def _open(self, number: int) -> StagePartition:
+    async def _open(self, partition: StagePartition) -> None:
         async with self._restore_slots:
-            partition = StagePartition(self.settings, self.stage, number)
             try:
                 await partition.open()
-                partition.positions = await self._start_positions(partition)
+                partition.positions = await self._inputs.start_positions(partition)
             except BaseException as error:
                 await partition.close()
                 if isinstance(error, KafkaError):
-                    raise EngineError(f"{partition.where}: {explain(error)}") from error
+                    kind = FencedError if isinstance(error, ProducerFenced) else EngineError
+                    raise kind(f"{partition.where}: {explain(error)}") from error
                 raise
-            return partition
 
-    async def _start_positions(self, partition: StagePartition) -> dict[str, int]:
-        """Return where the inputs go on: as the store says, else at their beginning."""
-        assert self._consumer is not None  # noqa: S101  the consumer assigned it
-        inputs = [TopicPartition(full, partition.number) for full in self._bare]
-        begins = await self._consumer.beginning_offsets(inputs)
-        ends = await self._consumer.end_offsets(inputs)
-        positions = {}
-        for tp in inputs:
-            bare = self._bare[tp.topic]
-            at = partition.positions.get(bare, begins[tp])
-            if at > ends[tp]:
-                raise EngineError(
-                    f"{partition.where}: the store is at offset {at} of {tp.topic}, which ends at "
-                    f"{ends[tp]}: was the topic made anew? Then delete the store topic too"
-                )
-            if at < begins[tp]:
-                log.warning(
-                    "%s: %s begins at offset %d, so %d unread records are gone: "
-                    "its retention is shorter than the worker was away",
-                    partition.where,
-                    tp.topic,
-                    begins[tp],
-                    begins[tp] - at,
-                )
-            positions[bare] = max(at, begins[tp])
-        return positions
+    async def _lose(self, number: int, error: FencedError) -> None:
+        """Give up a partition that another producer took; the group is to say to whom it went.
 
-    def _activate_restored(self) -> None:
-        """Let restored partitions flow; only between polls, so that no fetch is in the way."""
-        assert self._consumer is not None  # noqa: S101  `_join` came first
-        for number in [n for n, task in self._restoring.items() if task.done()]:
-            partition = self._restoring.pop(number).result()
-            for full, bare in self._bare.items():
-                tp = TopicPartition(full, number)
-                self._consumer.seek(tp, partition.positions[bare])
-                self._consumer.resume(tp)
-            self._active[number] = partition
-            self._heard_at = time.monotonic()
-            log.info("%s: processing from %s", partition.where, partition.positions)
+        Where it says nothing, the partition is read anew, once: the other may have been a worker
+        that woke from a long sleep and did not know better.
+        """
+        rounds = self._membership.rounds
+        if number in self._lost and self._lost[number].rounds == rounds:
+            raise error
+        log.warning("%s", error, extra={"stage": self.stage.name, "partition": number})
+        self._lost[number] = _Loss(rounds, time.monotonic())
+        await self._close([number] if number in self._active else [], [])
+        self._inputs.follow(self._active)
 
-    async def _drop_partitions(self) -> None:
-        """Close everything, also of partitions that may come back: their state is read anew."""
-        restoring, active = self._restoring, self._active
-        self._restoring, self._active = {}, {}
-        for task in restoring.values():
-            task.cancel()
-        outcomes = await asyncio.gather(*restoring.values(), return_exceptions=True)
-        restored = [o for o in outcomes if isinstance(o, StagePartition)]
-        await asyncio.gather(*(p.close() for p in (*active.values(), *restored)))
+    def _may_open(self, number: int) -> bool:
+        loss = self._lost.get(number)
+        if loss is None or loss.rounds != self._membership.rounds:
+            self._lost.pop(number, None)
+            return True
+        return not self._membership.is_rebalancing and time.monotonic() > loss.at + FENCED_WAIT_S
 
-    async def _commit_idle_positions(self) -> None:
-        """Move the group's offsets over trailing control markers, so that the lag reads zero.
+    async def _close(self, active: list[int], opening: list[int]) -> None:
+        openings = [self._opening.pop(number) for number in opening]
+        for each in openings:
+            each.task.cancel()
+        await asyncio.gather(*(each.task for each in openings), return_exceptions=True)
+        partitions = [self._active.pop(number) for number in active]
+        await asyncio.gather(*(p.close() for p in (*partitions, *(o.partition for o in openings))))
+
+    async def _watch(self) -> None:
+        """Keep the group's offsets and the lag up to date, also where nothing comes in.
 
         Only for monitoring: the positions that count are in the store.
         """
-        assert self._consumer is not None  # noqa: S101  `_join` came first
-        moved: dict[TopicPartition, int] = {}
-        for number, partition in self._active.items():
-            for full, bare in self._bare.items():
-                tp = TopicPartition(full, number)
-                position = await self._consumer.position(tp)
-                if position > partition.committed.get(bare, -1):
-                    moved[tp] = position
-        if not moved:
-            return
-        try:
-            async with asyncio.timeout(SILENCE_TIMEOUT_S):
-                await self._consumer.commit(moved)
-        except CommitFailedError:
-            # A rebalance has begun; whoever gets the partition commits the same.
-            return
-        except TimeoutError:
-            raise self._silent(SILENCE_TIMEOUT_S) from None
-        for tp, position in moved.items():
-            self._active[tp.partition].committed[self._bare[tp.topic]] = position
-
-    def _check_silence(self) -> None:
-        assert self._consumer is not None  # noqa: S101  `_join` came first
-        polled = [
-            self._consumer.last_poll_timestamp(TopicPartition(full, number)) or 0
-            for number in self._active
-            for full in self._bare
-        ]
-        if not polled:
-            return
-        silent_s = min(
-            time.monotonic() - self._heard_at, wall_clock_ms() / 1000 - max(polled) / 1000
-        )
-        if silent_s > SILENCE_TIMEOUT_S:
-            raise self._silent(silent_s)
-
-    def _silent(self, for_s: float) -> EngineError:
-        return EngineError(
-            f"stage {self.stage.name}: Kafka at {self.settings.kafka_bootstrap} has not answered "
-            f"for {for_s:.0f} s"
-        )
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
-    """The client logs and forgets what a listener raises; here it ends the process."""
-
-    def __init__(self, engine: StageEngine, fail_stop: FailStop) -> None:
-        self._engine = engine
-        self._fail_stop = fail_stop
-
-    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        try:
-            await self._engine.revoked()
-        except Exception as error:
-            self._fail_stop(error)
-
-    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        try:
-            self._engine.assigned(assigned)
-        except Exception as error:
-            self._fail_stop(error)
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL_S)
+            self._inputs.check_silence()
+            read_to = {tp: at for tp, at in self._read_to.items() if tp.partition in self._active}
+            metrics.lag_measured(self.stage.name, self._inputs.lags(read_to))
+            moved = {
+                tp: position
+                for tp, position in read_to.items()
+                if position
+                > self._active[tp.partition].committed.get(self._inputs.bare(tp.topic), -1)
+            }
+            if not moved:
+                continue
+            try:
+                async with asyncio.timeout(SILENCE_TIMEOUT_S):
+                    is_committed = await self._membership.commit(moved)
+            except TimeoutError:
+                raise EngineError(
+                    f"stage {self.stage.name}: the coordinator of the group has not answered for "
+                    f"{SILENCE_TIMEOUT_S:.0f} s"
+                ) from None
+            if is_committed:
+                for tp, position in moved.items():
+                    if (partition := self._active.get(tp.partition)) is not None:
+                        partition.committed[self._inputs.bare(tp.topic)] = position
 
 
 def _is_due(partition: StagePartition, now_ms: int) -> bool:

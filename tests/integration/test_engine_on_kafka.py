@@ -26,6 +26,8 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from leadstream.schemas.exit_codes import ExitCode
+
 WORKER = Path(__file__).with_name("engine_worker.py")
 PARTITIONS = 4
 TOPICS = ("left", "right", "counted", "count.store", "left.dlq", "right.dlq")
@@ -243,19 +245,24 @@ def test_a_timer_fires_without_input_and_survives_a_kill(lab: Lab) -> None:
     wait_for(lambda: sorted(alarms()) == ["a", "b"])
 
 
-def test_a_bug_in_a_stage_ends_the_worker_and_names_the_record(lab: Lab) -> None:
-    worker = lab.start_worker()
-    lab.produce([("right", b"a", b"crash")])
-    assert exit_code_of(worker) == 1
+def test_a_record_at_which_the_stage_crashes_is_moved_aside_and_the_rest_is_counted_once(
+    lab: Lab,
+) -> None:
+    records, expected = touch(200, keys=7)
+    lab.start_worker()
+    lab.produce([*records[:100], ("right", b"k1", b"crash"), *records[100:]])
+    wait_for(lambda: len(lab.counted()) >= 200)
+    assert_exactly_once(lab.counted(), expected)
+    (letter,) = lab.read("right.dlq")
+    assert letter.value() == b"crash"
+    assert dict(letter.headers())["leadstream-error-kind"] == b"crashed"
     log = lab.log_of(0).read_text()
-    assert log.count(" CRITICAL ") == 1
-    assert "processing failed at right 0-0: ZeroDivisionError: a bug in the stage" in log
-    assert lab.counted() == []
+    assert "ZeroDivisionError: a bug in the stage; reading the store anew" in log
+    assert "Traceback" in log
 
 
-def test_a_fenced_worker_ends(lab: Lab) -> None:
-    worker = lab.start_worker()
-    wait_for(lambda: lab.owned(0) == PARTITIONS)
+def usurp(lab: Lab) -> None:
+    """Take every partition's transactional id, as a second worker would."""
     for partition in range(PARTITIONS):
         usurper = Producer(
             {
@@ -264,16 +271,45 @@ def test_a_fenced_worker_ends(lab: Lab) -> None:
             }
         )
         usurper.init_transactions(20)
-    lab.produce([("left", b"a", b"1")])
-    assert exit_code_of(worker) == 1
+
+
+def test_a_worker_that_is_fenced_reads_anew_and_counts_once_and_ends_when_it_happens_again(
+    lab: Lab,
+) -> None:
+    records, expected = touch(40, keys=40)
+    worker = lab.start_worker()
+    wait_for(lambda: lab.owned(0) == PARTITIONS)
+    usurp(lab)
+    lab.produce(records)
+    wait_for(lambda: len(lab.counted()) >= 40)
+    assert_exactly_once(lab.counted(), expected)
+    wait_for(lambda: lab.owned(0) == 2 * PARTITIONS)
+    usurp(lab)
+    lab.produce(records)
+    assert exit_code_of(worker) == ExitCode.TEMPORARY
     assert "another worker has taken this partition over" in lab.log_of(0).read_text()
-    assert lab.counted() == []
+    assert_exactly_once(lab.counted(), expected)
+
+
+def test_partitions_that_stay_are_not_read_anew_when_a_worker_comes_and_goes(lab: Lab) -> None:
+    records, expected = touch(3000, keys=37)
+    lab.start_worker()
+    wait_for(lambda: lab.owned(0) == PARTITIONS)
+    guest = lab.start_worker()
+    lab.produce(records[:1500])
+    wait_for(lambda: lab.owned(1) == PARTITIONS // 2)
+    lab.produce(records[1500:])
+    guest.send_signal(signal.SIGTERM)
+    assert exit_code_of(guest) == 0
+    wait_for(lambda: len(lab.counted()) >= 3000)
+    assert_exactly_once(lab.counted(), expected)
+    assert lab.owned(0) == PARTITIONS + PARTITIONS // 2
 
 
 def test_missing_topics_end_the_worker_with_the_mend(kafka: Any, tmp_path: Path) -> None:
     lab = Lab(kafka.bootstrap, tmp_path)
     lab.create_topics(("left", "right"))
-    assert exit_code_of(lab.start_worker()) == 1
+    assert exit_code_of(lab.start_worker()) == ExitCode.CONFIGURATION
     log = lab.log_of(0).read_text()
     missing = ("counted", "count.store", "left.dlq", "right.dlq")
     assert f"no topic {', '.join(lab.prefix + topic for topic in missing)}" in log
@@ -284,7 +320,7 @@ def test_missing_topics_end_the_worker_with_the_mend(kafka: Any, tmp_path: Path)
 def test_an_unreachable_broker_ends_the_worker_with_its_address(tmp_path: Path) -> None:
     lab = Lab("127.0.0.1:1", tmp_path)
     began = time.monotonic()
-    assert exit_code_of(lab.start_worker()) == 1
+    assert exit_code_of(lab.start_worker()) == ExitCode.TEMPORARY
     assert time.monotonic() - began < 15
     log = lab.log_of(0).read_text()
     assert log.count(" CRITICAL ") == 1

@@ -1,0 +1,175 @@
+"""Reads the inputs of the partitions that are being processed, from the positions they name."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from leadstream.schemas.connections import aiokafka_options
+from leadstream.schemas.settings import Settings
+from leadstream.streams.engine.faults import EngineError
+from leadstream.streams.engine.partition import StagePartition, wall_clock_ms
+from leadstream.streams.engine.processor import Record, Stage
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 10.0
+SILENCE_TIMEOUT_S = 60.0
+"""Without any answer to a fetch for this long, the worker stops."""
+
+
+class Inputs:
+    """A consumer without a group; one caller at a time, and `follow` only between polls."""
+
+    def __init__(self, settings: Settings, stage: Stage) -> None:
+        self._settings = settings
+        self._stage = stage
+        self._bare = {settings.topics.full(topic): topic for topic in stage.inputs}
+        self._partitions: dict[int, StagePartition] = {}
+        self._heard_at = 0.0
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def start(self) -> None:
+        consumer = self._consumer = AIOKafkaConsumer(
+            **aiokafka_options(self._settings),
+            isolation_level=self._settings.kafka_isolation,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=self._settings.poll_timeout_ms,
+        )
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await consumer.start()
+
+    async def stop(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is None:
+            return
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await consumer.stop()
+        except TimeoutError:
+            log.warning("stage %s: its reader did not close in time", self._stage.name)
+
+    async def start_positions(self, partition: StagePartition) -> dict[str, int]:
+        """Return where the inputs go on: as the store says, else at their beginning.
+
+        Raises:
+            EngineError: the store is ahead of an input.
+        """
+        assert self._consumer is not None  # noqa: S101  `start` came first
+        inputs = self._inputs_of(partition.number)
+        begins = await self._consumer.beginning_offsets(inputs)
+        ends = await self._consumer.end_offsets(inputs)
+        positions = {}
+        for tp in inputs:
+            bare = self._bare[tp.topic]
+            at = partition.positions.get(bare, begins[tp])
+            if at > ends[tp]:
+                raise EngineError(
+                    f"{partition.where}: the store is at offset {at} of {tp.topic}, which ends at "
+                    f"{ends[tp]}: was the topic made anew? Then delete the store topic too"
+                )
+            if at < begins[tp]:
+                log.warning(
+                    "%s: %s begins at offset %d, so %d unread records are gone: "
+                    "its retention is shorter than the worker was away",
+                    partition.where,
+                    tp.topic,
+                    begins[tp],
+                    begins[tp] - at,
+                )
+            positions[bare] = max(at, begins[tp])
+        return positions
+
+    def follow(self, partitions: Mapping[int, StagePartition]) -> None:
+        """Read these partitions from now on, each from its positions, and no others."""
+        assert self._consumer is not None  # noqa: S101  `start` came first
+        self._partitions = dict(partitions)
+        self._heard_at = time.monotonic()
+        if not partitions:
+            self._consumer.unsubscribe()
+            return
+        self._consumer.assign([tp for number in partitions for tp in self._inputs_of(number)])
+        for number, partition in partitions.items():
+            for tp in self._inputs_of(number):
+                self._consumer.seek(tp, partition.positions[self._bare[tp.topic]])
+
+    async def poll(self, timeout_ms: int) -> dict[int, list[Record]]:
+        """Return records by partition number, in order within each input.
+
+        Raises:
+            EngineError: an offset came again that was committed already.
+        """
+        assert self._consumer is not None  # noqa: S101  `start` came first
+        if not self._partitions:
+            await asyncio.sleep(timeout_ms / 1000)
+            return {}
+        fetched: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
+            timeout_ms=timeout_ms,
+            max_records=self._settings.batch_max_records * len(self._partitions),
+        )
+        records: dict[int, list[Record]] = defaultdict(list)
+        for tp, batch in fetched.items():
+            partition, topic = self._partitions[tp.partition], self._bare[tp.topic]
+            if batch[0].offset < partition.positions[topic]:
+                raise EngineError(
+                    f"{partition.where}: {tp.topic} offset {batch[0].offset} came again after "
+                    f"{partition.positions[topic] - 1} was committed"
+                )
+            records[tp.partition].extend(
+                Record(topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
+                for r in batch
+            )
+        return records
+
+    async def read_to(self) -> dict[TopicPartition, int]:
+        """Return how far each input is read; trailing control markers count as read."""
+        assert self._consumer is not None  # noqa: S101  `start` came first
+        return {
+            tp: await self._consumer.position(tp)
+            for number in self._partitions
+            for tp in self._inputs_of(number)
+        }
+
+    def lags(self, read_to: Mapping[TopicPartition, int]) -> dict[tuple[str, int], int]:
+        """Return the records left to read by bare topic and number, as the last answers told."""
+        assert self._consumer is not None  # noqa: S101  `start` came first
+        ends = {tp: self._consumer.highwater(tp) for tp in read_to}
+        return {
+            (self._bare[tp.topic], tp.partition): end - read_to[tp]
+            for tp, end in ends.items()
+            if end is not None
+        }
+
+    def bare(self, full: str) -> str:
+        """Return the contract name of an input."""
+        return self._bare[full]
+
+    def check_silence(self) -> None:
+        """Raise EngineError when the broker has not answered a fetch for long."""
+        assert self._consumer is not None  # noqa: S101  `start` came first
+        polled = [
+            self._consumer.last_poll_timestamp(tp) or 0
+            for number in self._partitions
+            for tp in self._inputs_of(number)
+        ]
+        if not polled:
+            return
+        silent_s = min(
+            time.monotonic() - self._heard_at, wall_clock_ms() / 1000 - max(polled) / 1000
+        )
+        if silent_s > SILENCE_TIMEOUT_S:
+            raise EngineError(
+                f"stage {self._stage.name}: Kafka at {self._settings.kafka_bootstrap} has not "
+                f"answered for {silent_s:.0f} s"
+            )
+
+    def _inputs_of(self, number: int) -> list[TopicPartition]:
+        return [TopicPartition(full, number) for full in self._bare]

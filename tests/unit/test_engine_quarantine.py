@@ -1,0 +1,207 @@
+"""A crash at a record: tried again, then moved aside; and too many dead letters stop the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from leadstream.schemas.exit_codes import ExitCode, exit_code_of
+from leadstream.schemas.settings import Settings
+from leadstream.streams.engine import partition as engine_partition
+from leadstream.streams.engine.dead_letter_share import LEAST_JUDGED, DeadLetterShare
+from leadstream.streams.engine.faults import (
+    CrashError,
+    TooManyDeadLettersError,
+)
+from leadstream.streams.engine.partition import StagePartition
+from leadstream.streams.engine.positions import META_KEY, Meta, decode_meta
+from leadstream.streams.engine.processor import BatchResult, DeadLetter, Output, Record
+from leadstream.streams.engine.restore import Restored
+
+
+class Ledger:
+    """Stands in for the broker: transactions that were committed, and the store they made."""
+
+    def __init__(self) -> None:
+        self.store: dict[bytes, bytes | None] = {}
+        self.committed: list[list[tuple[str, Any]]] = []
+        self.restores = 0
+        self._pending: list[tuple[str, bytes | None, bytes | None, Any]] = []
+
+    async def begin_transaction(self) -> None:
+        self._pending = []
+
+    async def send(self, topic: str, **record: Any) -> asyncio.Future[None]:
+        self._pending.append((topic, record["key"], record["value"], record["headers"]))
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+        return future
+
+    async def send_offsets_to_transaction(self, offsets: Any, group: str) -> None: ...
+
+    async def commit_transaction(self) -> None:
+        self.committed.append([(t, v) for t, _, v, _ in self._pending if t != "list.store"])
+        self.letters = [h for t, _, _, h in self._pending if t.endswith(".dlq")]
+        self.store.update({k or b"": v for t, k, v, _ in self._pending if t == "list.store"})
+
+    @property
+    def meta(self) -> Meta:
+        return decode_meta(self.store[META_KEY], "test")
+
+    def said(self, topic: str) -> list[Any]:
+        return [value for said in self.committed for name, value in said if name == topic]
+
+    async def restore(
+        self, settings: Any, topic: str, number: int, take: Callable[..., None], tell: Any
+    ) -> Restored:
+        self.restores += 1
+        for key, value in self.store.items():
+            if key != META_KEY:
+                take(key, value)
+        return Restored(len(self.store), decode_meta(self.store.get(META_KEY), "test"))
+
+
+class ListStage:
+    """Lists what came; a record `crash` raises after it has spoilt the memory, `bad` is refused."""
+
+    name = "list"
+    inputs = ("left",)
+    outputs = ("listed",)
+    store = "list.store"
+
+    def __init__(self, heals_after: int | None = None) -> None:
+        self.crashes = 0
+        self.heals_after = heals_after
+        self.timer_crashes = False
+
+    def open(self, number: int) -> ListLogic:
+        return ListLogic(self)
+
+
+class ListLogic:
+    def __init__(self, stage: ListStage) -> None:
+        self.stage = stage
+        self.seen: list[str] = []
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        self.seen = json.loads(value or b"[]")
+
+    def process(self, records: Sequence[Record], now_ms: int) -> BatchResult:
+        result = BatchResult()
+        if self.stage.timer_crashes:
+            raise RuntimeError("a deadline crashes")
+        for record in records:
+            text = (record.value or b"").decode()
+            if text == "bad":
+                result.dead_letters.append(DeadLetter(record, "bad", "refused"))
+                continue
+            self.seen.append(text)
+            if text == "crash":
+                self.stage.crashes += 1
+                if self.stage.heals_after is None or self.stage.crashes <= self.stage.heals_after:
+                    raise ZeroDivisionError("a bug in the stage")
+            result.outputs.append(Output("listed", None, json.dumps(self.seen).encode()))
+        result.store[b"seen"] = json.dumps(self.seen).encode()
+        return result
+
+    def next_due_ms(self) -> int | None:
+        return None
+
+
+@pytest.fixture
+def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    ledger = Ledger()
+    monkeypatch.setattr(engine_partition, "restore_store", ledger.restore)
+    return ledger
+
+
+def partition_of(stage: ListStage, ledger: Ledger, **settings: Any) -> StagePartition:
+    partition = StagePartition(Settings(**settings), stage, 0)
+    partition._producer = ledger
+    return partition
+
+
+def records(*values: str, start: int = 0) -> list[Record]:
+    return [Record("left", 0, start + n, 0, b"k", value.encode()) for n, value in enumerate(values)]
+
+
+def test_a_record_at_which_the_code_crashes_is_moved_aside_and_the_others_count_once(
+    ledger: Ledger,
+) -> None:
+    stage = ListStage()
+    partition = partition_of(stage, ledger, crash_max_tries=3)
+    asyncio.run(partition.run(records("a", "crash", "b"), 0))
+    assert ledger.said("listed") == [b'["a"]', b'["a", "b"]']
+    assert ledger.said("left.dlq") == [b"crash"]
+    assert stage.crashes == 1 + 3, "once in the batch, then as often as it is tried alone"
+    assert ledger.meta.positions == {"left": 3}
+
+
+def test_the_letter_of_a_crash_says_what_crashed(ledger: Ledger) -> None:
+    asyncio.run(partition_of(ListStage(), ledger, crash_max_tries=2).run(records("crash"), 0))
+    said = dict(ledger.letters[0])
+    assert said["leadstream-error-kind"] == b"crashed"
+    assert said["leadstream-error"] == (b"crashed 2 times: ZeroDivisionError: a bug in the stage")
+
+
+def test_a_crash_that_passes_costs_nothing(ledger: Ledger) -> None:
+    asyncio.run(partition_of(ListStage(heals_after=2), ledger).run(records("a", "crash"), 0))
+    assert ledger.said("listed") == [b'["a"]', b'["a", "crash"]']
+    assert ledger.said("left.dlq") == []
+
+
+def test_a_deadline_at_which_the_code_crashes_stops_the_worker_and_blames_no_record(
+    ledger: Ledger,
+) -> None:
+    stage = ListStage()
+    stage.timer_crashes = True
+    with pytest.raises(CrashError, match=r"no records \(a timer\).*a deadline crashes") as caught:
+        asyncio.run(partition_of(stage, ledger).run(records("a"), 0))
+    assert exit_code_of(caught.value) is ExitCode.BUG
+    assert ledger.committed == []
+
+
+def test_a_share_of_dead_letters_above_the_limit_stops_the_worker_before_it_commits(
+    ledger: Ledger,
+) -> None:
+    partition = partition_of(ListStage(), ledger, dead_letter_max_share=0.2)
+    asyncio.run(partition.run(records(*["ok"] * 80), 0))
+    with pytest.raises(TooManyDeadLettersError, match=r"21 of the last 101 .* offset 100") as e:
+        asyncio.run(partition.run(records(*["bad"] * 21, start=80), 0))
+    assert "LEADSTREAM_DEAD_LETTER_MAX_SHARE" in str(e.value)
+    assert exit_code_of(e.value) is ExitCode.BAD_DATA
+    assert ledger.said("left.dlq") == []
+    assert ledger.meta.positions == {"left": 80}
+
+
+def test_a_restart_does_not_forget_the_share_of_dead_letters(ledger: Ledger) -> None:
+    first = partition_of(ListStage(), ledger, dead_letter_max_share=0.5)
+    asyncio.run(first.run(records(*["ok", "bad"] * 50), 0))
+    assert ledger.meta.share == DeadLetterShare(100, 50)
+    second = partition_of(ListStage(), ledger, dead_letter_max_share=0.5)
+    second.positions = asyncio.run(second._restore())
+    with pytest.raises(TooManyDeadLettersError, match="51 of the last 101"):
+        asyncio.run(second.run(records("bad", start=100), 0))
+
+
+def test_a_share_of_1_lets_everything_go_to_the_dead_letters(ledger: Ledger) -> None:
+    partition = partition_of(ListStage(), ledger, dead_letter_max_share=1)
+    asyncio.run(partition.run(records(*["bad"] * 300), 0))
+    assert len(ledger.said("left.dlq")) == 300
+
+
+def test_few_records_say_nothing_about_a_share() -> None:
+    assert not DeadLetterShare(LEAST_JUDGED - 1, LEAST_JUDGED - 1).is_above(0)
+    assert DeadLetterShare(LEAST_JUDGED, 1).is_above(0)
+
+
+def test_old_records_weigh_less_and_less() -> None:
+    share = DeadLetterShare(1000, 1000)
+    for _ in range(20):
+        share = share.after(500, 0, window_records=1000)
+    assert share.records <= 1000
+    assert share.dead == 0
