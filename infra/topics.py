@@ -6,19 +6,25 @@ records would then be split over two partitions, and its order and state with th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-from kafka.errors import KafkaError, KafkaTimeoutError, SaslAuthenticationFailedError, for_code
+from kafka.errors import KafkaError, KafkaTimeoutError, for_code
 
+from leadstream.infra.dlq.reading import DlqError
+from leadstream.infra.dlq.writing import give_own_keys
 from leadstream.infra.topics_file import TopicPlan, load_plan
 from leadstream.schemas import topics
 from leadstream.schemas.connections import kafka_python_options
+from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, require_kafka
 from leadstream.schemas.settings import Settings
 
+REACH_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_MS = 8_000
 REQUEST_TIMEOUT_MS = 30_000
 
@@ -83,6 +89,7 @@ def apply_topics(
         missing = [state for state in states if not state.partitions]
         differing = [state for state in states if state.partitions and state.differing]
         if not dry_run:
+            _prepare_letters(settings, differing)
             _create(admin, missing, count, copies)
             _alter(admin, differing)
     return [
@@ -107,17 +114,16 @@ def topic_states(settings: Settings) -> list[TopicState]:
 def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
     address = settings.kafka_bootstrap
     try:
+        require_kafka(settings, REACH_TIMEOUT_S)
+    except (KafkaAccessError, KafkaAwayError) as error:
+        raise TopicsError(str(error)) from None
+    try:
         admin = KafkaAdminClient(
             **kafka_python_options(settings),
             client_id=f"{settings.app_id}-topics",
             bootstrap_timeout_ms=CONNECT_TIMEOUT_MS,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
-    except SaslAuthenticationFailedError as error:
-        raise TopicsError(
-            f"Kafka at {address} refuses our credentials: {error}: check kafka_username, "
-            "kafka_password and kafka_sasl_mechanism"
-        ) from None
     except KafkaError as error:
         raise TopicsError(
             f"no Kafka broker answers at {address} within {CONNECT_TIMEOUT_MS // 1000} s "
@@ -247,6 +253,23 @@ def _alter(admin: KafkaAdminClient, differing: list[TopicState]) -> None:
     faults = [f"{name}: {answer}" for name, answer in answers.items() if str(answer) != "OK"]
     if faults:
         raise TopicsError("Kafka refuses to alter topics:\n" + "\n".join(faults))
+
+
+def _prepare_letters(settings: Settings, differing: list[TopicState]) -> None:
+    compacted = [
+        state.topic
+        for state in differing
+        if state.topic in topics.DEAD_LETTERS
+        and "compact" in state.differing.get("cleanup.policy", ("", ""))[1]
+    ]
+    if not compacted:
+        return
+    try:
+        # A thread of its own, because whoever calls may have a running loop.
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            thread.submit(asyncio.run, give_own_keys(settings, compacted)).result()
+    except DlqError as error:
+        raise TopicsError(f"before {', '.join(compacted)} can be compacted: {error}") from None
 
 
 def _created(state: TopicState, partitions: int, copies: int | None) -> str:

@@ -83,11 +83,11 @@ async def await_kafka(settings: Settings, wait_s: float = 0.0) -> None:
             return
         if asyncio.get_running_loop().time() + RETRY_PAUSE_S >= deadline:
             raise KafkaAwayError(
-                f"cannot reach Kafka ({away}): check that it runs, and "
+                f"cannot reach Kafka at {away}: check that it runs, and "
                 "LEADSTREAM_KAFKA_BOOTSTRAP or --kafka"
             )
         if not waiting:
-            log.warning("waiting for Kafka (%s)", away)
+            log.warning("waiting for Kafka at %s", away)
             waiting = True
         await asyncio.sleep(RETRY_PAUSE_S)
 
@@ -100,14 +100,14 @@ async def _first_that_answers(options: dict[str, Any]) -> str | None:
         try:
             await _enter(host.strip("[]"), int(port), options)
         except _AwayError as reason:
-            away.append(f"{address}: {reason}")
+            away.append(f"{address} ({reason})")
         except _RefusedError as reason:
             refused.append(f"Kafka at {address}: {reason}")
         else:
             return None
     if refused:
         raise KafkaAccessError("\n".join(refused))
-    return "; ".join(away)
+    return ", ".join(away)
 
 
 class _AwayError(Exception):

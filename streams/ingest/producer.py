@@ -18,6 +18,7 @@ from leadstream.schemas.codec import Encoder, SingleObject, WriterSchemas
 from leadstream.schemas.connections import aiokafka_options
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.headers import CONTROL_CLOCK
+from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import CRM_EVENTS, LEAD_EVENTS, SCHEMA_OF, TOUCHPOINTS
 from leadstream.streams.engine.faults import explain
@@ -124,7 +125,11 @@ async def _producer(settings: Settings, topics: list[str]) -> AsyncIterator[AIOK
     )
     where = f"Kafka at {settings.kafka_bootstrap}"
     try:
+        await await_kafka(settings)
         await producer.start()
+    except (KafkaAccessError, KafkaAwayError) as error:
+        await producer.stop()
+        raise IngestError(str(error)) from None
     except (KafkaError, OSError, TimeoutError) as error:
         await producer.stop()
         raise IngestError(

@@ -147,5 +147,5 @@ def test_a_kafka_that_is_not_there_is_told_by_its_address(tmp_path: Path) -> Non
     address = f"127.0.0.1:{free_port()}"
     outcome = run("up", "--kafka", address, "--data-dir", tmp_path / "data")
     assert outcome.returncode == 1
-    assert f"no Kafka broker answers at {address}" in outcome.stderr
+    assert f"cannot reach Kafka at {address}" in outcome.stderr
     assert "Traceback" not in outcome.stderr
