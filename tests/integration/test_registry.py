@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import socket
 import sys
@@ -10,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from click.testing import CliRunner, Result
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from registry_http import FakeRegistry
 
 from leadstream.infra.cli import UserError, cli
 from leadstream.schemas import registry as registry_module
@@ -46,87 +45,6 @@ WON = CrmEvent(
     amount=Decimal("12.50"),
     attributes={"seats": "4"},
 )
-
-
-class FakeRegistry(ThreadingHTTPServer):
-    """Stores schemas under subjects and ids, as Confluent's REST interface shows them."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.subjects: dict[str, list[int]] = {}
-        self.schemas: list[dict[str, Any]] = []
-        self.compatibility: dict[str, str] = {}
-        self.credentials: str | None = None
-        self.fail_next = 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def put(self, subject: str, schema: str, kind: str = "AVRO") -> int:
-        document = {"schema": schema, "schemaType": kind}
-        if document not in self.schemas:
-            self.schemas.append(document)
-        schema_id = self.schemas.index(document) + 1
-        if schema_id not in self.subjects.setdefault(subject, []):
-            self.subjects[subject].append(schema_id)
-        return schema_id
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: FakeRegistry
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def answer(self, status: int, body: Any) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def missing(self, code: int = 40401) -> None:
-        self.answer(404, {"error_code": code, "message": "not found"})
-
-    def handle_any(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "null")
-        state = self.server
-        if state.fail_next:
-            state.fail_next -= 1
-            return self.answer(503, {"error_code": 50301, "message": "starting"})
-        if state.credentials is not None:
-            expected = "Basic " + base64.b64encode(state.credentials.encode()).decode()
-            if self.headers.get("Authorization") != expected:
-                return self.answer(401, {"error_code": 40101, "message": "Unauthorized"})
-        match [self.command, *self.path.partition("?")[0].strip("/").split("/")]:
-            case ["POST", "subjects", subject, "versions"]:
-                return self.answer(
-                    200, {"id": state.put(subject, body["schema"], body.get("schemaType", "AVRO"))}
-                )
-            case ["POST", "subjects", subject]:
-                for version, schema_id in enumerate(state.subjects.get(subject, []), 1):
-                    if state.schemas[schema_id - 1]["schema"] == body["schema"]:
-                        found = {"subject": subject, "id": schema_id, "version": version}
-                        return self.answer(200, found | state.schemas[schema_id - 1])
-                return self.missing(40403)
-            case ["GET", "schemas", "ids", number] if int(number) <= len(state.schemas):
-                return self.answer(200, state.schemas[int(number) - 1])
-            case ["GET", "subjects", subject, "versions"] if subject in state.subjects:
-                return self.answer(200, list(range(1, len(state.subjects[subject]) + 1)))
-            case ["GET", "subjects", subject, "versions", version]:
-                schema_id = state.subjects[subject][int(version) - 1]
-                found = {"subject": subject, "id": schema_id, "version": int(version)}
-                return self.answer(200, found | state.schemas[schema_id - 1])
-            case ["PUT", "config", subject]:
-                state.compatibility[subject] = body["compatibility"]
-                return self.answer(200, body)
-        return self.missing()
-
-    do_GET = do_POST = do_PUT = handle_any  # noqa: N815  http.server's names
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ class ClickHouseFront:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._server.stop(STOP_TIMEOUT_S)
+        self.stop()
 
     def start(self) -> None:
         """Return once /ping answers; raises ServerFailedError."""
@@ -88,9 +88,21 @@ class ClickHouseFront:
                 raise ServerFailedError(said)
             time.sleep(0.02)
 
+    def stop(self) -> None:
+        """End it in order."""
+        self._server.stop(STOP_TIMEOUT_S)
+
     def kill(self) -> None:
         """End it as a crash would."""
         self._server.kill()
+
+    def freeze(self) -> None:
+        """Stop it where it stands; its connections stay open."""
+        self._server.freeze()
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._server.thaw()
 
     def fail(self, *, inserts: Sequence[str] = (), others: Sequence[str] = ()) -> None:
         """Say what happens to the next requests, one of `clickhouse_http.FATES` each."""

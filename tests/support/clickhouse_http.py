@@ -14,6 +14,7 @@ import gzip
 import io
 import json
 import os
+import random
 import re
 import secrets
 import signal
@@ -36,8 +37,11 @@ PASSWORD_VARIABLE = "CLICKHOUSE_HTTP_PASSWORD"
 MAX_URI_BYTES = 1 << 20  # ClickHouse's http_max_uri_size
 MAX_BODY_BYTES = 1 << 30
 
-FATES = ("none", "unavailable", "cut", "silent", "half")
-"""Of a request: answered, 503, closed while it is read, closed when it has run, half an answer."""
+FATES = ("none", "unavailable", "cut", "silent", "half", "killed", "killed_after")
+"""Of a request: answered, 503, closed while it is read, closed when it has run, half an answer;
+and of this process: killed with SIGKILL while the request runs, or when it has run."""
+
+_LONGEST_WAIT_S = 0.02  # for a kill amid an insert, which takes some milliseconds
 
 # What the HTTP interface itself reads from the URL; everything else there is a setting.
 NOT_SETTINGS = frozenset(
@@ -268,7 +272,11 @@ class Front:
                 return _hang_up(request)
             asked = await _read(request)
             loop = asyncio.get_running_loop()
+            if fate == "killed":
+                loop.call_later(random.uniform(0, _LONGEST_WAIT_S), _kill_myself)
             answer = await loop.run_in_executor(self._pool, self._engine.run, asked)
+            if fate in ("killed", "killed_after"):
+                _kill_myself()
         except EngineError as error:
             return self._refusal(error, headers)
         if fate == "silent":
@@ -339,6 +347,10 @@ def _credentials(request: web.Request) -> tuple[str, str]:
     if user := request.headers.get("X-ClickHouse-User", ""):
         return user, request.headers.get("X-ClickHouse-Key", "")
     return request.query.get("user", "default"), request.query.get("password", "")
+
+
+def _kill_myself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _hang_up(request: web.Request) -> web.Response:
