@@ -1,7 +1,7 @@
-"""The leads' records of one partition as bytes, each led by when it wants to be woken.
+"""The leads' records of one partition as packed bytes, each led by when it wants to be woken.
 
 The lead says so under certain versions of the model, which stand beside the instant; with other
-versions it must be asked again. A restore of many leads need not decode them.
+versions it must be asked again. A restore of many leads need not unpack them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import heapq
 import struct
 from collections import deque
+
+import lz4.block
 
 from leadstream.schemas.events import EpochMs
 from leadstream.streams.domain.compiled import ModelSet
@@ -18,6 +20,10 @@ from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.models import fingerprint
 
 _HEADER = struct.Struct(">q8s")
+_LZ4 = b"\xc1"
+"""Marks a packed record; msgpack begins no value with it, so unpacked ones stay readable."""
+STALE_DUES_MIN = 1000
+"""So many outdated entries may wait among those that are due, beside one a lead."""
 
 
 class Judges:
@@ -31,7 +37,8 @@ class Judges:
 class LeadRecords:
     """Keys to records; tells which are due, and which were not asked under the present versions."""
 
-    def __init__(self) -> None:
+    def __init__(self, stale_dues_min: int = STALE_DUES_MIN) -> None:
+        self._stale_dues_min = stale_dues_min
         self._values: dict[bytes, bytes] = {}
         self._due: list[tuple[EpochMs, bytes]] = []
         self._to_ask: deque[bytes] = deque()
@@ -43,12 +50,12 @@ class LeadRecords:
     def load(self, key: bytes) -> LeadRecord | None:
         """Return the record of a lead, a new object each time."""
         value = self._values.get(key)
-        return None if value is None else decode_record(value[_HEADER.size :])
+        return None if value is None else _unpack(value)
 
     def keep(self, key: bytes, record: LeadRecord, judges: Judges) -> bytes:
         """Keep a lead's record, and return it for the store."""
         due = next_due(record.head, judges.models)
-        value = _HEADER.pack(due, judges.id) + encode_record(record)
+        value = _pack(due, judges, record)
         self.restore(key, value)
         return value
 
@@ -61,6 +68,8 @@ class LeadRecords:
         due = _HEADER.unpack_from(value)[0]
         if due < NEVER_MS and (before is None or _HEADER.unpack_from(before)[0] != due):
             heapq.heappush(self._due, (due, key))
+            if len(self._due) > 2 * len(self._values) + self._stale_dues_min:
+                self._forget_stale_dues()
 
     def take_due(self, now: EpochMs) -> list[bytes]:
         """Return the leads that are due, which must be folded and kept now."""
@@ -93,13 +102,19 @@ class LeadRecords:
             key = self._to_ask.popleft()
             value = self._values.get(key)
             if value is not None and judged_by(value) != judges.id:
-                changed[key] = self.keep(key, decode_record(value[_HEADER.size :]), judges)
+                changed[key] = self.keep(key, _unpack(value), judges)
         return changed
 
     @property
     def is_asking(self) -> bool:
         """Whether leads are left to be asked."""
         return bool(self._to_ask)
+
+    def _forget_stale_dues(self) -> None:
+        """Keep one entry a lead: each event may move its due, for months ahead."""
+        dues = ((_HEADER.unpack_from(value)[0], key) for key, value in self._values.items())
+        self._due = [entry for entry in dues if entry[0] < NEVER_MS]
+        heapq.heapify(self._due)
 
     def _is_current(self, entry: tuple[EpochMs, bytes]) -> bool:
         value = self._values.get(entry[1])
@@ -110,3 +125,15 @@ def judged_by(value: bytes) -> bytes:
     """Return the id of the versions under which a kept value was asked."""
     found: bytes = _HEADER.unpack_from(value)[1]
     return found
+
+
+def _pack(due: EpochMs, judges: Judges, record: LeadRecord) -> bytes:
+    packed: bytes = lz4.block.compress(encode_record(record))
+    return b"".join((_HEADER.pack(due, judges.id), _LZ4, packed))
+
+
+def _unpack(value: bytes) -> LeadRecord:
+    body = value[_HEADER.size :]
+    if body.startswith(_LZ4):
+        body = lz4.block.decompress(memoryview(body)[1:])
+    return decode_record(body)

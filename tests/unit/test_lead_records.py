@@ -1,0 +1,93 @@
+"""The leads' records of a partition: packed, readable in their older form, bounded in memory."""
+
+from __future__ import annotations
+
+import struct
+
+from hypothesis import given
+from hypothesis import strategies as st
+from lead_logs import examples
+from small_models import DAY_MS, HOUR_MS, MONDAY_MS, happened, models
+
+from leadstream.streams.domain.lead import (
+    LeadRecord,
+    Limits,
+    absorb,
+    encode_record,
+    new_record,
+)
+from leadstream.streams.domain.state import NEVER_MS
+from leadstream.streams.lifecycle.records import STALE_DUES_MIN, Judges, LeadRecords
+
+VERSIONS = models(
+    """
+version: '1'
+engagement: {rules: [{name: page, on: page_viewed, points: 10}]}
+criteria:
+  mql: [{name: score, when: 'score.total >= 20'}]
+sla:
+  policies: [{name: first, start: mql, target: {default: 1h}, met_by: lead_accepted}]
+"""
+)
+JUDGES = Judges(VERSIONS)
+
+
+def lived(events: int) -> LeadRecord:
+    record = new_record("l")
+    log = [happened(n * 10 / 86_400, "page_viewed", url="/pricing") for n in range(events)]
+    absorb(record, log, VERSIONS, Limits())
+    return record
+
+
+def due_at(due: int) -> bytes:
+    return struct.pack(">q", due) + JUDGES.id + encode_record(new_record("l"))
+
+
+def test_a_record_comes_back_as_it_was_kept_and_takes_much_less_than_its_encoding() -> None:
+    record, records = lived(100), LeadRecords()
+    value = records.keep(b"l", record, JUDGES)
+    restored = LeadRecords()
+    restored.restore(b"l", value)
+    for kept in (records, restored):
+        assert kept.load(b"l") == record
+        assert MONDAY_MS < kept.next_due() <= MONDAY_MS + HOUR_MS
+    assert len(value) < len(encode_record(record)) / 4
+
+
+def test_a_record_that_was_written_unpacked_is_read() -> None:
+    record, records = lived(3), LeadRecords()
+    header = records.keep(b"l", record, JUDGES)[:16]
+    records.restore(b"l", header + encode_record(record))
+    assert records.load(b"l") == record
+
+
+def test_a_lead_whose_due_moves_with_each_event_is_remembered_once() -> None:
+    records = LeadRecords()
+    for moved in range(3 * STALE_DUES_MIN):
+        records.restore(b"l", due_at(MONDAY_MS + moved))
+        assert len(records._due) <= 2 + STALE_DUES_MIN + 1
+    assert records.take_due(MONDAY_MS + DAY_MS) == [b"l"]
+    assert records.next_due() == NEVER_MS
+
+
+@examples(50)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.none() | st.integers(0, 9)),
+        max_size=40,
+    ),
+    st.integers(-1, 10),
+    st.integers(0, 4),
+)
+def test_what_is_due_is_what_the_latest_values_say(
+    log: list[tuple[bytes, int | None]], now: int, stale_min: int
+) -> None:
+    """The oracle is a dictionary that is searched from end to end."""
+    records, latest = LeadRecords(stale_dues_min=stale_min), dict[bytes, int]()
+    for key, due in log:
+        records.restore(key, None if due is None else due_at(due))
+        latest.pop(key, None)
+        if due is not None:
+            latest[key] = due
+    assert records.next_due() == min(latest.values(), default=NEVER_MS)
+    assert sorted(records.take_due(now)) == sorted(k for k, due in latest.items() if due <= now)
