@@ -69,6 +69,9 @@ class LeadEvent(msgspec.Struct, frozen=True, kw_only=True):
     crm: CrmEvent | None = None
 
 
+ERASURE_REQUESTED: Final = "erasure_requested"
+"""The CRM event that erases its lead up to its own time."""
+
 TOUCHPOINT_TYPES = frozenset(
     """page_viewed content_downloaded form_submitted demo_requested contact_sales_requested
     trial_started product_milestone email_delivered email_opened email_clicked email_replied

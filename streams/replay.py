@@ -5,12 +5,15 @@ It is the oracle of the live system: the same events give the same effective dec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from leadstream.schemas.codec import DecodeError
 from leadstream.schemas.decisions import LeadState
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
 from leadstream.streams.domain.compiled import ModelSet
+from leadstream.streams.domain.erasure import erase, erasure_of
 from leadstream.streams.domain.lead import (
     Change,
     LeadRecord,
@@ -19,6 +22,7 @@ from leadstream.streams.domain.lead import (
     absorb,
     new_record,
 )
+from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.domain.transitions import Decision
 from leadstream.streams.domain.view import view
 from leadstream.streams.identify.accept import accept
@@ -29,18 +33,24 @@ class Effective:
     """What holds, given everything that was said so far, in any order of leads."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, Decision] = {}
+        self._of: dict[str, dict[str, Decision]] = {}
 
     def hear(self, saying: Saying) -> None:
         decision = saying.decision
+        held = self._of.setdefault(decision.lead_id, {})
         if saying.change is Change.RETRACTED:
-            self._by_id.pop(decision.id, None)
+            held.pop(decision.id, None)
         elif saying.change is not Change.MOVED:
-            self._by_id[decision.id] = decision
+            held[decision.id] = decision
+
+    def forget(self, lead_id: str) -> None:
+        """Hear that a lead was erased: what holds of it is said after this."""
+        self._of.pop(lead_id, None)
 
     def decisions(self) -> list[Decision]:
         """Return what holds in (time, id) order."""
-        return sorted(self._by_id.values(), key=lambda d: (d.occurred_at, d.id))
+        held = chain.from_iterable(found.values() for found in self._of.values())
+        return sorted(held, key=lambda d: (d.occurred_at, d.id))
 
 
 class Replay:
@@ -68,11 +78,18 @@ class Replay:
         sayings: list[Saying] = []
         for lead_event in accepted:
             self._latest = max(self._latest, lead_event.occurred_at)
-            record = self._record(lead_event.lead_id)
-            sayings += absorb(record, [lead_event], self._models, self._limits)
-        for saying in sayings:
-            self.effective.hear(saying)
+            sayings += self._take(lead_event)
         return accepted, sayings
+
+    def erase(self, erased: Mapping[str, EpochMs]) -> None:
+        """Erase leads up to their instants, as a log does that holds their erasures."""
+        for lead_id, at in erased.items():
+            self._take(erasure_of(lead_id, at))
+
+    def erased(self) -> dict[str, EpochMs]:
+        """Return the leads that were erased, and up to when."""
+        erased = {lead_id: record.erased_at for lead_id, record in self._records.items()}
+        return {lead_id: at for lead_id, at in erased.items() if at > -NEVER_MS}
 
     def finish(self, until: EpochMs | None = None) -> list[Saying]:
         """Let everything happen that is due up to `until`; by default, the latest event's time."""
@@ -87,9 +104,28 @@ class Replay:
         return sayings
 
     def states(self) -> Iterator[LeadState]:
-        """Give the state of every lead."""
+        """Give the state of every lead that is known, and not erased since."""
         for record in self._records.values():
-            yield view(record, self._models)
+            if record.head.event_count:
+                yield view(record, self._models)
+
+    def _take(self, event: LeadEvent) -> list[Saying]:
+        """Fold an event, and the erasures to which it leads."""
+        sayings: list[Saying] = []
+        waiting = deque([event])
+        while waiting:
+            event = waiting.popleft()
+            record = self._record(event.lead_id)
+            erasure = erase(record, [event])
+            if erasure is not None:
+                waiting += [erasure_of(other, erasure.at) for other in erasure.others]
+                if erasure.took:
+                    self.effective.forget(event.lead_id)
+            said = absorb(record, [event], self._models, self._limits)
+            for saying in said:
+                self.effective.hear(saying)
+            sayings += said
+        return sayings
 
     def _record(self, lead_id: str) -> LeadRecord:
         record = self._records.get(lead_id)

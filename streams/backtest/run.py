@@ -11,7 +11,7 @@ from leadstream.streams.backtest.figures import ModelCounter, Moved, Named, OfMo
 from leadstream.streams.backtest.lead import Period, facts_of, outcome_of
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
-from leadstream.streams.domain.lifecycle import ANONYMOUS_PREFIX
+from leadstream.streams.domain.identity import ANONYMOUS_PREFIX
 
 _PROGRESS_EVERY = 100
 

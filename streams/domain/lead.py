@@ -25,6 +25,7 @@ from leadstream.schemas.decisions import (
 from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
+from leadstream.streams.domain.erasure import erase, erased_until, note_other_ids
 from leadstream.streams.domain.lifecycle import apply, fire, next_due
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
 from leadstream.streams.domain.transitions import Decision
@@ -74,6 +75,8 @@ class LeadRecord(msgspec.Struct, array_like=True):
     settled: list[int] = []
     revision: int = 0
     now: EpochMs = 0
+    erased_at: EpochMs = -NEVER_MS
+    other_ids: dict[str, EpochMs] = {}
 
 
 class Change(StrEnum):
@@ -105,15 +108,19 @@ def absorb(
 ) -> list[Saying]:
     """Fold a batch of the lead's events into its record, and fire what is due up to `now`.
 
-    Returns what is to be said: in order, each with a revision that grows.
+    Returns what is to be said: in order, each with a revision that grows. After an erasure that
+    is all that holds of the lead's new life.
     """
+    events = list(events)
+    erase(record, events)
+    is_folded = record.head.event_count > 0 or not record.tail
     known = len(record.tail)
     first_new = _insert(record, events)
     fresh = record.tail[first_new:]
     record.now = max(record.now, now)
-    if not fresh and next_due(record.head, models, record.now) > record.now:
+    if is_folded and not fresh and next_due(record.head, models, record.now) > record.now:
         return []
-    if first_new == known and (not fresh or fresh[0].at > record.head.last_fired_at):
+    if is_folded and first_new == known and (not fresh or fresh[0].at > record.head.last_fired_at):
         decisions = _fold(record.head, fresh, models, record.now)
         sayings = [_say(record, decision, Change.NEW) for decision in decisions]
         record.said += [_said(decision) for decision in decisions]
@@ -136,9 +143,12 @@ def effective_decisions(
     lead_id: str, events: Iterable[LeadEvent], models: ModelSet, now: EpochMs = 0
 ) -> list[Decision]:
     """Return what holds of a lead, given all its events; the reference for `absorb`."""
+    events = list(events)
+    erased_at = erased_until(events)
     earliest: dict[str, LeadEvent] = {}
     for event in sorted(events, key=lambda event: (event.occurred_at, event.event_id)):
-        earliest.setdefault(event.event_id, event)
+        if event.occurred_at > erased_at:
+            earliest.setdefault(event.event_id, event)
     tail = [_tail_event(event) for event in earliest.values()]
     return _fold(FoldState(lead_id=lead_id), tail, models, now)
 
@@ -162,6 +172,8 @@ def _insert(record: LeadRecord, events: Iterable[LeadEvent]) -> int:
     present = {entry.event_id for entry in record.tail}
     first_changed = len(record.tail)
     for event in events:
+        if event.occurred_at <= record.erased_at:
+            continue
         if event.event_id in present:
             place = _place_of(record.tail, event.event_id)
             told = record.tail[place]
@@ -326,6 +338,7 @@ def _settle(record: LeadRecord, models: ModelSet, limits: Limits) -> None:
     settled = _fold(state, tail[:count], models, -NEVER_MS)
     record.base = _state_encoder.encode(state)
     _remember_settled(record, tail[:count])
+    note_other_ids(record, tail[:count])
     record.tail = tail[count:]
     record.said = record.said[len(settled) :]
 

@@ -5,12 +5,11 @@ Both own the state that they are given and change it; time comes from the event 
 
 from __future__ import annotations
 
-from typing import Final
-
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent
 from leadstream.streams.domain import leaks, sla
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.crossings import next_crossing
+from leadstream.streams.domain.identity import ANONYMOUS_PREFIX
 from leadstream.streams.domain.memory import count_busy, exceeds_limit, remember
 from leadstream.streams.domain.moves import Move, decide_move
 from leadstream.streams.domain.qualify import holds, qualify, rearm, release
@@ -19,8 +18,6 @@ from leadstream.streams.domain.scoring import circumstances, count_event, score_
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage, rank, skipped_between
 from leadstream.streams.domain.state import NEVER_MS, FoldState
 from leadstream.streams.domain.transitions import Decision, move_to, reach
-
-ANONYMOUS_PREFIX: Final = "anon:"
 
 
 def apply(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
-from typing import Final, Protocol
+from typing import Protocol
 
 from leadstream.schemas.events import CrmEvent, Touchpoint
-from leadstream.streams.domain.lifecycle import ANONYMOUS_PREFIX
-
-_EMAIL_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:leadstream:email")
+from leadstream.streams.domain.identity import lead_of_anonymous, lead_of_email
 
 
 class Resolver(Protocol):
@@ -31,7 +28,7 @@ class StatedIdentity:
         if event.lead_id is not None and event.lead_id.strip():
             return (event.lead_id.strip(),)
         if event.email is not None and event.email.strip():
-            return (str(uuid.uuid5(_EMAIL_NAMESPACE, event.email.strip().lower())),)
+            return (lead_of_email(event.email),)
         if event.anonymous_id is not None and event.anonymous_id.strip():
-            return (ANONYMOUS_PREFIX + event.anonymous_id.strip(),)
+            return (lead_of_anonymous(event.anonymous_id),)
         return ()
