@@ -1,0 +1,275 @@
+"""Reads the dead-letter topics to their end, and what state each letter is in.
+
+The topics may hold millions of letters with a megabyte each: records are handed on one by one, and
+only what a listing shows is kept of each letter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from leadstream.schemas.connections import aiokafka_options
+from leadstream.schemas.dead_letters import (
+    OPEN,
+    Happening,
+    History,
+    Letter,
+    parse_letter_id,
+    read_letter,
+)
+from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
+from leadstream.schemas.settings import Settings
+from leadstream.schemas.topics import DEAD_LETTERS, INPUTS, LEAD_EVENTS, dlq_of
+from leadstream.streams.engine.faults import explain
+
+START_TIMEOUT_S: Final = 30.0
+STALL_TIMEOUT_S: Final = 60.0
+POLL_TIMEOUT_MS: Final = 500
+FETCH_BYTES: Final = 4 * 1024 * 1024
+KEY_BYTES_SHOWN: Final = 200
+SOURCES: Final = (*INPUTS, LEAD_EVENTS)
+
+Progress = Callable[[int, int], None]
+"""Told how many offsets were read, and of how many."""
+
+
+class DlqError(Exception):
+    """The dead letters cannot be read or written; the message names where, why and the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record of a dead-letter topic (bare name); without a letter it is a tombstone."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    letter: Letter | None
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        return self.topic, self.partition, self.offset
+
+    @property
+    def has_own_key(self) -> bool:
+        """Whether its key is the letter's id; an older leadstream wrote the record's key."""
+        return self.letter is not None and self.key == self.letter.id.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a listing shows of a letter; `place` is the record that holds its present state."""
+
+    id: str
+    topic: str
+    partition: int
+    offset: int
+    kind: str
+    error: str
+    key: bytes | None
+    status: str
+    attempts: int
+    failed_at: int
+    replayed_at: int | None
+    changed_at: int
+    place: tuple[str, int, int]
+    has_own_key: bool
+
+    @property
+    def rank(self) -> tuple[int, bool]:
+        """The state with the highest is the present one."""
+        return self.changed_at, self.has_own_key
+
+    @property
+    def is_open(self) -> bool:
+        return self.status == OPEN
+
+    @property
+    def can_be_replayed(self) -> bool:
+        """False for what somebody else wrote: it does not say which record failed."""
+        return self.topic in SOURCES and dlq_of(self.topic) == self.place[0]
+
+
+@dataclass(slots=True)
+class Index:
+    """The present state of every letter by its id."""
+
+    letters: dict[str, Summary] = field(default_factory=dict)
+    _erased: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+
+    def take(self, stored: Stored) -> None:
+        """Take one record, in order within its partition."""
+        if stored.letter is None:
+            erased = (stored.key or b"").decode("utf-8", "replace")
+            if parse_letter_id(erased) is not None:
+                self._erased[erased] = stored.place
+                self.letters.pop(erased, None)
+            return
+        summary = _summary(stored, stored.letter)
+        grave = self._erased.get(summary.id)
+        if grave is not None and grave[:2] != stored.place[:2]:
+            return
+        known = self.letters.get(summary.id)
+        if known is None or known.rank <= summary.rank:
+            self.letters[summary.id] = summary
+
+
+async def read_index(
+    settings: Settings, topics: Sequence[str] = DEAD_LETTERS, progress: Progress | None = None
+) -> Index:
+    """Return the state of every letter; raises DlqError."""
+    index = Index()
+    async with aclosing(read_letters(settings, topics, progress)) as found:
+        async for stored in found:
+            index.take(stored)
+    return index
+
+
+async def read_letters(
+    settings: Settings, topics: Sequence[str] = DEAD_LETTERS, progress: Progress | None = None
+) -> AsyncGenerator[Stored, None]:
+    """Give every record of dead-letter topics (bare names) up to their present end.
+
+    Raises:
+        DlqError: Kafka is away, a topic is missing, or reading stands still.
+    """
+    async with _consumer(settings) as consumer:
+        await check_topics(settings, consumer, topics)
+        names = {settings.topics.full(topic): topic for topic in topics}
+        partitions = [
+            TopicPartition(name, number)
+            for name in names
+            for number in sorted(consumer.partitions_for_topic(name) or ())
+        ]
+        consumer.assign(partitions)
+        begins = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+        for partition, begin in begins.items():
+            consumer.seek(partition, begin)
+        total = sum(ends[p] - begins[p] for p in partitions)
+        left, moved_at = total, time.monotonic()
+        while True:
+            positions = {p: await consumer.position(p) for p in partitions}
+            behind = [p for p in partitions if positions[p] < ends[p]]
+            now_left = sum(ends[p] - positions[p] for p in behind)
+            if now_left != left:
+                left, moved_at = now_left, time.monotonic()
+            if progress is not None:
+                progress(total - left, total)
+            if not behind:
+                return
+            if time.monotonic() - moved_at > STALL_TIMEOUT_S:
+                raise DlqError(
+                    f"reading {behind[0].topic} stands still at offset {positions[behind[0]]} of "
+                    f"{ends[behind[0]]} since {STALL_TIMEOUT_S:.0f} s: is the partition's leader "
+                    "there, or a transaction open (infra/docs/production.md)?"
+                )
+            fetched = await consumer.getmany(*behind, timeout_ms=POLL_TIMEOUT_MS)
+            for partition, records in fetched.items():
+                for record in records:
+                    if record.offset < ends[partition]:
+                        yield _stored(names[partition.topic], record)
+
+
+async def check_topics(settings: Settings, consumer: Any, topics: Iterable[str]) -> None:
+    """Raise DlqError where a topic (bare name) is missing on the broker."""
+    existing = await consumer.topics()
+    missing = [name for name in map(settings.topics.full, topics) if name not in existing]
+    if missing:
+        raise DlqError(
+            f"no topic {', '.join(missing)} on Kafka at {settings.kafka_bootstrap}: run "
+            "`leadstream topics apply`"
+        )
+
+
+def kafka_fault(settings: Settings, error: BaseException) -> DlqError:
+    """Return a fault of Kafka as a message with a mend."""
+    return DlqError(f"Kafka at {settings.kafka_bootstrap}: {explain(error)}")
+
+
+def unreachable(settings: Settings, error: BaseException) -> DlqError:
+    """Return why no connection came about."""
+    return DlqError(
+        f"cannot reach Kafka at {settings.kafka_bootstrap} "
+        f"({str(error) or type(error).__name__}): check that it runs, LEADSTREAM_KAFKA_BOOTSTRAP "
+        "or --kafka, and the kafka_* settings"
+    )
+
+
+@asynccontextmanager
+async def _consumer(settings: Settings) -> AsyncIterator[Any]:
+    consumer = AIOKafkaConsumer(
+        **aiokafka_options(settings),
+        isolation_level=settings.kafka_isolation,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=FETCH_BYTES,
+    )
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await await_kafka(settings)
+            await consumer.start()
+    except (KafkaAccessError, KafkaAwayError) as error:
+        await consumer.stop()
+        raise DlqError(str(error)) from None
+    except (KafkaError, OSError, TimeoutError) as error:
+        await consumer.stop()
+        raise unreachable(settings, error) from None
+    try:
+        yield consumer
+    except (KafkaError, OSError) as error:
+        raise kafka_fault(settings, error) from error
+    finally:
+        await consumer.stop()
+
+
+def _stored(topic: str, record: Any) -> Stored:
+    letter = read_letter(record.key, record.value, record.headers, record.timestamp)
+    if letter is None and (record.value is not None or record.key is None):
+        letter = _unexplained(topic, record)
+    return Stored(topic, record.partition, record.offset, record.key, letter)
+
+
+def _unexplained(topic: str, record: Any) -> Letter:
+    error = "somebody else wrote it: it does not say which record failed"
+    first = Happening("failed", record.timestamp, "unknown", error, record.offset)
+    return Letter(
+        topic=topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        value=record.value,
+        headers=tuple(record.headers),
+        kind="unknown",
+        error=error,
+        failed_at=record.timestamp,
+        history=History(1, (first,)),
+    )
+
+
+def _summary(stored: Stored, letter: Letter) -> Summary:
+    return Summary(
+        id=letter.id,
+        topic=letter.topic,
+        partition=letter.partition,
+        offset=letter.offset,
+        kind=letter.kind,
+        error=letter.error,
+        key=None if letter.key is None else letter.key[:KEY_BYTES_SHOWN],
+        status=letter.history.status,
+        attempts=letter.history.attempts,
+        failed_at=letter.failed_at,
+        replayed_at=letter.history.replayed_at,
+        changed_at=letter.history.changed_at,
+        place=stored.place,
+        has_own_key=stored.has_own_key,
+    )
