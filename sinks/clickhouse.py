@@ -20,6 +20,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError as DriverError
 from clickhouse_connect.driver.exceptions import OperationalError
 
+from leadstream.schemas.exit_codes import ExitCode
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.http_faults import answered, unanswered
 from leadstream.sinks.lock import DirectoryInUseError, DirectoryLock
@@ -49,6 +50,7 @@ class ClickHouseError(Exception):
         super().__init__(message)
         self.code = code
         self.transient = transient
+        self.exit_code = ExitCode.TEMPORARY if transient else ExitCode.CONFIGURATION
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,18 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
+from leadstream.schemas import metrics
 from leadstream.schemas.codec import WriterSchemas
 from leadstream.schemas.connections import aiokafka_options, group_id, group_instance_id
+from leadstream.schemas.exit_codes import ExitCode
+from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
 from leadstream.schemas.registry import writer_schemas
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import SUNK
@@ -42,10 +45,18 @@ T = TypeVar("T")
 START_TIMEOUT_S: Final = 30.0
 # Together about a minute, well below Kafka's max.poll.interval of five.
 RETRY_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+LAG_INTERVAL_S: Final = 2.0
 
 
 class SinkError(Exception):
-    """A fault that ends the sink; nothing is lost, and the next start resumes."""
+    """A fault that ends the sink; nothing is lost, and the next start resumes.
+
+    Without an exit code of its own, its cause tells how the process ends.
+    """
+
+    def __init__(self, message: str, exit_code: ExitCode | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,17 @@ class Progress:
     def caught_up(self) -> bool:
         """Whether partitions are assigned, and everything in them is in ClickHouse."""
         return bool(self.lag) and not any(self.lag.values())
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatus:
+    """How the sink stands; it has nothing to restore, because ClickHouse keeps its positions."""
+
+    joined: bool
+    active: tuple[str, ...]
+    idle_s: float
+    stage: str = metrics.SINK
+    restoring: Mapping[int, float] = field(default_factory=dict)
 
 
 class Sink:
@@ -94,11 +116,22 @@ class Sink:
         self._epoch = 0
         self._failure: BaseException | None = None
         self._rows: Counter[str] = Counter()
+        self._joined = False
+        self._turned_at = time.monotonic()
+        self._lag_at = 0.0
 
     @property
     def rows(self) -> dict[str, int]:
         """Rows inserted per table since the start."""
         return dict(self._rows)
+
+    def status(self) -> SinkStatus:
+        """Return whether it has its partitions, which, and how long ago its loop turned."""
+        return SinkStatus(
+            joined=self._joined,
+            active=tuple(sorted(f"{tp.topic}/{tp.partition}" for tp in self._next)),
+            idle_s=time.monotonic() - self._turned_at,
+        )
 
     def stop(self) -> None:
         """Let `run` insert what it has read, and return."""
@@ -151,22 +184,28 @@ class Sink:
             auto_offset_reset="earliest",
         )
         try:
+            await await_kafka(settings)
             async with asyncio.timeout(START_TIMEOUT_S):
                 await consumer.start()
                 existing = await consumer.topics()
+        except (KafkaAccessError, KafkaAwayError) as error:
+            await consumer.stop()
+            raise SinkError(str(error), error.exit_code) from None
         except (KafkaError, OSError, TimeoutError) as error:
             await consumer.stop()
             raise SinkError(
                 f"cannot reach Kafka at {settings.kafka_bootstrap} "
                 f"({type(error).__name__}): check that it runs, kafka_bootstrap and the "
-                "kafka_security settings"
+                "kafka_security settings",
+                ExitCode.TEMPORARY,
             ) from None
         self._consumer = consumer
         missing = sorted(set(self._topics) - existing)
         if missing:
             raise SinkError(
                 f"no topic {', '.join(missing)} at {settings.kafka_bootstrap}: run "
-                "`leadstream topics apply`"
+                "`leadstream topics apply`",
+                ExitCode.CONFIGURATION,
             )
         consumer.subscribe(self._topics, listener=_Listener(self))
 
@@ -187,6 +226,23 @@ class Sink:
                 self._read_to[partition] = await self._consumer.position(partition)
             if self._is_due():
                 await self._flush(list(self._buffers))
+            self._measure()
+
+    def _measure(self) -> None:
+        self._turned_at = time.monotonic()
+        metrics.records_buffered(self._buffered)
+        if self._turned_at < self._lag_at:
+            return
+        self._lag_at = self._turned_at + LAG_INTERVAL_S
+        metrics.partitions_held(metrics.SINK, len(self._next), 0)
+        lags = {}
+        for partition, read_to in self._read_to.items():
+            end = self._consumer.highwater(partition) if partition in self._next else None
+            if end is not None:
+                buffer = self._buffers.get(partition)
+                bare = self._settings.topics.bare(partition.topic)
+                lags[bare, partition.partition] = end - (buffer[0].offset if buffer else read_to)
+        metrics.lag_measured(metrics.SINK, lags)
 
     async def _fetch(self) -> Mapping[TopicPartition, list[KafkaRecord]]:
         fetch = asyncio.ensure_future(
@@ -230,8 +286,14 @@ class Sink:
         records = [record for partition in chosen for record in self._buffers[partition]]
         ends = {tuple(partition): self._next[partition] for partition in chosen}
         batch = await self._in_thread(lambda: self._builder.build(records))
+        began = time.monotonic()
         await self._insert(batch, ends)
-        self._rows.update(batch.row_counts())
+        rows = batch.row_counts()
+        self._rows.update(rows)
+        times_ms = [record.timestamp for record in records]
+        metrics.rows_inserted(
+            rows, times_ms, time.monotonic() - began, now_ms=time.time_ns() // 1_000_000
+        )
         for partition in chosen:
             self._buffered -= len(self._buffers.pop(partition))
         await self._commit(chosen)
@@ -260,6 +322,7 @@ class Sink:
                 if last or not error.transient:
                     raise
                 log.warning("%s failed, attempt %d: %s", what, attempt + 1, error)
+                metrics.insert_retried()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), RETRY_PAUSES_S[attempt])
             attempt += 1
@@ -280,6 +343,7 @@ class Sink:
             self._epoch += 1
             chosen = list(partitions)
             if not chosen:
+                self._joined = True
                 return
             known = await self._retried("resuming", lambda _: read_positions(self._client))
             starts = await self._consumer.beginning_offsets(chosen)
@@ -291,12 +355,14 @@ class Sink:
                 self._next[partition] = self._read_to[partition] = position
             # Whoever had them may have died between its insert and its commit.
             await self._commit([p for p in chosen if tuple(p) in known])
+            self._joined = True
             log.info("sink has %d partitions", len(self._next))
 
     async def revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """Give partitions up, with what was read of them inserted."""
         async with self._turn:
             self._epoch += 1
+            self._joined = False
             chosen = list(partitions)
             if self._failure is None:
                 await self._flush(chosen)
@@ -323,12 +389,14 @@ def _check_range(partition: TopicPartition, position: int, start: int, end: int)
     if position > end:
         raise SinkError(
             f"{where} ends at offset {end}, but ClickHouse has it up to {position}: the topic was "
-            f"made anew, or this is another Kafka; {mend}"
+            f"made anew, or this is another Kafka; {mend}",
+            ExitCode.CONFIGURATION,
         )
     if position < start:
         raise SinkError(
             f"{where} starts at offset {start}, but ClickHouse has it only up to {position}: the "
-            f"{start - position} records between were deleted before the sink read them; {mend}"
+            f"{start - position} records between were deleted before the sink read them; {mend}",
+            ExitCode.CONFIGURATION,
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 
+from leadstream.schemas.exit_codes import ExitCode
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError, quoted
 
 VIEW_VERSION = 0
@@ -15,6 +16,10 @@ VIEW_VERSION = 0
 
 class MigrationError(Exception):
     """The database and the shipped scripts do not fit; the message says which and why."""
+
+    def __init__(self, message: str, exit_code: ExitCode = ExitCode.CONFIGURATION) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,9 @@ def migrate(client: ClickHouse, scripts: Sequence[Script] | None = None) -> list
         try:
             client.command(script.statement(client.database))
         except ClickHouseError as error:
-            raise MigrationError(f"migration {script.name} failed: {error}") from None
+            raise MigrationError(
+                f"migration {script.name} failed: {error}", error.exit_code
+            ) from None
         _record(client, script)
         done.append(script.name)
     client.require_database()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import click
 
 from leadstream.schemas.exit_codes import exit_code_of
+from leadstream.schemas.logs import JsonLines
 from leadstream.schemas.settings import SettingsError
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,9 @@ def exit_codes(*foreseen: type[Exception]) -> Iterator[None]:
 
 
 def _tell(error: Exception, told_enough: bool) -> None:
-    if told_enough and not logging.getLogger().handlers:
-        click.echo(f"Error: {error}", err=True)
-    elif told_enough:
+    if not told_enough:
+        log.critical("%s: %s", type(error).__name__, error, exc_info=error)
+    elif any(isinstance(h.formatter, JsonLines) for h in logging.getLogger().handlers):
         log.critical("%s", error)
     else:
-        log.critical("%s: %s", type(error).__name__, error, exc_info=error)
+        click.echo(f"Error: {error}", err=True)
