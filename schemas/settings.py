@@ -161,7 +161,24 @@ class Settings(BaseSettings):
     tail_max_events: int = Field(
         1000, ge=2, description="Most events of a lead that stay insertable; bounds memory."
     )
+    tail_max_bytes: int = Field(
+        4 * 1024 * 1024,
+        ge=1,
+        description="Most bytes of a lead's events that stay insertable, beside its newest event; "
+        "wins over tail_min_events.",
+    )
     batch_max_records: int = Field(2000, ge=1, description="Most records in one transaction.")
+    batch_max_bytes: int = Field(
+        8 * 1024 * 1024,
+        ge=1,
+        description="Most bytes of input records in one transaction; a larger record goes alone.",
+    )
+    fetch_partition_max_bytes: int = Field(
+        1024 * 1024,
+        ge=1,
+        description="Most bytes that one answer of Kafka holds of a partition; a consumer keeps "
+        "at most one unread answer a partition. A larger record still comes.",
+    )
     poll_timeout_ms: int = Field(200, ge=1, description="Longest wait for records, milliseconds.")
     transaction_timeout_ms: int = Field(
         60_000,
@@ -186,6 +203,11 @@ class Settings(BaseSettings):
         description="How many recent records of a partition dead_letter_max_share looks at.",
     )
     sink_batch_max_rows: int = Field(50_000, ge=1, description="Most rows in one insert.")
+    sink_batch_max_bytes: int = Field(
+        32 * 1024 * 1024,
+        ge=1,
+        description="Most bytes of Kafka records in one insert; a larger record goes alone.",
+    )
     sink_flush_interval_s: float = Field(
         1.0, gt=0, description="Longest time that a row waits before it is inserted, seconds."
     )

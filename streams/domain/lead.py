@@ -37,11 +37,15 @@ HOT_TAIL_FACTOR = 4
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of a lead stays insertable: all of the horizon, within these bounds."""
+    """How much of a lead stays insertable: all of the horizon, within these bounds.
+
+    `tail_max_bytes` is of the encoded events, and wins over `tail_min_events`.
+    """
 
     horizon_ms: int = 30 * MS_PER_DAY
     tail_min_events: int = 64
     tail_max_events: int = 1000
+    tail_max_bytes: int = 4 * 1024 * 1024
 
 
 class TailEvent(msgspec.Struct, array_like=True, frozen=True):
@@ -320,18 +324,10 @@ def _seq(said: Said) -> int:
 
 def _settle(record: LeadRecord, models: ModelSet, limits: Limits) -> None:
     """Fold the oldest events into the base once there are more than may stay insertable."""
+    count = max(_surplus(record, limits), _surplus_by_bytes(record.tail, limits))
+    if count == 0:
+        return
     tail = record.tail
-    if len(tail) <= 2 * limits.tail_min_events:
-        return
-    expired = bisect.bisect_left(tail, tail[-1].at - limits.horizon_ms, key=lambda entry: entry.at)
-    count = min(expired, len(tail) - limits.tail_min_events)
-    most = limits.tail_max_events
-    if record.head.hot_since is not None:
-        most = min(most, HOT_TAIL_FACTOR * limits.tail_min_events)
-    if len(tail) > most:
-        count = max(count, len(tail) - most // 2)
-    if count < limits.tail_min_events // 2:
-        return
     while count < len(tail) and tail[count].at == tail[count - 1].at:
         count += 1
     state = _base_state(record)
@@ -341,6 +337,33 @@ def _settle(record: LeadRecord, models: ModelSet, limits: Limits) -> None:
     note_other_ids(record, tail[:count])
     record.tail = tail[count:]
     record.said = record.said[len(settled) :]
+
+
+def _surplus(record: LeadRecord, limits: Limits) -> int:
+    """Return how many of the oldest events are to be settled for their age or number."""
+    tail = record.tail
+    if len(tail) <= 2 * limits.tail_min_events:
+        return 0
+    expired = bisect.bisect_left(tail, tail[-1].at - limits.horizon_ms, key=lambda entry: entry.at)
+    count = min(expired, len(tail) - limits.tail_min_events)
+    most = limits.tail_max_events
+    if record.head.hot_since is not None:
+        most = min(most, HOT_TAIL_FACTOR * limits.tail_min_events)
+    if len(tail) > most:
+        count = max(count, len(tail) - most // 2)
+    return count if count >= limits.tail_min_events // 2 else 0
+
+
+def _surplus_by_bytes(tail: list[TailEvent], limits: Limits) -> int:
+    """Return how many of the oldest events are to be settled for their size; never the newest."""
+    size = sum(len(entry.body) for entry in tail)
+    if size <= limits.tail_max_bytes:
+        return 0
+    count = 0
+    while size > limits.tail_max_bytes // 2 and count < len(tail) - 1:
+        size -= len(tail[count].body)
+        count += 1
+    return count
 
 
 def _remember_settled(record: LeadRecord, entries: list[TailEvent]) -> None:

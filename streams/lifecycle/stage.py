@@ -127,6 +127,7 @@ def limits_of(settings: Settings) -> Limits:
         horizon_ms=int(settings.lateness_horizon_days * MS_PER_DAY),
         tail_min_events=settings.tail_min_events,
         tail_max_events=settings.tail_max_events,
+        tail_max_bytes=settings.tail_max_bytes,
     )
 
 

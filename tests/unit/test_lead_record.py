@@ -101,3 +101,27 @@ def test_of_two_tellings_of_one_event_the_earlier_counts_whichever_came_first() 
     assert heads[0].last_at == early.occurred_at
     reference = effective_decisions("l", [late, early], VERSIONS)
     assert {decision.occurred_at for decision in reference} == {early.occurred_at}
+
+
+def test_large_events_leave_the_tail_before_their_record_outgrows_the_store() -> None:
+    limits, record = Limits(tail_max_bytes=100_000), new_record("l")
+    for day in range(40):
+        event = happened(day, "form_submitted", properties={"answer": "x" * 10_000})
+        absorb(record, [event], VERSIONS, limits)
+        assert len(encode_record(record)) < 100_000 + 30_000
+    assert record.head.event_count == 40
+    assert record.head.late_count == 0
+    late = happened(0.5, "page_viewed")
+    absorb(record, [late], VERSIONS, limits)
+    assert record.head.late_count == 1
+
+
+def test_an_event_larger_than_the_bound_stays_until_the_next_one_comes() -> None:
+    limits, record = Limits(tail_max_bytes=1000), new_record("l")
+    large = happened(0, "form_submitted", properties={"answer": "x" * 10_000})
+    absorb(record, [large], VERSIONS, limits)
+    assert [entry.event_id for entry in record.tail] == [large.event_id]
+    small = happened(1, "page_viewed")
+    absorb(record, [small], VERSIONS, limits)
+    assert [entry.event_id for entry in record.tail] == [small.event_id]
+    assert absorb(record, [large, small], VERSIONS, limits) == []
