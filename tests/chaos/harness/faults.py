@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from servers.clickhouse import ClickHouseServer
 from servers.cluster import Cluster
+from servers.registry import Registry
 
 from leadstream.schemas import topics
 from leadstream.schemas.connections import group_id
@@ -44,8 +46,8 @@ class Injector:
         settings: Settings,
         supervisor: Supervisor,
         cluster: Cluster,
-        clickhouse: Any,
-        registry: Any,
+        clickhouse: ClickHouseServer,
+        registry: Registry | None,
         *,
         partitions: int,
         began: float,
@@ -238,7 +240,8 @@ class Injector:
         return "ClickHouse"
 
     def _clickhouse_kill_in_mid_insert(self, fault: Fault) -> str:
-        self._clickhouse.kill_in_mid_insert()
+        when = "amid" if fault.choice < 0.5 else "after"
+        self._clickhouse.kill_in_mid_insert(when)
         deadline = time.monotonic() + MID_INSERT_TIMEOUT_S
         while self._clickhouse.pid is not None and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -246,7 +249,7 @@ class Injector:
         self._hold(fault)
         self._clickhouse.kill()  # takes note of the end, or brings it about
         self._clickhouse.start()
-        return "ClickHouse" if in_mid_insert else "ClickHouse, while no insert came"
+        return f"ClickHouse, {when} an insert" if in_mid_insert else "ClickHouse, no insert came"
 
     def _clickhouse_away(self, fault: Fault) -> str:
         self._clickhouse.stop()
@@ -261,6 +264,7 @@ class Injector:
         return "ClickHouse"
 
     def _registry_away(self, fault: Fault) -> str:
+        assert self._registry is not None
         self._registry.stop()
         # What runs has its schemas; only who starts asks for them.
         name = self._signal_one("worker", fault, signal.SIGKILL)

@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ._front import ClickHouseServer
+from servers.clickhouse import ClickHouseServer
 from servers.cluster import Cluster
+from servers.registry import Registry as RegistryServer
 
 from leadstream.infra.topics import apply_topics
 from leadstream.schemas.registry import Registry
@@ -24,7 +25,7 @@ from leadstream.streams.ingest.errors import IngestError
 from leadstream.streams.ingest.producer import advance_clock
 
 from .faults import Injector
-from .log import END_MS, EVENTS_PER_LEAD, input_log
+from .log import END_MS, EVENTS_PER_LEAD, SPAN_DAYS, input_log
 from .plan import kinds_for
 from .processes import Supervisor
 from .report import exits_of, machine, versions
@@ -38,6 +39,8 @@ PROGRESS_EVERY_S = 15.0
 DISK_BYTES = 3 << 30
 TAIL_MIN_EVENTS = 4
 """Small, so that histories are cut and folded into bases in the middle of the faults."""
+STALL_MAX_S = 400.0
+"""While one partition waits so long, events of others may overtake its own: the horizon covers it."""
 
 
 class ChaosError(Exception):
@@ -59,6 +62,11 @@ class Options:
     registry: bool = False
     faults: frozenset[str] = frozenset()
     zero_lag_timeout_s: float = 300.0
+
+    @property
+    def horizon_days(self) -> float:
+        """How late events may be, in event time, which runs faster the shorter the run is."""
+        return max(30.0, SPAN_DAYS * STALL_MAX_S / (self.minutes * 60))
 
     @property
     def leads(self) -> int:
@@ -87,8 +95,6 @@ def run(
         clickhouse = stack.enter_context(ClickHouseServer(directory / "clickhouse"))
         registry = None
         if options.registry:
-            from servers.registry import Registry as RegistryServer
-
             registry = stack.enter_context(RegistryServer(directory / "registry"))
         settings = _settings(options, directory, cluster, clickhouse, registry)
         apply_topics(settings)
@@ -177,6 +183,7 @@ def _settings(
         topic_prefix="chaos.",
         topic_partitions=options.partitions,
         clock="event",
+        lateness_horizon_days=options.horizon_days,
         tail_min_events=TAIL_MIN_EVENTS,
         data_dir=directory / "data",
         clickhouse_url=clickhouse.url,

@@ -232,14 +232,14 @@ def _dead_letters(settings: Settings, sent: list[Sent], expected: _Expected) -> 
     letters = []
     for topic in topics.DEAD_LETTERS:
         for message in read(settings, topic):
-            said = {name: value.decode() for name, value in message.headers()}
+            said = dict(message.headers())
             place = (
-                settings.topics.full(settings.topics.bare(said[headers.DEAD_TOPIC])),
+                settings.topics.full(settings.topics.bare(said[headers.DEAD_TOPIC].decode())),
                 int(said[headers.DEAD_PARTITION]),
                 int(said[headers.DEAD_OFFSET]),
             )
             value = None if headers.DEAD_NULL_VALUE in said else message.value()
-            letters.append((place, (message.key(), value)))
+            letters.append((place, (said.get(headers.DEAD_KEY), value)))
     return [
         compare("poison, as replay sees it", poison.items(), expected.dead.items()),
         compare("dead-letter topics", poison.items(), letters),
