@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from groups import await_members
 from pipeline import Pipeline
 
 from leadstream.schemas import topics
+from leadstream.schemas.connections import group_id
 from leadstream.schemas.events import CrmEvent, Touchpoint
 
 MODEL = """
@@ -32,16 +34,24 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def live(kafka: Any, prefix: str, directory: Path, target: str) -> Pipeline:
+def live(kafka: Any, prefix: str, directory: Path, target: str, **settings: Any) -> Pipeline:
     model = directory / "model.yaml"
     model.write_text(MODEL.format(target=target), "utf-8")
-    return Pipeline(kafka.bootstrap, prefix, directory, workers=1, clock="wall", model_path=model)
+    return Pipeline(
+        kafka.bootstrap, prefix, directory, workers=1, clock="wall", model_path=model, **settings
+    )
 
 
 def asks(lead_id: str) -> Touchpoint:
     return Touchpoint(
         event_id=f"{lead_id}-asks", event_time=now_ms(), lead_id=lead_id, type="demo_requested"
     )
+
+
+def warm_up(pipeline: Pipeline) -> None:
+    """Wait until the worker answers, so that its start is not part of a clock."""
+    pipeline.send([asks("warm-up")])
+    pipeline.await_record(topics.LEAD_SLA, is_event("started", "warm-up"))
 
 
 def is_event(name: str, lead_id: str) -> Any:
@@ -52,8 +62,7 @@ def test_a_breach_is_told_within_a_second_of_its_deadline_though_nothing_else_ha
     kafka: Any, topic_prefix: str, tmp_path: Path
 ) -> None:
     with live(kafka, topic_prefix, tmp_path, "3s") as pipeline:
-        pipeline.send([asks("warm-up")])
-        pipeline.await_record(topics.LEAD_SLA, is_event("started", "warm-up"))
+        warm_up(pipeline)
         pipeline.send([asks("ada")])
         breach, arrived_ms = pipeline.await_record(topics.LEAD_SLA, is_event("breached", "ada"))
         leak, _ = pipeline.await_record(topics.LEAD_LEAKS, is_event("opened", "ada"))
@@ -78,6 +87,7 @@ def test_a_deadline_outlives_the_worker_that_started_its_clock(
     kafka: Any, topic_prefix: str, tmp_path: Path
 ) -> None:
     with live(kafka, topic_prefix, tmp_path, "4s") as pipeline:
+        warm_up(pipeline)
         pipeline.send([asks("ada")])
         started, _ = pipeline.await_record(topics.LEAD_SLA, is_event("started", "ada"))
         (first,) = pipeline.children
@@ -94,3 +104,34 @@ def test_a_deadline_outlives_the_worker_that_started_its_clock(
         assert sorted(said) == ["breached", "started", "warned"]
         leaks = [s.event for s in pipeline.read(topics.LEAD_LEAKS) if s.lead_id == "ada"]
         assert leaks == ["opened"]
+
+
+def test_a_clock_that_moves_to_a_worker_which_joins_is_breached_once_when_the_first_is_killed(
+    kafka: Any, topic_prefix: str, tmp_path: Path
+) -> None:
+    leads = [f"lead-{number}" for number in range(4)]
+    with live(kafka, topic_prefix, tmp_path, "20s", topic_partitions=2) as pipeline:
+        warm_up(pipeline)
+        pipeline.send([asks(lead) for lead in leads])
+        for lead in leads:
+            pipeline.await_record(topics.LEAD_SLA, is_event("started", lead))
+        (first,) = pipeline.children
+        pipeline.start_worker()
+        group = group_id(pipeline.settings, "lifecycle")
+        shares = await_members(kafka.bootstrap, group, 2)
+        assert sorted(map(len, shares)) == [1, 1]
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        pipeline.children.remove(first)
+        killed_at = now_ms()
+        for lead in leads:
+            breach, _ = pipeline.await_record(topics.LEAD_SLA, is_event("breached", lead), 90)
+            assert killed_at < breach.due_at == breach.occurred_at == breach.started_at + 20_000
+        pipeline.send([asks("the last")])
+        pipeline.await_record(topics.LEAD_SLA, is_event("started", "the last"))
+        said = [(s.lead_id, s.event, s.status) for s in pipeline.read(topics.LEAD_SLA)]
+        assert sorted(s for s in said if s[0] in leads) == [
+            (lead, event, "effective")
+            for lead in leads
+            for event in ("breached", "started", "warned")
+        ]
