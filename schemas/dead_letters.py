@@ -227,13 +227,14 @@ def read_letter(
     if history is None:
         first = Happening("failed", failed_at, kind[:MAX_KIND_CHARS], brief(error), offset)
         history = History(1, (first,))
-    if key != own_id.encode():
-        found.setdefault(headers.DEAD_KEY, key)
+    own_key = found.get(headers.DEAD_KEY)
+    if own_key is None and key != own_id.encode():
+        own_key = key
     return Letter(
         topic=topic,
         partition=partition,
         offset=offset,
-        key=found.get(headers.DEAD_KEY),
+        key=own_key,
         value=None if headers.DEAD_NULL_VALUE in found else value,
         headers=_own(said),
         kind=kind,

@@ -30,6 +30,7 @@ COMMANDS = {
     "reasons": "Show why leads were turned down, and how often.",
     "leaks": "Show the leaks that are open: whose they are, for how long, and what is at stake.",
     "lead": "Show a lead's state, its timeline, and why each transition happened.",
+    "dlq": "Show the records that could not be processed, and send them again after the mend.",
     "model": "Check the scoring model, and compare versions of it.",
     "settings": "Show every setting, its value, where that comes from, and what it does.",
 }

@@ -60,6 +60,11 @@ class Stored:
         return self.topic, self.partition, self.offset
 
     @property
+    def letter_id(self) -> str:
+        """The letter's id; of a tombstone, its key."""
+        return self.letter.id if self.letter else (self.key or b"").decode("utf-8", "replace")
+
+    @property
     def has_own_key(self) -> bool:
         """Whether its key is the letter's id; an older leadstream wrote the record's key."""
         return self.letter is not None and self.key == self.letter.id.encode()
@@ -109,10 +114,9 @@ class Index:
     def take(self, stored: Stored) -> None:
         """Take one record, in order within its partition."""
         if stored.letter is None:
-            erased = (stored.key or b"").decode("utf-8", "replace")
-            if parse_letter_id(erased) is not None:
-                self._erased[erased] = stored.place
-                self.letters.pop(erased, None)
+            if parse_letter_id(stored.letter_id) is not None:
+                self._erased[stored.letter_id] = stored.place
+                self.letters.pop(stored.letter_id, None)
             return
         summary = _summary(stored, stored.letter)
         grave = self._erased.get(summary.id)
@@ -132,6 +136,22 @@ async def read_index(
         async for stored in found:
             index.take(stored)
     return index
+
+
+async def find_letter(settings: Settings, letter_id: str) -> Letter | None:
+    """Return the present state of one letter, None where there is none; raises DlqError."""
+    index, found = Index(), None
+    async with aclosing(read_letters(settings, _topics_of(letter_id))) as stored_letters:
+        async for stored in stored_letters:
+            if stored.letter_id != letter_id:
+                continue
+            index.take(stored)
+            summary = index.letters.get(letter_id)
+            if summary is None:
+                found = None
+            elif summary.place == stored.place:
+                found = stored.letter
+    return found
 
 
 async def read_letters(
@@ -230,6 +250,13 @@ async def _consumer(settings: Settings) -> AsyncIterator[Any]:
         raise kafka_fault(settings, error) from error
     finally:
         await consumer.stop()
+
+
+def _topics_of(letter_id: str) -> tuple[str, ...]:
+    place = parse_letter_id(letter_id)
+    if place is None:
+        return DEAD_LETTERS
+    return tuple(t for t in DEAD_LETTERS if t in (dlq_of(place[0]), place[0])) or DEAD_LETTERS
 
 
 def _stored(topic: str, record: Any) -> Stored:
