@@ -43,6 +43,7 @@ class Inputs:
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_wait_ms=self._settings.poll_timeout_ms,
+            max_partition_fetch_bytes=self._settings.fetch_partition_max_bytes,
         )
         async with asyncio.timeout(START_TIMEOUT_S):
             await consumer.start()

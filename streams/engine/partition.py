@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -18,6 +18,7 @@ from aiokafka.errors import (
 
 from leadstream.schemas import metrics
 from leadstream.schemas.connections import aiokafka_options, group_id
+from leadstream.schemas.dead_letters import is_replayed
 from leadstream.schemas.logs import log_dead_letters
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.dead_letter_share import DeadLetterShare
@@ -50,7 +51,7 @@ PRODUCER_BACKOFF_MS = 20
 PRODUCER_BATCH_BYTES = 256 * 1024
 MAX_RECORD_BYTES = 32 * 1024 * 1024
 """The broker's max.message.bytes decides; the client only must not be stricter."""
-QUARANTINED = "crashed"
+QUARANTINED = "crash"
 """Kind of the dead letters at which the code crashed."""
 
 
@@ -154,15 +155,14 @@ class StagePartition:
         return None if due is None else max(due, self.quiet_until_ms)
 
     async def run(self, records: Sequence[Record], now_ms: int) -> None:
-        """Process records in transactions of at most `batch_max_records`; without any, a timer.
+        """Process records, each batch in a transaction; without any, a timer.
 
         Raises:
             FencedError: another worker has the partition now; nothing else is wrong.
             EngineError: names the records at fault.
         """
-        size = self._settings.batch_max_records
-        for start in range(0, max(1, len(records)), size):
-            batch = records[start : start + size]
+        settings = self._settings
+        for batch in batches_of(records, settings.batch_max_records, settings.batch_max_bytes):
             try:
                 await self._run_batch(batch, now_ms)
             except CrashError as crash:
@@ -253,8 +253,11 @@ class StagePartition:
             metrics.timer_fired(self._stage.name, due_ms, committed_at_ms)
 
     def _share_after(self, records: Sequence[Record], result: BatchResult) -> DeadLetterShare:
-        settings, letters = self._settings, result.dead_letters
-        share = self._share.after(len(records), len(letters), settings.dead_letter_window_records)
+        settings = self._settings
+        # What somebody sends again may well fail again, and is no sign of a bad deploy.
+        letters = [dead for dead in result.dead_letters if not is_replayed(dead.record.headers)]
+        count = sum(not is_replayed(record.headers) for record in records)
+        share = self._share.after(count, len(letters), settings.dead_letter_window_records)
         if letters and share.is_above(settings.dead_letter_max_share):
             last = letters[-1]
             raise TooManyDeadLettersError(
@@ -315,6 +318,22 @@ class StagePartition:
         except (UnknownTopicOrPartitionError, MessageSizeTooLargeError) as error:
             raise EngineError(f"{self.where}: cannot send to {topic}: {explain(error)}") from error
         return future
+
+
+def batches_of(
+    records: Sequence[Record], max_records: int, max_bytes: int
+) -> Iterator[Sequence[Record]]:
+    """Yield runs of records within both bounds, of one record at least; of none, one empty run.
+
+    Bytes are those of keys and values.
+    """
+    start = size = 0
+    for at, record in enumerate(records):
+        size += len(record.key or b"") + len(record.value or b"")
+        if at > start and (at - start >= max_records or size > max_bytes):
+            yield records[start:at]
+            start, size = at, len(record.key or b"") + len(record.value or b"")
+    yield records[start:]
 
 
 def _first_fault(sent: Sequence[asyncio.Future[Any]]) -> BaseException | None:

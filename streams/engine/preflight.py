@@ -29,9 +29,9 @@ async def check_broker(settings: Settings, stage: Stage) -> None:
     try:
         await await_kafka(settings, REACH_TIMEOUT_S)
     except KafkaAccessError as error:
-        raise SetupError(str(error)) from error
+        raise SetupError(str(error)) from None
     except KafkaAwayError as error:
-        raise EngineError(str(error)) from error
+        raise EngineError(str(error)) from None
     check_topics(await _partition_counts(settings), settings, stage)
 
 

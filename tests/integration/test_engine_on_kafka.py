@@ -255,7 +255,7 @@ def test_a_record_at_which_the_stage_crashes_is_moved_aside_and_the_rest_is_coun
     assert_exactly_once(lab.counted(), expected)
     (letter,) = lab.read("right.dlq")
     assert letter.value() == b"crash"
-    assert dict(letter.headers())["leadstream-error-kind"] == b"crashed"
+    assert dict(letter.headers())["leadstream-error-kind"] == b"crash"
     log = lab.log_of(0).read_text()
     assert "ZeroDivisionError: a bug in the stage; reading the store anew" in log
     assert "Traceback" in log
@@ -324,7 +324,7 @@ def test_an_unreachable_broker_ends_the_worker_with_its_address(tmp_path: Path) 
     assert time.monotonic() - began < 15
     log = lab.log_of(0).read_text()
     assert log.count(" CRITICAL ") == 1
-    assert "cannot reach Kafka (127.0.0.1:1: Connection refused)" in log
+    assert "cannot reach Kafka at 127.0.0.1:1 (Connection refused)" in log
     assert "Traceback" not in log
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from leadstream.schemas import headers
 from leadstream.schemas.exit_codes import ExitCode, exit_code_of
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine import partition as engine_partition
@@ -17,7 +21,7 @@ from leadstream.streams.engine.faults import (
     CrashError,
     TooManyDeadLettersError,
 )
-from leadstream.streams.engine.partition import StagePartition
+from leadstream.streams.engine.partition import StagePartition, batches_of
 from leadstream.streams.engine.positions import META_KEY, Meta, decode_meta
 from leadstream.streams.engine.processor import BatchResult, DeadLetter, Output, Record
 from leadstream.streams.engine.restore import Restored
@@ -144,7 +148,7 @@ def test_a_record_at_which_the_code_crashes_is_moved_aside_and_the_others_count_
 def test_the_letter_of_a_crash_says_what_crashed(ledger: Ledger) -> None:
     asyncio.run(partition_of(ListStage(), ledger, crash_max_tries=2).run(records("crash"), 0))
     said = dict(ledger.letters[0])
-    assert said["leadstream-error-kind"] == b"crashed"
+    assert said["leadstream-error-kind"] == b"crash"
     assert said["leadstream-error"] == (b"crashed 2 times: ZeroDivisionError: a bug in the stage")
 
 
@@ -192,6 +196,27 @@ def test_a_share_of_1_lets_everything_go_to_the_dead_letters(ledger: Ledger) -> 
     partition = partition_of(ListStage(), ledger, dead_letter_max_share=1)
     asyncio.run(partition.run(records(*["bad"] * 300), 0))
     assert len(ledger.said("left.dlq")) == 300
+
+
+def test_letters_that_are_sent_again_and_fail_again_do_not_count_towards_the_share(
+    ledger: Ledger,
+) -> None:
+    partition = partition_of(ListStage(), ledger, dead_letter_max_share=0)
+    again = [replace(r, headers=[(headers.LETTER_ID, b"left-0-1")]) for r in records("bad") * 300]
+    asyncio.run(partition.run(again, 0))
+    assert len(ledger.said("left.dlq")) == 300
+
+
+@given(st.lists(st.integers(0, 50)), st.integers(1, 7), st.integers(1, 100))
+def test_batches_keep_order_and_both_bounds(sizes: list[int], most: int, max_bytes: int) -> None:
+    given_records = records(*("x" * size for size in sizes))
+    batches = list(batches_of(given_records, most, max_bytes))
+    assert [record for batch in batches for record in batch] == given_records
+    for batch in batches:
+        assert len(batch) <= most
+        held = sum(len(r.key or b"") + len(r.value or b"") for r in batch)
+        assert held <= max_bytes or len(batch) == 1
+    assert all(batches) or batches == [[]]
 
 
 def test_few_records_say_nothing_about_a_share() -> None:
