@@ -32,6 +32,8 @@ OUTPUTS: Final = (
     LEAD_STATE,
     LEAD_SHADOW,
 )
+TELLING_OF_LEADS: Final = tuple(topic for topic in OUTPUTS if topic != LEAD_EVENTS)
+"""What the lifecycle says; a null value there says that its lead was erased."""
 STORES: Final = (IDENTIFY_STORE, LIFECYCLE_STORE)
 DEAD_LETTERS: Final = tuple(topic + DLQ_SUFFIX for topic in (*INPUTS, LEAD_EVENTS))
 SUNK: Final = (

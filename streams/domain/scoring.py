@@ -127,6 +127,11 @@ def score_fit(state: FoldState, model: CompiledModel) -> None:
     state.fit_version = model.version
 
 
+def forget_attributes() -> None:
+    """Forget whose attributes were judged; an erasure leaves them in no memory."""
+    _judge_fit.cache_clear()
+
+
 @lru_cache(maxsize=16_384)
 def _judge_fit(
     model: CompiledModel, attributes: tuple[tuple[str, str], ...]

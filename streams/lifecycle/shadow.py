@@ -139,6 +139,10 @@ class ShadowPartition:
         if value is not None:
             result.store[SHADOW_KEY + key] = value
 
+    def erase(self, key: bytes, result: BatchResult) -> None:
+        """Forget a lead that was erased; its new life comes under the candidate anew."""
+        self._forget(key, result)
+
     def _is_on(self, key: bytes) -> bool:
         return self._shadow is not None and not self._shadow.is_off and key not in self._failed
 
@@ -182,6 +186,7 @@ def _begun(lead_id: str, history: LeadRecord | None) -> tuple[LeadRecord, list[L
     begun = new_record(lead_id)
     if history is None:
         return begun, []
+    begun.erased_at = history.erased_at
     if history.base is not None:
         begun.head = msgspec.msgpack.decode(history.base, type=type(history.head))
         begun.base, begun.base_at = history.base, history.base_at

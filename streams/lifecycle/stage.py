@@ -18,14 +18,19 @@ from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.schemas.settings import Settings, SettingsError
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
+from leadstream.streams.domain.erasure import erase, erasure_of
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.domain.lead import (
     Change,
+    LeadRecord,
     Limits,
     Saying,
     absorb,
+    decode_record,
+    encode_record,
     new_record,
 )
+from leadstream.streams.domain.scoring import forget_attributes
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.domain.view import view
@@ -36,6 +41,7 @@ from leadstream.streams.engine.processor import (
     PartitionLogic,
     Record,
 )
+from leadstream.streams.lifecycle.lateness import Lateness
 from leadstream.streams.lifecycle.records import Judges, LeadRecords
 from leadstream.streams.lifecycle.shadow import SHADOW_KEY, Shadow, ShadowPartition
 from leadstream.streams.model_watch import ModelWatch
@@ -56,15 +62,7 @@ class LifecycleStage:
 
     name = "lifecycle"
     inputs = (topics.LEAD_EVENTS,)
-    outputs = (
-        topics.LEAD_TRANSITIONS,
-        topics.LEAD_MQL,
-        topics.LEAD_SQL,
-        topics.LEAD_SLA,
-        topics.LEAD_LEAKS,
-        topics.LEAD_STATE,
-        topics.LEAD_SHADOW,
-    )
+    outputs = topics.OUTPUTS
     store = topics.LIFECYCLE_STORE
 
     def __init__(
@@ -171,14 +169,20 @@ class LifecyclePartition:
                 continue
             by_lead.setdefault(key, []).append(event)
         now = now_ms if self._stage.follows_wall_clock else self._clock
+        late = Lateness()
         for key in self._records.take_due(now):
             by_lead.setdefault(key, [])
         for key, events in by_lead.items():
-            history = self._records.load(key) if self._shadow.needs_history(key) else None
-            self._fold(key, events, judges, now, result)
+            record = self._records.load(key) or new_record(key.decode())
+            revision = record.revision
+            late.look_at(record, events)
+            self._erase(key, record, events, result)
+            history = _copy(record) if self._shadow.needs_history(key) else None
+            self._fold(key, record, revision, events, judges, now, result)
             self._shadow.fold(key, history, events, now, now_ms, result)
         for key in self._shadow.take_due(now):
             self._shadow.fold(key, None, (), now, now_ms, result)
+        late.publish(self._stage.name)
         return result
 
     def next_due_ms(self) -> int | None:
@@ -189,16 +193,35 @@ class LifecyclePartition:
         due = min(self._records.next_due(), self._shadow.next_due())
         return due if due < NEVER_MS else None
 
+    def _erase(
+        self, key: bytes, record: LeadRecord, events: list[LeadEvent], result: BatchResult
+    ) -> None:
+        """Let erasures take effect, tell every topic of the lead, and spread them to its other ids.
+
+        A null value is what compacted copies of a topic delete by.
+        """
+        erasure = erase(record, events)
+        if erasure is None:
+            return
+        if erasure.took:
+            self._shadow.erase(key, result)
+            forget_attributes()
+            result.outputs += [Output(topic, key, None) for topic in topics.TELLING_OF_LEADS]
+        encoder = self._stage.encoders[topics.LEAD_EVENTS]
+        for other in erasure.others:
+            encoded = encoder.encode(erasure_of(other, erasure.at))
+            result.outputs.append(Output(topics.LEAD_EVENTS, other.encode(), encoded))
+
     def _fold(
         self,
         key: bytes,
+        record: LeadRecord,
+        revision: int,
         events: list[LeadEvent],
         judges: Judges,
         now: EpochMs,
         result: BatchResult,
     ) -> None:
-        record = self._records.load(key) or new_record(key.decode())
-        revision = record.revision
         sayings = absorb(record, events, judges.models, self._stage.limits, now)
         if record.revision == revision:
             if not events:
@@ -207,8 +230,10 @@ class LifecyclePartition:
             return
         for saying in sayings:
             result.outputs += self._outputs_of(key, saying)
-        encoded_state = self._stage.encoders[topics.LEAD_STATE].encode(view(record, judges.models))
-        result.outputs.append(Output(topics.LEAD_STATE, key, encoded_state))
+        if record.head.event_count:
+            encoder = self._stage.encoders[topics.LEAD_STATE]
+            encoded_state = encoder.encode(view(record, judges.models))
+            result.outputs.append(Output(topics.LEAD_STATE, key, encoded_state))
         result.store[key] = self._records.keep(key, record, judges)
 
     def _outputs_of(self, key: bytes, saying: Saying) -> list[Output]:
@@ -224,6 +249,10 @@ class LifecyclePartition:
             encoded = self._stage.encoders[routed].encode(decision)
             outputs.append(Output(routed, key, encoded))
         return outputs
+
+
+def _copy(record: LeadRecord) -> LeadRecord:
+    return decode_record(encode_record(record))
 
 
 def clock_of(record: Record) -> EpochMs | None:
