@@ -12,11 +12,10 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-from harness import report  # noqa: E402
-from harness.runner import ChaosError, Options, run  # noqa: E402
+from .harness import report
+from .harness.runner import ChaosError, Options, run
 
 
 def main() -> int:

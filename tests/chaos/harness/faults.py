@@ -9,14 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from servers.clickhouse import ClickHouseServer
-from servers.cluster import Cluster
-from servers.registry import Registry
-
 from leadstream.schemas import topics
 from leadstream.schemas.connections import group_id
 from leadstream.schemas.settings import Settings
 
+from ..servers.clickhouse import ClickHouseServer
+from ..servers.cluster import Cluster
+from ..servers.registry import Registry
 from .plan import Fault, Kind, Lane, faults
 from .processes import STOP_TIMEOUT_S, Supervisor
 

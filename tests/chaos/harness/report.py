@@ -63,7 +63,7 @@ def page(runs: list[dict[str, Any]]) -> str:
     lines = [
         "# Chaos report",
         "",
-        "Made by `tests/chaos/run.py`; what it means is in [chaos.md](chaos.md).",
+        "Made by `python -m tests.chaos.run`; what it means is in [chaos.md](chaos.md).",
         "",
         f"**{faults} faults in {minutes:.0f} minutes: lost {total['lost']}, doubled "
         f"{total['doubled']}, wrong {total['wrong']}.**",

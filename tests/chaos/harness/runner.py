@@ -11,10 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from servers.clickhouse import ClickHouseServer
-from servers.cluster import Cluster
-from servers.registry import Registry as RegistryServer
-
 from leadstream.infra.topics import apply_topics
 from leadstream.schemas.registry import Registry
 from leadstream.schemas.settings import Settings, load_settings
@@ -24,6 +20,9 @@ from leadstream.sinks.positions import read_positions
 from leadstream.streams.ingest.errors import IngestError
 from leadstream.streams.ingest.producer import advance_clock
 
+from ..servers.clickhouse import ClickHouseServer
+from ..servers.cluster import Cluster
+from ..servers.registry import Registry as RegistryServer
 from .faults import Injector
 from .log import END_MS, EVENTS_PER_LEAD, SPAN_DAYS, input_log
 from .plan import kinds_for
@@ -40,7 +39,7 @@ DISK_BYTES = 3 << 30
 TAIL_MIN_EVENTS = 4
 """Small, so that histories are cut and folded into bases in the middle of the faults."""
 STALL_MAX_S = 400.0
-"""While one partition waits so long, events of others may overtake its own: the horizon covers it."""
+"""So long may one partition wait while events of others overtake its own."""
 
 
 class ChaosError(Exception):

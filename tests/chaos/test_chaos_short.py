@@ -1,0 +1,57 @@
+"""A few minutes of faults on three brokers: nothing lost, nothing doubled, nothing wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from leadstream.infra.kafka.local import KafkaUnavailableError, ensure_jars, find_java
+
+from ..kafka import kafka_is_required
+from .harness.plan import KINDS, faults, kinds_for
+from .harness.runner import Options, run
+
+FAULTS = frozenset(
+    """worker-kill worker-freeze worker-joins-and-leaves sink-kill leader-kill broker-cut-off
+    transaction-coordinator-kill clickhouse-kill-in-mid-insert""".split()
+)
+
+
+@pytest.fixture
+def java() -> None:
+    try:
+        find_java()
+        ensure_jars()
+    except KafkaUnavailableError as error:
+        if kafka_is_required():
+            raise
+        pytest.skip(str(error))
+
+
+def test_the_same_seed_plans_the_same_faults_and_each_kind_comes_before_any_comes_again() -> None:
+    kinds = kinds_for(3, registry=True)
+    lane = [kind.name for kind in kinds if kind.lane == "server"]
+    first, again = faults(7, "server", kinds), faults(7, "server", kinds)
+    drawn = [next(first) for _ in range(60)]
+    assert drawn == [next(again) for _ in range(60)]
+    assert {fault.kind for fault in drawn[: len(lane)]} == set(lane)
+    assert {kind.name for kind in kinds} == {kind.name for kind in KINDS}
+
+
+def test_faults_of_the_main_kinds_lose_nothing_and_double_nothing(
+    java: None, tmp_path: Path
+) -> None:
+    """Three brokers, workers and sinks against the verdict of a replay of the same log."""
+    options = Options(
+        seed=11, minutes=1.25, brokers=3, rate_per_s=40, sinks=1, partitions=3, faults=FAULTS
+    )
+    told: list[str] = []
+    report = run(options, tmp_path, told.append)
+    assert report["clean"], json.dumps(
+        [d for d in report["comparisons"] if d["samples"]] + report["hanging_left"], indent=1
+    )
+    assert len(report["faults"]) >= 8, told
+    assert report["transitions"]["mql"] > 20
+    assert report["figures"]["poison records"] > 5
