@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from leadstream.schemas.connections import aiokafka_options
-from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
+from leadstream.schemas.kafka_access import (
+    KafkaAccessError,
+    KafkaAwayError,
+    await_kafka,
+    hidden_topics,
+    no_topics,
+)
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import dlq_of
 from leadstream.streams.engine.faults import EngineError, SetupError
@@ -32,19 +38,18 @@ async def check_broker(settings: Settings, stage: Stage) -> None:
         raise SetupError(str(error)) from None
     except KafkaAwayError as error:
         raise EngineError(str(error)) from None
-    check_topics(await _partition_counts(settings), settings, stage)
+    counts = await _partition_counts(settings)
+    hidden = await hidden_topics(settings, _missing(counts, settings, stage))
+    check_topics(counts, settings, stage, hidden)
 
 
-def check_topics(counts: Mapping[str, int], settings: Settings, stage: Stage) -> None:
+def check_topics(
+    counts: Mapping[str, int], settings: Settings, stage: Stage, hidden: Collection[str] = ()
+) -> None:
     """Check partition counts by full topic name; raises as `check_broker`."""
     full = settings.topics.full
-    needed = (*stage.inputs, *stage.outputs, stage.store, *map(dlq_of, stage.inputs))
-    missing = [full(topic) for topic in needed if full(topic) not in counts]
-    if missing:
-        raise SetupError(
-            f"stage {stage.name}: no topic {', '.join(missing)} on {settings.kafka_bootstrap}: "
-            "run `leadstream topics apply`"
-        )
+    if missing := _missing(counts, settings, stage):
+        raise SetupError(f"stage {stage.name}: {no_topics(missing, hidden, settings)}")
     shared = {full(topic): counts[full(topic)] for topic in (*stage.inputs, stage.store)}
     if len(set(shared.values())) > 1:
         listed = ", ".join(f"{topic} has {count}" for topic, count in shared.items())
@@ -52,6 +57,12 @@ def check_topics(counts: Mapping[str, int], settings: Settings, stage: Stage) ->
             f"stage {stage.name}: inputs and store must have the same number of partitions, "
             f"but {listed}: run `leadstream topics apply`"
         )
+
+
+def _missing(counts: Mapping[str, int], settings: Settings, stage: Stage) -> list[str]:
+    needed = (*stage.inputs, *stage.outputs, stage.store, *map(dlq_of, stage.inputs))
+    names = dict.fromkeys(settings.topics.full(topic) for topic in needed)
+    return [name for name in names if name not in counts]
 
 
 async def _partition_counts(settings: Settings) -> dict[str, int]:

@@ -33,8 +33,11 @@ from kafka.admin import (
 from leadstream.infra.child_server import LOOPBACK, free_port
 from leadstream.infra.kafka.local import LocalKafka, Node
 
-SASL_USERS = {"leadstream": "s3cret-of-leadstream", "nobody": "s3cret-of-nobody"}
-"""Users of SCRAM and PLAIN, and their passwords; both may do what their ACLs allow."""
+SASL_USERS = {
+    name: f"s3cret-of-{name}"
+    for name in ("leadstream", "operator", "worker", "sink", "ingest", "nobody")
+}
+"""Users of SCRAM and PLAIN, and their passwords; each may do what its ACLs allow."""
 KEY_PASSWORD = "s3cret-of-the-key"
 HOURS = dt.timedelta(hours=1)
 
