@@ -1,4 +1,7 @@
-"""The leads' records of one partition as packed bytes, each led by when it wants to be woken.
+"""The leads' records of one partition as bytes, each led by when it wants to be woken.
+
+They are packed in memory only: in the store they are as release 0.1.0 reads them, whose workers
+may get a partition from ours in a rolling restart.
 
 The lead says so under certain versions of the model, which stand beside the instant; with other
 versions it must be asked again. A restore of many leads need not unpack them.
@@ -21,7 +24,7 @@ from leadstream.streams.models import fingerprint
 
 _HEADER = struct.Struct(">q8s")
 _LZ4 = b"\xc1"
-"""Marks a packed record; msgpack begins no value with it, so unpacked ones stay readable."""
+"""Marks a packed record; msgpack begins no value with it."""
 STALE_DUES_MIN = 1000
 """So many outdated entries may wait among those that are due, beside one a lead."""
 
@@ -55,7 +58,7 @@ class LeadRecords:
     def keep(self, key: bytes, record: LeadRecord, judges: Judges) -> bytes:
         """Keep a lead's record, and return it for the store."""
         due = next_due(record.head, judges.models)
-        value = _pack(due, judges, record)
+        value = _HEADER.pack(due, judges.id) + encode_record(record)
         self.restore(key, value)
         return value
 
@@ -64,7 +67,7 @@ class LeadRecords:
         before = self._values.pop(key, None)
         if value is None:
             return
-        self._values[key] = value
+        self._values[key] = _packed(value)
         due = _HEADER.unpack_from(value)[0]
         if due < NEVER_MS and (before is None or _HEADER.unpack_from(before)[0] != due):
             heapq.heappush(self._due, (due, key))
@@ -127,9 +130,9 @@ def judged_by(value: bytes) -> bytes:
     return found
 
 
-def _pack(due: EpochMs, judges: Judges, record: LeadRecord) -> bytes:
-    packed: bytes = lz4.block.compress(encode_record(record))
-    return b"".join((_HEADER.pack(due, judges.id), _LZ4, packed))
+def _packed(value: bytes) -> bytes:
+    head, body = value[: _HEADER.size], value[_HEADER.size :]
+    return value if body.startswith(_LZ4) else b"".join((head, _LZ4, lz4.block.compress(body)))
 
 
 def _unpack(value: bytes) -> LeadRecord:
