@@ -10,7 +10,6 @@ import pytest
 from leadstream.infra.kafka.local import KafkaUnavailableError, ensure_jars, find_java
 
 from ..kafka import kafka_is_required
-from .harness.plan import KINDS, faults, kinds_for
 from .harness.runner import Options, run
 
 FAULTS = frozenset(
@@ -28,16 +27,6 @@ def java() -> None:
         if kafka_is_required():
             raise
         pytest.skip(str(error))
-
-
-def test_the_same_seed_plans_the_same_faults_and_each_kind_comes_before_any_comes_again() -> None:
-    kinds = kinds_for(3, registry=True)
-    lane = [kind.name for kind in kinds if kind.lane == "server"]
-    first, again = faults(7, "server", kinds), faults(7, "server", kinds)
-    drawn = [next(first) for _ in range(60)]
-    assert drawn == [next(again) for _ in range(60)]
-    assert {fault.kind for fault in drawn[: len(lane)]} == set(lane)
-    assert {kind.name for kind in kinds} == {kind.name for kind in KINDS}
 
 
 def test_faults_of_the_main_kinds_lose_nothing_and_double_nothing(
