@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError as DriverError
 from clickhouse_connect.driver.exceptions import OperationalError
+from pydantic import SecretStr
 
 from leadstream.schemas.exit_codes import ExitCode
 from leadstream.schemas.settings import Settings
@@ -32,6 +34,12 @@ UNKNOWN_DATABASE: Final = 81
 UNKNOWN_TABLE: Final = 60
 # Unknown user, wrong password, none given, and newer servers' one code for all.
 AUTHENTICATION_CODES: Final = frozenset({192, 193, 194, 516})
+ACCESS_DENIED: Final = 497
+
+_RIGHT: Final = re.compile(
+    r"(?P<user>[^\s:]+): Not enough privileges\. .*?have the grant (?P<right>.+?)(?:\. \(ACCESS|$)",
+    re.DOTALL,
+)
 
 DOOR_FILE: Final = "door.json"
 """In a chDB directory: where its process answers others, while it does (see `door`)."""
@@ -76,13 +84,22 @@ class ClickHouse:
     """A database on one back end; thread-safe.
 
     Args:
-        read_only: the engine refuses every write, DDL and change of settings.
+        read_only: the engine refuses every write, DDL and change of settings; a server is asked
+            as the analyst, where its password is set.
+        writer: a server is asked as the writer, where its password is set.
         create: make a chDB directory that does not exist yet.
     Raises:
         ClickHouseError: no such directory, directory in use, no such server, wrong password.
     """
 
-    def __init__(self, settings: Settings, *, read_only: bool = False, create: bool = True) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        read_only: bool = False,
+        writer: bool = False,
+        create: bool = True,
+    ) -> None:
         self.database = settings.clickhouse_database
         self._read_only = read_only
         self._clients = threading.local()
@@ -92,13 +109,14 @@ class ClickHouse:
         self._column_types: dict[str, dict[str, str]] = {}
         self._in_database = False
         self._through_door = False
+        self._user = _user_of(settings, read_only=read_only, writer=writer)
         url = urlsplit(settings.effective_clickhouse_url)
         if url.scheme == "chdb":
             path = Path("/" + (url.netloc + url.path).lstrip("/"))
             self.where = f"chDB directory {path}"
             self._options = self._take_directory(path, create)
         else:
-            self._options = _server_options(settings)
+            self._options = _server_options(settings, self._user)
             self.where = f"ClickHouse server {url.scheme}://{url.hostname}:{self._options['port']}"
         try:
             self._client()
@@ -127,17 +145,21 @@ class ClickHouse:
         Raises:
             ClickHouseError: it does not exist, or was never migrated.
         """
-        found = self.query(
-            "SELECT count() FROM system.tables WHERE database = {database:String} "
-            "AND name = 'schema_versions'",
-            {"database": self.database},
-        ).rows[0][0]
-        if not found:
+        if not self.has_schema():
             raise ClickHouseError(
                 f'no database "{self.database}" in the {self.where}: run `leadstream demo` or '
                 "`leadstream migrate` first, or name another with --data-dir or --clickhouse"
             )
         self._in_database = True
+
+    def has_schema(self) -> bool:
+        """Return whether the database was ever migrated."""
+        found = self.query(
+            "SELECT count() FROM system.tables WHERE database = {database:String} "
+            "AND name = 'schema_versions'",
+            {"database": self.database},
+        )
+        return bool(found.rows[0][0])
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Result:
         """Run one statement and return its rows; `parameters` are bound by ClickHouse."""
@@ -274,9 +296,12 @@ class ClickHouse:
         code = getattr(error, "code", None)
         if code in AUTHENTICATION_CODES:
             return ClickHouseError(
-                f"{self.where} refused the user: check clickhouse_username and clickhouse_password",
+                f"{self.where} refused the user {self._user.name}: check {self._user.key}_username "
+                f"and {self._user.key}_password",
                 code,
             )
+        if code == ACCESS_DENIED:
+            return ClickHouseError(f"{self.where}: {_denied(answered(error))}", code)
         if code is None and (fault := unanswered(error)):
             return ClickHouseError(f"{self.where}: {fault.message}", None, fault.transient)
         unreachable = isinstance(error, OperationalError) or not isinstance(error, DriverError)
@@ -301,15 +326,43 @@ def _door_options(file: Path) -> dict[str, Any] | None:
         return None
 
 
-def _server_options(settings: Settings) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _User:
+    """A user of a server: name, password, and how the settings of both begin."""
+
+    name: str
+    password: SecretStr | None
+    key: str
+
+
+def _user_of(settings: Settings, *, read_only: bool, writer: bool) -> _User:
+    key = "clickhouse"
+    if read_only and settings.clickhouse_analyst_password:
+        key = "clickhouse_analyst"
+    elif writer and settings.clickhouse_writer_password:
+        key = "clickhouse_writer"
+    return _User(getattr(settings, f"{key}_username"), getattr(settings, f"{key}_password"), key)
+
+
+def _denied(said: str) -> str:
+    """Return what the server says of a missing right, and who may give it."""
+    right = _RIGHT.search(said)
+    if right is None:
+        return said
+    return (
+        f"the user {right['user']} lacks the right {right['right']}: `leadstream migrate`, run by "
+        "a user that may manage access, gives the roles what they need"
+    )
+
+
+def _server_options(settings: Settings, user: _User) -> dict[str, Any]:
     url = urlsplit(settings.effective_clickhouse_url)
-    password = settings.clickhouse_password
     secure = url.scheme == "https"
     options: dict[str, Any] = {
         "host": url.hostname,
         "port": url.port or (8443 if secure else 8123),
-        "username": settings.clickhouse_username,
-        "password": password.get_secret_value() if password else "",
+        "username": user.name,
+        "password": user.password.get_secret_value() if user.password else "",
         "secure": secure,
         # One session would serialise the threads.
         "autogenerate_session_id": False,

@@ -58,8 +58,9 @@ def migrate(client: ClickHouse, scripts: Sequence[Script] | None = None) -> list
     """
     chosen = shipped_scripts() if scripts is None else scripts
     bootstrap = chosen[0]
-    client.command(f"CREATE DATABASE IF NOT EXISTS {quoted(client.database)} ENGINE = Atomic")
-    client.command(bootstrap.statement(client.database))
+    if not client.has_schema():  # a writer may not create, and need not
+        client.command(f"CREATE DATABASE IF NOT EXISTS {quoted(client.database)} ENGINE = Atomic")
+        client.command(bootstrap.statement(client.database))
     applied = _applied(client)
     _refuse_changed(chosen, applied)
     done = []

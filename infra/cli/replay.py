@@ -141,7 +141,7 @@ def _load(settings: Any, records: Iterator[Any]) -> None:
     from leadstream.sinks.load import load
     from leadstream.sinks.migrate import migrate
 
-    with ClickHouse(settings) as client:
+    with ClickHouse(settings, writer=True) as client:
         migrate(client)
         loaded = load(client, records)
     click.echo(

@@ -47,7 +47,7 @@ def command(
             clickhouse_url=clickhouse_url,
         )
         set_up_logging(settings)
-        with ClickHouse(settings) as client:
+        with ClickHouse(settings, writer=True) as client:
             migrate(client)
             sink = Sink(settings, client, reread=reread)
             asyncio.run(run_sink(settings, sink))
