@@ -25,11 +25,19 @@ from leadstream.schemas import metrics
 from leadstream.schemas.codec import WriterSchemas
 from leadstream.schemas.connections import aiokafka_options, group_id, group_instance_id
 from leadstream.schemas.exit_codes import ExitCode
-from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
+from leadstream.schemas.kafka_access import (
+    KafkaAccessError,
+    KafkaAwayError,
+    await_kafka,
+    denial,
+    hidden_topics,
+    no_topics,
+)
 from leadstream.schemas.registry import writer_schemas
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import SUNK
 from leadstream.sinks.batch import Batch, BatchBuilder, KafkaRecord
+from leadstream.sinks.buffer import Buffer
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
 from leadstream.sinks.positions import (
     Partition,
@@ -107,8 +115,7 @@ class Sink:
         self._stopping = asyncio.Event()
         self._turn = asyncio.Lock()
         self._consumer: Any = None
-        self._buffers: dict[TopicPartition, list[KafkaRecord]] = {}
-        self._buffered = 0
+        self._buffer = Buffer(settings.sink_batch_max_bytes)
         self._oldest_at = 0.0
         # The end of what was kept, and of what was read: markers of transactions lie between.
         self._next: dict[TopicPartition, int] = {}
@@ -150,13 +157,12 @@ class Sink:
             while not self._stopping.is_set():
                 await self._step()
             async with self._turn:
-                await self._flush(list(self._buffers))
+                await self._flush(self._buffer.partitions())
         except ClickHouseError as error:
             raise SinkError(str(error)) from error
         except (KafkaError, OSError) as error:
-            raise SinkError(
-                f"Kafka at {self._settings.kafka_bootstrap}: {type(error).__name__}: {error}"
-            ) from error
+            said = denial(error) or f"{type(error).__name__}: {error}"
+            raise SinkError(f"Kafka at {self._settings.kafka_bootstrap}: {said}") from error
         finally:
             if self._consumer is not None:
                 await self._consumer.stop()
@@ -168,9 +174,7 @@ class Sink:
             lag = dict.fromkeys(self._topics, 0) if self._next else {}
             ends = await self._consumer.end_offsets(list(self._next)) if self._next else {}
             for partition, end in ends.items():
-                buffer = self._buffers.get(partition)
-                done = buffer[0].offset if buffer else self._read_to[partition]
-                lag[partition.topic] += max(0, end - done)
+                lag[partition.topic] += max(0, end - self._done(partition))
             return Progress(self.rows, lag)
 
     async def _start(self) -> None:
@@ -182,6 +186,7 @@ class Sink:
             isolation_level=settings.kafka_isolation,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            max_partition_fetch_bytes=settings.fetch_partition_max_bytes,
         )
         try:
             await await_kafka(settings)
@@ -202,11 +207,8 @@ class Sink:
         self._consumer = consumer
         missing = sorted(set(self._topics) - existing)
         if missing:
-            raise SinkError(
-                f"no topic {', '.join(missing)} at {settings.kafka_bootstrap}: run "
-                "`leadstream topics apply`",
-                ExitCode.CONFIGURATION,
-            )
+            hidden = await hidden_topics(settings, missing)
+            raise SinkError(no_topics(missing, hidden, settings), ExitCode.CONFIGURATION)
         consumer.subscribe(self._topics, listener=_Listener(self))
 
     async def _step(self) -> None:
@@ -225,30 +227,34 @@ class Sink:
             for partition in self._next:
                 self._read_to[partition] = await self._consumer.position(partition)
             if self._is_due():
-                await self._flush(list(self._buffers))
+                await self._flush(self._buffer.partitions())
             self._measure()
 
     def _measure(self) -> None:
         self._turned_at = time.monotonic()
-        metrics.records_buffered(self._buffered)
+        metrics.records_buffered(self._buffer.records)
         if self._turned_at < self._lag_at:
             return
         self._lag_at = self._turned_at + LAG_INTERVAL_S
         metrics.partitions_held(metrics.SINK, len(self._next), 0)
         lags = {}
-        for partition, read_to in self._read_to.items():
+        for partition in self._read_to:
             end = self._consumer.highwater(partition) if partition in self._next else None
             if end is not None:
-                buffer = self._buffers.get(partition)
                 bare = self._settings.topics.bare(partition.topic)
-                lags[bare, partition.partition] = end - (buffer[0].offset if buffer else read_to)
+                lags[bare, partition.partition] = end - self._done(partition)
         metrics.lag_measured(metrics.SINK, lags)
+
+    def _done(self, partition: TopicPartition) -> int:
+        """Return up to which offset the partition's records are in ClickHouse."""
+        waiting = self._buffer.first_offset(partition)
+        return self._read_to[partition] if waiting is None else waiting
 
     async def _fetch(self) -> Mapping[TopicPartition, list[KafkaRecord]]:
         fetch = asyncio.ensure_future(
             self._consumer.getmany(
                 timeout_ms=self._settings.poll_timeout_ms,
-                max_records=max(1, self._settings.sink_batch_max_rows - self._buffered),
+                max_records=max(1, self._settings.sink_batch_max_rows - self._buffer.records),
             )
         )
         stop = asyncio.ensure_future(self._stopping.wait())
@@ -264,39 +270,35 @@ class Sink:
     def _keep(self, partition: TopicPartition, records: list[KafkaRecord]) -> None:
         if partition not in self._next or not records:
             return
-        if not self._buffered:
+        if not self._buffer.records:
             self._oldest_at = time.monotonic()
-        self._buffers.setdefault(partition, []).extend(records)
-        self._buffered += len(records)
+        self._buffer.keep(partition, records)
         self._next[partition] = records[-1].offset + 1
 
     def _is_due(self) -> bool:
-        if not self._buffered:
+        if not self._buffer.records:
             return False
         waited_s = time.monotonic() - self._oldest_at
         return (
-            self._buffered >= self._settings.sink_batch_max_rows
+            self._buffer.records >= self._settings.sink_batch_max_rows
+            or self._buffer.bytes >= self._settings.sink_batch_max_bytes
             or waited_s >= self._settings.sink_flush_interval_s
         )
 
-    async def _flush(self, partitions: Iterable[TopicPartition]) -> None:
-        chosen = [partition for partition in partitions if self._buffers.get(partition)]
-        if not chosen:
-            return
-        records = [record for partition in chosen for record in self._buffers[partition]]
-        ends = {tuple(partition): self._next[partition] for partition in chosen}
-        batch = await self._in_thread(lambda: self._builder.build(records))
-        began = time.monotonic()
-        await self._insert(batch, ends)
-        rows = batch.row_counts()
-        self._rows.update(rows)
-        times_ms = [record.timestamp for record in records]
-        metrics.rows_inserted(
-            rows, times_ms, time.monotonic() - began, now_ms=time.time_ns() // 1_000_000
-        )
-        for partition in chosen:
-            self._buffered -= len(self._buffers.pop(partition))
-        await self._commit(chosen)
+    async def _flush(self, partitions: list[TopicPartition]) -> None:
+        # Nothing is fetched meanwhile, so a slow ClickHouse does not fill the memory.
+        while (piece := self._buffer.take(partitions)) is not None:
+            records = piece.records
+            batch = await self._in_thread(partial(self._builder.build, records))
+            began = time.monotonic()
+            await self._insert(batch, {tuple(tp): end for tp, end in piece.ends.items()})
+            rows = batch.row_counts()
+            self._rows.update(rows)
+            times_ms = [record.timestamp for record in records]
+            metrics.rows_inserted(
+                rows, times_ms, time.monotonic() - began, now_ms=time.time_ns() // 1_000_000
+            )
+            await self._commit(piece.ends)
 
     async def _insert(self, batch: Batch, ends: Mapping[Partition, int]) -> None:
         def insert(attempt: int) -> None:
@@ -327,8 +329,8 @@ class Sink:
                 await asyncio.wait_for(self._stopping.wait(), RETRY_PAUSES_S[attempt])
             attempt += 1
 
-    async def _commit(self, partitions: Iterable[TopicPartition]) -> None:
-        owned = {p: self._next[p] for p in partitions if p in self._consumer.assignment()}
+    async def _commit(self, ends: Mapping[TopicPartition, int]) -> None:
+        owned = {p: end for p, end in ends.items() if p in self._consumer.assignment()}
         if not owned:
             return
         try:
@@ -354,7 +356,7 @@ class Sink:
                 self._consumer.seek(partition, position)
                 self._next[partition] = self._read_to[partition] = position
             # Whoever had them may have died between its insert and its commit.
-            await self._commit([p for p in chosen if tuple(p) in known])
+            await self._commit({p: self._next[p] for p in chosen if tuple(p) in known})
             self._joined = True
             log.info("sink has %d partitions", len(self._next))
 
@@ -367,7 +369,7 @@ class Sink:
             if self._failure is None:
                 await self._flush(chosen)
             for partition in chosen:
-                self._buffered -= len(self._buffers.pop(partition, ()))
+                self._buffer.drop(partition)
                 self._next.pop(partition, None)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
