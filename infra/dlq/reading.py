@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from leadstream.schemas.connections import aiokafka_options
@@ -163,13 +164,15 @@ async def read_letters(
         DlqError: Kafka is away, a topic is missing, or reading stands still.
     """
     async with _consumer(settings) as consumer:
-        await check_topics(settings, consumer, topics)
         names = {settings.topics.full(topic): topic for topic in topics}
-        partitions = [
-            TopicPartition(name, number)
-            for name in names
-            for number in sorted(consumer.partitions_for_topic(name) or ())
-        ]
+        counts = await _partition_counts(settings)
+        missing = [name for name in names if name not in counts]
+        if missing:
+            raise DlqError(
+                f"no topic {', '.join(missing)} on Kafka at {settings.kafka_bootstrap}: run "
+                "`leadstream topics apply`"
+            )
+        partitions = [TopicPartition(name, n) for name in names for n in range(counts[name])]
         consumer.assign(partitions)
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
@@ -198,17 +201,6 @@ async def read_letters(
                 for record in records:
                     if record.offset < ends[partition]:
                         yield _stored(names[partition.topic], record)
-
-
-async def check_topics(settings: Settings, consumer: Any, topics: Iterable[str]) -> None:
-    """Raise DlqError where a topic (bare name) is missing on the broker."""
-    existing = await consumer.topics()
-    missing = [name for name in map(settings.topics.full, topics) if name not in existing]
-    if missing:
-        raise DlqError(
-            f"no topic {', '.join(missing)} on Kafka at {settings.kafka_bootstrap}: run "
-            "`leadstream topics apply`"
-        )
 
 
 def kafka_fault(settings: Settings, error: BaseException) -> DlqError:
@@ -250,6 +242,17 @@ async def _consumer(settings: Settings) -> AsyncIterator[Any]:
         raise kafka_fault(settings, error) from error
     finally:
         await consumer.stop()
+
+
+async def _partition_counts(settings: Settings) -> dict[str, int]:
+    # Naming the topics would let the broker create what is missing; so all are listed.
+    admin = AIOKafkaAdminClient(**aiokafka_options(settings))
+    try:
+        await admin.start()
+        described = await admin.describe_topics()
+    finally:
+        await admin.close()
+    return {topic["topic"]: len(topic["partitions"]) for topic in described}
 
 
 def _topics_of(letter_id: str) -> tuple[str, ...]:
