@@ -6,6 +6,10 @@ The fixtures are written by tests/support/make_release_fixture.py at each releas
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +183,11 @@ def test_a_database_of_a_release_is_migrated_and_answers_as_before(
         ]
         after = rows_per_table(client)
         assert {table: after[table] for table in before} == before
-        answers = json.loads((stored / "answers.json").read_text("utf-8"))
+        # A table of letters has a row a state since 0.2.0; the present ones are in the view.
+        answers = {
+            sql.replace("dead_letters FINAL", "v_dead_letters"): answer
+            for sql, answer in json.loads((stored / "answers.json").read_text("utf-8")).items()
+        }
         assert {sql: client.text(sql) for sql in answers} == answers
         again = BatchBuilder(Settings().topics, SingleObject()).build(sunk(release.said))
         again.insert(client)
@@ -196,6 +204,72 @@ def rows_per_table(client: ClickHouse) -> dict[str, int]:
         name: client.query(f"SELECT count() FROM leads.{quoted(name)} FINAL").rows[0][0]
         for (name,) in found.rows
     }
+
+
+GO_ON = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from leadstream.schemas.codec import SingleObject
+from leadstream.schemas.settings import Settings
+from leadstream.streams.engine.processor import Record
+from leadstream.streams.lifecycle.stage import lifecycle_stage
+
+folder = Path(sys.argv[1])
+settings = Settings(model_path=folder / "models", tail_min_events=8, lateness_horizon_days=2,
+                    clock="event")
+logic = lifecycle_stage(settings, SingleObject()).open(0)
+def raw(text): return None if text is None else bytes.fromhex(text)
+for number, line in enumerate(sys.stdin):
+    kind, topic, key, value, headers = json.loads(line)
+    if kind == "store":
+        logic.restore(raw(key), raw(value))
+        continue
+    record = Record(topic, 0, number, 0, raw(key), raw(value),
+                    [(name, raw(text)) for name, text in headers])
+    result = logic.process([record], 0)
+    assert not result.dead_letters, result.dead_letters
+    for output in result.outputs:
+        print(json.dumps([output.topic, output.value.hex()]))
+"""
+
+
+def test_a_release_goes_on_from_what_the_present_code_left_as_in_a_rolling_restart(
+    release: Release, tmp_path: Path
+) -> None:
+    """The old code runs in a process of its own, from its wheel."""
+    (wheel,) = RELEASES.glob(f"leadstream-{release.folder.name}-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    flow = Flow(settings_in(release.folder))
+    half = len(release.inputs) // 2
+    flow.run(release.inputs[:half])
+    said = list(flow.said)
+    store = [r for r in flow.store_records() if r.topic == topics.LIFECYCLE_STORE]
+    flow.run(release.inputs[half:])
+    left = [r for r in flow.said[len(said) :] if r.topic == topics.LEAD_EVENTS]
+    lines = [("store", r) for r in store if r.key != META_KEY] + [("event", r) for r in left]
+    done = subprocess.run(
+        [sys.executable, "-c", GO_ON, str(release.folder), str(tmp_path)],
+        input="".join(hex_line(kind, record) for kind, record in lines),
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    by_release = [json.loads(line) for line in done.stdout.splitlines()]
+    records = [Record(t, 0, 0, 0, None, bytes.fromhex(value)) for t, value in by_release]
+    assert effective(decisions([*said, *records])) == effective(decisions(flow.said))
+
+
+def hex_line(kind: str, record: Record) -> str:
+    """Return a record as the old code's process reads it."""
+    headers = [[name, value.hex()] for name, value in record.headers]
+    key = None if record.key is None else record.key.hex()
+    value = None if record.value is None else record.value.hex()
+    return json.dumps([kind, record.topic, key, value, headers]) + "\n"
 
 
 def test_a_store_of_a_newer_format_is_refused_with_what_to_do(release: Release) -> None:
