@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from leadstream.infra.cli import UserError, settings_of
+from leadstream.infra.cli._spool import EventSpool
 from leadstream.schemas.codec import DecodeError, parse_time
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
 from leadstream.schemas.json_form import to_json_object
@@ -81,32 +82,32 @@ def command(
     except DecodeError as error:
         raise UserError(str(error)) from None
     refused = 0
-    rows: list[Any] = []
-    for number, line in _lines(events):
-        try:
-            accepted, sayings = run.feed(
-                event_from_json_line(line), topic=events.name, offset=number - 1
-            )
-        except DecodeError as error:
-            message = f"{events}:{number}: {error}"
-            if on_error == "stop":
-                raise UserError(f"{message} (--on-error skip goes on)") from None
-            click.echo(message, err=True)
-            refused += 1
-            continue
-        if into_clickhouse:
-            rows += accepted
+    with EventSpool() as spool:
+        for number, line in _lines(events):
+            try:
+                accepted, sayings = run.feed(
+                    event_from_json_line(line), topic=events.name, offset=number - 1
+                )
+            except DecodeError as error:
+                message = f"{events}:{number}: {error}"
+                if on_error == "stop":
+                    raise UserError(f"{message} (--on-error skip goes on)") from None
+                click.echo(message, err=True)
+                refused += 1
+                continue
+            if into_clickhouse:
+                spool.add(accepted)
+            if as_emitted:
+                _print_said(sayings, with_sla)
+        sayings = run.finish(until_ms)
         if as_emitted:
             _print_said(sayings, with_sla)
-    sayings = run.finish(until_ms)
-    if as_emitted:
-        _print_said(sayings, with_sla)
-    else:
-        for decision in run.effective.decisions():
-            if isinstance(decision, Transition) or with_sla:
-                _print(decision, effective=True)
-    if into_clickhouse:
-        _load(settings, chain(rows, run.effective.decisions(), run.states()))
+        else:
+            for decision in run.effective.decisions():
+                if isinstance(decision, Transition) or with_sla:
+                    _print(decision, effective=True)
+        if into_clickhouse:
+            _load(settings, chain(spool, run.effective.decisions(), run.states()))
     if refused:
         raise UserError(f"{refused} lines were refused, each named above; the rest is complete")
 
