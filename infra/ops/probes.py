@@ -65,9 +65,10 @@ class Probes:
 
     def ready(self) -> Answer:
         """Say whether every part is in its group with all its partitions restored."""
+        statuses = list(self._statuses())
         reasons = ["stopping"] if self.stopping else []
         stages = {}
-        for status in self._statuses():
+        for status in statuses:
             if not status.joined:
                 reasons.append(f"stage {status.stage} has not joined its group")
             reasons += [

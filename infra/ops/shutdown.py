@@ -28,6 +28,8 @@ class BoundedShutdown:
 
     def begin(self, number: signal.Signals) -> None:
         """Take the first signal: start the clock, and let the next signal end the process."""
+        if self._timer is not None:
+            return
         log.info(
             "%s: stopping within %g s; a second one ends at once", number.name, self._timeout_s
         )

@@ -27,10 +27,9 @@ async def run_sink(settings: Settings, sink: Sink) -> None:
     shutdown = BoundedShutdown(settings.shutdown_timeout_s)
 
     def stop(number: signal.Signals) -> None:
-        if not ops.probes.stopping:
-            ops.probes.stopping = True
-            shutdown.begin(number)
-            sink.stop()
+        ops.probes.stopping = True
+        shutdown.begin(number)
+        sink.stop()
 
     loop = asyncio.get_running_loop()
     for number in SIGNALS:

@@ -14,6 +14,7 @@ from leadstream.infra.ops.shutdown import BoundedShutdown
 from leadstream.schemas.exit_codes import ExitCode
 from leadstream.schemas.settings import Settings
 from leadstream.streams.app import LeadstreamApp
+from leadstream.streams.engine.stage_engine import EngineStatus
 
 STUCK_AFTER_S: Final = 120.0
 """At least; beyond every bound after which an engine stops the worker by itself."""
@@ -25,10 +26,14 @@ def run_worker(app: LeadstreamApp, settings: Settings) -> None:
     Raises:
         SettingsError: the web server cannot listen as the settings want.
     """
-    probes = Probes(
-        lambda: [engine.status() for engine in app.engines],
-        max(STUCK_AFTER_S, 2 * settings.transaction_timeout_ms / 1000),
-    )
+
+    def statuses() -> list[EngineStatus]:
+        # After a fault an engine stops the app, without a signal.
+        probes.stopping = probes.stopping or app.should_stop
+        return [engine.status() for engine in app.engines]
+
+    stuck_after_s = max(STUCK_AFTER_S, 2 * settings.transaction_timeout_ms / 1000)
+    probes = Probes(statuses, stuck_after_s)
     worker = _Worker(
         app,
         ops=OpsServer(settings, "web_port", probes),
@@ -65,6 +70,5 @@ class _Worker(faust.Worker):  # type: ignore[misc]  # faust is untyped
         super()._on_sigterm()
 
     def _told_to_stop(self, number: signal.Signals) -> None:
-        if not self._ops.probes.stopping:
-            self._ops.probes.stopping = True
-            self._shutdown.begin(number)
+        self._ops.probes.stopping = True
+        self._shutdown.begin(number)
