@@ -11,6 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from leadstream.infra.cli import COMMANDS
+from leadstream.infra.ops import probe
 from leadstream.schemas.settings import ENV_PREFIX, Settings
 
 INFRA = Path(__file__).parents[2] / "infra"
@@ -47,6 +48,19 @@ def test_every_command_exists(compose: dict[str, Any]) -> None:
     called += [services[name]["command"][0] for name in ("worker", "sink")]
     assert called == ["topics", "schemas", "migrate", "worker", "sink"]
     assert set(called) <= COMMANDS.keys()
+
+
+def test_workers_and_sinks_are_asked_whether_they_are_ready(compose: dict[str, Any]) -> None:
+    for name, options in (("worker", []), ("sink", ["--sink"])):
+        asked = compose["services"][name]["healthcheck"]["test"]
+        assert asked == ["CMD", "python", "-m", probe.__name__, "ready", *options]
+        assert probe.main([*asked[4:]]) in (0, 1)
+
+
+def test_a_stop_is_given_more_time_than_it_takes(compose: dict[str, Any]) -> None:
+    for name in ("worker", "sink"):
+        granted_s = float(compose["services"][name]["stop_grace_period"].removesuffix("s"))
+        assert granted_s > Settings().shutdown_timeout_s
 
 
 def test_no_password_has_a_default(compose: dict[str, Any]) -> None:
