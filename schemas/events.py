@@ -88,6 +88,11 @@ CRM_EVENT_TYPES = frozenset(
 )
 
 
+def is_erasure(event: LeadEvent) -> bool:
+    """Return whether the event asks to erase its lead."""
+    return event.crm is not None and event.crm.type == ERASURE_REQUESTED
+
+
 def corrected_time(event: Touchpoint | CrmEvent) -> EpochMs:
     """Return when the event happened, corrected for a skewed device clock.
 

@@ -39,6 +39,7 @@ from leadstream.schemas.topics import SUNK
 from leadstream.sinks.batch import Batch, BatchBuilder, KafkaRecord
 from leadstream.sinks.buffer import Buffer
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
+from leadstream.sinks.erasure import merge, read_erased
 from leadstream.sinks.positions import (
     Partition,
     forget_positions,
@@ -348,6 +349,9 @@ class Sink:
                 self._joined = True
                 return
             known = await self._retried("resuming", lambda _: read_positions(self._client))
+            # Whoever had them may have erased leads meanwhile.
+            erased = await self._retried("resuming", lambda _: read_erased(self._client))
+            merge(self._builder.erased, erased)
             starts = await self._consumer.beginning_offsets(chosen)
             ends = await self._consumer.end_offsets(chosen)
             for partition in chosen:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from leadstream.schemas.decisions import LeadState, LeakEvent, SlaEvent, Transition
-from leadstream.schemas.events import LeadEvent
+from leadstream.schemas.events import EpochMs, LeadEvent
 from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.erasure import erase, merge, read_erased, without_erased
 from leadstream.sinks.rows import (
     COLUMNS,
     Position,
@@ -48,24 +49,37 @@ def insert_rows(client: ClickHouse, table: str, rows: list[Row]) -> None:
 
 
 def load(
-    client: ClickHouse, records: Iterable[Record], batch_rows: int = BATCH_ROWS
+    client: ClickHouse,
+    records: Iterable[Record],
+    batch_rows: int = BATCH_ROWS,
+    erased: Mapping[str, EpochMs] | None = None,
 ) -> dict[str, int]:
     """Insert records of a replay and return the rows per table; repeating it changes no answer.
 
     The database must be migrated. Rows carry an empty topic and offset -1.
+
+    Args:
+        erased: leads that the replay erased, up to these instants: what the database has of them
+            from before goes, and none of it is inserted.
     """
+    known = read_erased(client)
+    merge(known, erased or {})
+    erase(client, erased or {})
     nowhere = Position()
     waiting: dict[str, list[Row]] = defaultdict(list)
     loaded: dict[str, int] = defaultdict(int)
-    for record in records:
-        for table, row in rows_of(record, nowhere):
-            rows = waiting[table]
-            rows.append(row)
-            if len(rows) >= batch_rows:
-                insert_rows(client, table, rows)
-                loaded[table] += len(rows)
-                waiting[table] = []
-    for table, rows in waiting.items():
+
+    def insert(table: str) -> None:
+        rows = without_erased(table, waiting[table], known)
         insert_rows(client, table, rows)
         loaded[table] += len(rows)
+        waiting[table] = []
+
+    for record in records:
+        for table, row in rows_of(record, nowhere):
+            waiting[table].append(row)
+            if len(waiting[table]) >= batch_rows:
+                insert(table)
+    for table in waiting:
+        insert(table)
     return dict(loaded)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from leadstream.schemas.events import ERASURE_REQUESTED, CrmEvent, LeadEvent
+from leadstream.schemas.events import ERASURE_REQUESTED, CrmEvent, LeadEvent, is_erasure
 from leadstream.streams.domain.identity import other_ids_in
 from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
@@ -38,11 +38,6 @@ class Erasure:
     at: EpochMs
     took: bool
     others: tuple[str, ...]
-
-
-def is_erasure(event: LeadEvent) -> bool:
-    """Return whether the event asks to erase its lead."""
-    return event.crm is not None and event.crm.type == ERASURE_REQUESTED
 
 
 def erasure_request(lead_id: str, at: EpochMs, reason: str | None = None) -> CrmEvent:

@@ -25,6 +25,7 @@ from sink_records import (
     transition,
 )
 
+from leadstream.schemas import topics
 from leadstream.schemas.decisions import RETRACTED, LeadState
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.answers import funnel, lead
@@ -283,8 +284,10 @@ def test_a_lead_is_told_in_time_order_with_the_weightiest_rule_first(client: Cli
 def test_a_tombstone_deletes_a_state_and_a_new_one_may_follow(client: ClickHouse) -> None:
     client.command(f"SYSTEM START MERGES {client.table('lead_state')}")
     load(client, [lead_state("it's", 9), lead_state("b", 9)])
-    batch = Batch(forgotten={"it's", "b"})
-    batch.states["b"] = [lead_state_row(lead_state("b", 1, stage="mql"), Position("t", 0, 5))]
+    batch = Batch()
+    for lead_id in ("it's", "b"):
+        batch.forget(topics.LEAD_STATE, lead_id)
+    batch.rows["lead_state"] = [lead_state_row(lead_state("b", 1, stage="mql"), Position("t", 0))]
     for _ in range(2):
         batch.insert(client)
         found = client.query("SELECT lead_id, stage FROM lead_state FINAL").rows

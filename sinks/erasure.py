@@ -1,0 +1,131 @@
+"""Erased leads: their rows go, down to the bytes on disk, and what was before is not inserted.
+
+A row is from before an erasure if what it tells of began up to that instant. Besides, a null value
+on a topic takes every row of its lead that the topic told of so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from leadstream.schemas.events import EpochMs
+from leadstream.schemas.topics import (
+    LEAD_LEAKS,
+    LEAD_SHADOW,
+    LEAD_SLA,
+    LEAD_STATE,
+    LEAD_TRANSITIONS,
+)
+from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.rows import COLUMNS, Row
+
+TABLES_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    LEAD_TRANSITIONS: ("transitions", "score_history"),
+    LEAD_SLA: ("sla",),
+    LEAD_LEAKS: ("leaks",),
+    LEAD_STATE: ("lead_state",),
+    LEAD_SHADOW: ("shadow_transitions",),
+}
+"""What each topic tells of leads by null values, too."""
+
+_BEGAN: Final[Mapping[str, tuple[str, str]]] = {
+    "touchpoints": ("lead_id", "occurred_at"),
+    "crm_events": ("lead_id", "occurred_at"),
+    "transitions": ("lead_id", "occurred_at"),
+    "score_history": ("lead_id", "occurred_at"),
+    "sla": ("lead_id", "started_at"),
+    "leaks": ("lead_id", "opened_at"),
+    "shadow_transitions": ("lead_id", "occurred_at"),
+    "lead_state": ("lead_id", "first_event_at"),
+    "dead_letters": ("key", "failed_at"),
+}
+"""Per table, whose a row is, and when that of which it tells began."""
+
+# The driver puts a command's parameters into the URL, of which a server reads 1 MiB.
+LEADS_AT_ONCE: Final = 1000
+
+Erased = dict[str, EpochMs]
+"""Leads, and up to when they were erased."""
+
+
+def read_erased(client: ClickHouse) -> Erased:
+    """Return every lead that was erased, and up to when."""
+    found = client.query(
+        "SELECT lead_id, toUnixTimestamp64Milli(max(erased_at)) "  # noqa: S608
+        f"FROM {client.table('erasures')} GROUP BY lead_id"
+    )
+    return dict(found.rows)
+
+
+def merge(known: Erased, more: Mapping[str, EpochMs]) -> None:
+    """Take erasures over into those that are known; the latest of a lead counts."""
+    for lead_id, at in more.items():
+        known[lead_id] = max(at, known.get(lead_id, at))
+
+
+def without_erased(table: str, rows: Iterable[Row], erased: Mapping[str, EpochMs]) -> list[Row]:
+    """Return the rows of a table that are not from before their lead's erasure."""
+    who, began = (COLUMNS[table].index(column) for column in _BEGAN[table])
+    of = _letter_keys(erased) if table == "dead_letters" else erased
+    return [row for row in rows if row[who] not in of or row[began] > of[row[who]]]
+
+
+def erase(client: ClickHouse, erased: Mapping[str, EpochMs]) -> None:
+    """Remember erasures, and delete what was before them; repeating it changes nothing."""
+    if not erased:
+        return
+    leads, instants = list(erased), list(erased.values())
+    client.insert("erasures", ("lead_id", "erased_at"), [leads, instants])
+    for chunk in _chunks(sorted(erased.items())):
+        ids, untils = (list(column) for column in zip(*chunk, strict=True))
+        for table, (who, began) in _BEGAN.items():
+            _delete(
+                client,
+                table,
+                f"{who} IN {{ids:Array(String)}} AND toUnixTimestamp64Milli({began}) "
+                f"<= transform({who}, {{ids:Array(String)}}, {{untils:Array(Int64)}}, toInt64(0))",
+                {"ids": ids, "untils": untils},
+            )
+
+
+def forget(client: ClickHouse, table: str, leads: Iterable[str]) -> None:
+    """Delete every row of some leads from a table."""
+    for chunk in _chunks(sorted(leads)):
+        _delete(client, table, "lead_id IN {ids:Array(String)}", {"ids": chunk})
+
+
+def rows_left(client: ClickHouse, erased: Mapping[str, EpochMs]) -> dict[str, int]:
+    """Return how many rows from before their erasure each table has of some leads."""
+    if not erased:
+        return dict.fromkeys(_BEGAN, 0)
+    parameters = {"ids": list(erased), "untils": list(erased.values())}
+    return {
+        table: client.query(
+            f"SELECT count() FROM {client.table(table)} WHERE {who} IN {{ids:Array(String)}} "  # noqa: S608
+            f"AND toUnixTimestamp64Milli({began}) "
+            f"<= transform({who}, {{ids:Array(String)}}, {{untils:Array(Int64)}}, toInt64(0))",
+            parameters,
+        ).rows[0][0]
+        for table, (who, began) in _BEGAN.items()
+    }
+
+
+def _delete(client: ClickHouse, table: str, where: str, parameters: Mapping[str, Any]) -> None:
+    # A mutation costs every part of the table something, so it is spared where there is nothing.
+    name = client.table(table)
+    found = client.query(f"SELECT 1 FROM {name} WHERE {where} LIMIT 1", parameters)  # noqa: S608
+    if not found.rows:
+        return
+    client.command(f"DELETE FROM {name} WHERE {where}", parameters)  # noqa: S608
+    # DELETE only hides rows until a merge; this rewrites, in the background, what holds them.
+    client.command(f"ALTER TABLE {name} APPLY DELETED MASK SETTINGS mutations_sync = 0")
+
+
+def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(items), LEADS_AT_ONCE):
+        yield list(items[start : start + LEADS_AT_ONCE])
+
+
+def _letter_keys(erased: Mapping[str, EpochMs]) -> dict[bytes, EpochMs]:
+    return {lead_id.encode(): at for lead_id, at in erased.items()}
