@@ -7,6 +7,7 @@ transaction coordinator's log. One without a decision is aborted.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from kafka.errors import for_code
 from kafka.protocol.producer.transaction import WriteTxnMarkersRequest
 
 from .admin import TRANSACTIONS_TOPIC, Admin, ClusterError, answer
+
+COORDINATOR_LOADS_S = 5.0
 
 # Of a transaction in the coordinator's log (TransactionState.java).
 _PREPARE_COMMIT, _PREPARE_ABORT = 2, 3
@@ -49,6 +52,11 @@ def finish_hanging_transactions(admin: Admin) -> Counter[str]:
     hanging = admin.ask(_hanging)
     if not hanging:
         return Counter()
+    # A coordinator that has just started lists nothing until it has read its log, and ends after
+    # that what it decided: only what is open still then is nobody's.
+    time.sleep(COORDINATOR_LOADS_S)
+    later = set(admin.ask(_hanging))
+    hanging = [found for found in hanging if found in later]
     decisions = admin.ask(lambda client: list(_decisions(client)))
     ended: Counter[str] = Counter()
     for found in hanging:
@@ -133,6 +141,8 @@ def _write_marker(admin: Admin, found: Open, decision: Decision | None) -> None:
     topic, partition = found.partition
 
     def question(client: KafkaAdminClient) -> None:
+        if found not in _open(client):
+            return  # its coordinator has ended it meanwhile
         leader = admin.leader_of(topic, partition)
         # The public `abort_transaction` cannot write the marker of a commit.
         for written in answer(client, request, leader).markers:
