@@ -103,6 +103,11 @@ class ChildServer:
             return None
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the child ended by itself; negative for a signal, None while it runs."""
+        return None if self._process is None else self._process.poll()
+
     def launch(self, argv: Sequence[str]) -> None:
         """Start the child and return at once.
 
@@ -188,7 +193,7 @@ class ChildServer:
         """Return a sentence for an error: the server's name, `what` of it, its log's last lines."""
         lines = self.log_path.read_text(errors="replace").splitlines()
         tail = "\n  ".join(lines[-_LOG_TAIL_LINES:])
-        code = None if self._process is None else self._process.poll()
+        code = self.exit_code
         ended = "" if code is None else f" (exit code {code})"
         return f"{self.name} {what}{ended}; the end of {self.log_path}:\n  {tail}"
 

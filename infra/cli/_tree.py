@@ -17,7 +17,7 @@ from leadstream.infra.cli import UserError, settings_of
 from leadstream.infra.embedded.broker import EmbeddedBroker
 from leadstream.infra.embedded.pipeline import embedded_overrides, worker_environment
 from leadstream.infra.embedded.supervisor import Supervisor
-from leadstream.schemas.settings import Settings
+from leadstream.schemas.settings import Settings, variable_of
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.models import load_models
 
@@ -31,6 +31,8 @@ def settings_and_supervisor(
     **overrides: Any,
 ) -> tuple[Settings, Supervisor]:
     """Return the settings of this process, and the workers that get the same ones.
+
+    Workers that are started again answer /health, /ready and /metrics, too.
 
     Raises:
         UserError: the model cannot be used; every worker would end with the same message.
@@ -46,6 +48,9 @@ def settings_and_supervisor(
     except ModelError as error:
         raise UserError(str(error)) from None
     environment = worker_environment(ctx.find_root().obj, overrides)
+    if restarts and (workers == 1 or "web_port" not in settings.model_fields_set):
+        # Each takes the next free port; of a run that ends by itself nobody asks how it stands.
+        del environment[variable_of("web_port")]
     log_dir = settings.data_dir / "logs"
     return settings, Supervisor(names, log_dir, environment, restarts=restarts)
 

@@ -72,6 +72,9 @@ def command(
 
 async def _up(settings: Any, supervisor: Any, broker: Any, where: str) -> None:
     from leadstream.infra.embedded.pipeline import Pipeline
+    from leadstream.infra.ops.probes import Probes
+    from leadstream.infra.ops.server import OpsServer
+    from leadstream.infra.ops.sink import STUCK_AFTER_S
     from leadstream.sinks.door import Door
 
     click.echo("starting ...", err=True)
@@ -82,10 +85,14 @@ async def _up(settings: Any, supervisor: Any, broker: Any, where: str) -> None:
             )
             if settings.effective_clickhouse_url.startswith("chdb:"):
                 parts.enter_context(Door(settings))
+            probes = Probes(lambda: [pipeline.sink.status()], STUCK_AFTER_S)
+            ops = await parts.enter_async_context(OpsServer(settings, "sink_web_port", probes))
             kafka = "broker " if broker else "Kafka  "
             click.echo(f"{kafka}    {settings.kafka_bootstrap}")
             click.echo(f"database   {pipeline.client.where}")
             click.echo(f"logs       {settings.data_dir / 'logs'}")
+            if ops.address:
+                click.echo(f"sink       http://{ops.address}/ready and /metrics; workers: see logs")
             click.echo("Ctrl-C stops everything. In another terminal:")
             click.echo(f"  leadstream ingest FILE --mapping MAP --kafka {settings.kafka_bootstrap}")
             click.echo(f"  leadstream funnel --by channel{where}")

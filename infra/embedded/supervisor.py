@@ -1,7 +1,8 @@
 """Keeps worker processes running: starts again what crashes, and gives up when that does not help.
 
 A worker ends with a non-zero code on every fault, by design: its transaction was not committed, and
-another start goes on from there.
+another start goes on from there. Where its code says that another start would only repeat the
+fault, there is none.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from leadstream.infra.child_server import ChildServer
+from leadstream.schemas.exit_codes import NO_RESTART
 from leadstream.schemas.settings import variable_of
 
 STOP_TIMEOUT_S: Final = 15.0
@@ -108,7 +110,7 @@ class Supervisor:
     def _crashed(self, worker: _Worker, now: float) -> str:
         ran_s = now - worker.started_at
         worker.crashes = worker.crashes + 1 if ran_s < SOON_S else 1
-        if not self._restarts:
+        if not self._restarts or worker.server.exit_code in NO_RESTART:
             raise WorkersFailedError(worker.server.account("ended"))
         if worker.crashes >= CRASHES_MAX:
             raise WorkersFailedError(

@@ -8,6 +8,7 @@ import pytest
 
 from leadstream.infra.embedded import supervisor as module
 from leadstream.infra.embedded.supervisor import Supervisor, WorkersFailedError
+from leadstream.schemas.exit_codes import ExitCode
 
 CRASHES = "print('what went wrong'); raise SystemExit(3)"
 WAITS = "import os, signal; print(os.environ['LEADSTREAM_INSTANCE_ID'], flush=True); signal.pause()"
@@ -49,6 +50,15 @@ def test_a_worker_that_keeps_crashing_is_given_up_with_the_end_of_its_log(superv
     assert all("worker-1 ended after" in line and "starting again in" in line for line in told)
     assert fault.startswith(f"worker-1 ended {module.CRASHES_MAX} times in a row (exit code 3)")
     assert "what went wrong" in fault
+
+
+@pytest.mark.parametrize("code", [ExitCode.CONFIGURATION, ExitCode.BAD_DATA])
+def test_a_worker_that_another_start_does_not_help_is_given_up_at_once(
+    supervise: Make, code: ExitCode
+) -> None:
+    told, fault = check_until_it_raises(supervise(f"raise SystemExit({int(code)})", "worker-1"))
+    assert told == []
+    assert fault.startswith(f"worker-1 ended (exit code {int(code)})")
 
 
 def test_without_restarts_the_first_crash_is_final(supervise: Make) -> None:
