@@ -17,6 +17,8 @@ from leadstream.streams.domain.durations import MS_PER_SECOND
 from leadstream.streams.domain.nurture import consume
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import (
+    MAX_ATTRIBUTE_NAME,
+    MAX_ATTRIBUTE_VALUE,
     MAX_ATTRIBUTES,
     MAX_SEEN,
     RECENT_TIMES,
@@ -125,9 +127,10 @@ def _remember_crm(state: FoldState, event: CrmEvent) -> bool:
 
 def _learn(state: FoldState, facts: dict[str, str]) -> bool:
     before = dict(state.attributes)
-    for name, value in sorted(facts.items()):
+    for full_name, value in sorted(facts.items()):
+        name = full_name[:MAX_ATTRIBUTE_NAME]
         if name in state.attributes or len(state.attributes) < MAX_ATTRIBUTES:
-            state.attributes[name] = value
+            state.attributes[name] = value[:MAX_ATTRIBUTE_VALUE]
     return state.attributes != before
 
 

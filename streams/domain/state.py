@@ -19,6 +19,9 @@ RECENT_TIMES = 50
 MAX_LOTS = 64
 MAX_SEEN = 512
 MAX_ATTRIBUTES = 256
+# Characters that are remembered of an attribute's name, and of its value.
+MAX_ATTRIBUTE_NAME = 256
+MAX_ATTRIBUTE_VALUE = 1024
 
 
 class Lot(msgspec.Struct, array_like=True, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from leadstream.schemas.codec import DecodeError
 from leadstream.schemas.events import (
     EARLIEST_MS,
@@ -13,6 +15,15 @@ from leadstream.schemas.events import (
     corrected_time,
 )
 from leadstream.streams.identify.resolver import Resolver
+
+ID_MAX_CHARS = 512
+TEXT_MAX_CHARS = 2048
+"""Longer ones would make a lead's state, and what is said of it, larger than a topic takes."""
+_IDS = ("event_id", "lead_id")
+_TOUCHPOINT_TEXTS = (
+    "anonymous_id email type channel source medium campaign content term asset category".split()
+)
+_CRM_TEXTS = "type actor owner reason stage opportunity_id currency merged_lead_id".split()
 
 
 def accept(
@@ -27,10 +38,14 @@ def accept(
     """Return the event under every lead that it belongs to.
 
     Raises:
-        DecodeError: nobody is named, the id is empty, or the time is out of range.
+        DecodeError: nobody is named, the id is empty, a text is too long, or the time is out of
+            range.
     """
     if not event.event_id.strip():
         raise DecodeError("no_event_id", "event_id is empty: give each event a unique id")
+    _check_lengths(event, _IDS, ID_MAX_CHARS)
+    texts = _TOUCHPOINT_TEXTS if isinstance(event, Touchpoint) else _CRM_TEXTS
+    _check_lengths(event, texts, TEXT_MAX_CHARS)
     occurred_at = corrected_time(event)
     if not EARLIEST_MS <= occurred_at <= LATEST_MS:
         raise DecodeError(
@@ -60,3 +75,14 @@ def accept(
         )
         for lead_id in lead_ids
     ]
+
+
+def _check_lengths(event: Touchpoint | CrmEvent, names: Sequence[str], most: int) -> None:
+    for name in names:
+        text = getattr(event, name)
+        if text is not None and len(text) > most:
+            raise DecodeError(
+                "text_too_long",
+                f"event {event.event_id[:40]}: {name} has {len(text)} characters, more than "
+                f"{most}: put long texts into properties or attributes",
+            )
