@@ -123,7 +123,9 @@ class Pipeline:
             if self._broker is not None:
                 parts.callback(self._broker.stop)
                 self._broker.start()
-            apply_topics(self.settings, self._partitions())
+            # In a thread, because they run an event loop of their own.
+            partitions = await asyncio.to_thread(self._partitions)
+            await asyncio.to_thread(apply_topics, self.settings, partitions)
             self._client = parts.enter_context(ClickHouse(self.settings))
             parts.push_async_callback(self._stop_sink)
             parts.push_async_callback(asyncio.to_thread, self._supervisor.stop)
