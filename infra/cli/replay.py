@@ -82,6 +82,8 @@ def command(
     except DecodeError as error:
         raise UserError(str(error)) from None
     refused = 0
+    if into_clickhouse:
+        run.erase(_erased(settings))
     with EventSpool() as spool:
         for number, line in _lines(events):
             try:
@@ -107,7 +109,8 @@ def command(
                 if isinstance(decision, Transition) or with_sla:
                     _print(decision, effective=True)
         if into_clickhouse:
-            _load(settings, chain(spool, run.effective.decisions(), run.states()))
+            records = chain(spool, run.effective.decisions(), run.states())
+            _load(settings, records, run.erased())
     if refused:
         raise UserError(f"{refused} lines were refused, each named above; the rest is complete")
 
@@ -137,14 +140,25 @@ def _print(decision: Transition | SlaEvent | LeakEvent, *, effective: bool) -> N
     click.echo(json.dumps(plain, ensure_ascii=False))
 
 
-def _load(settings: Any, records: Iterator[Any]) -> None:
+def _erased(settings: Any) -> dict[str, int]:
+    """Return whom the database has forgotten: the log may be older than the erasure."""
+    from leadstream.sinks.clickhouse import ClickHouse
+    from leadstream.sinks.erasure import read_erased
+    from leadstream.sinks.migrate import migrate
+
+    with ClickHouse(settings, writer=True) as client:
+        migrate(client)
+        return read_erased(client)
+
+
+def _load(settings: Any, records: Iterator[Any], erased: dict[str, int]) -> None:
     from leadstream.sinks.clickhouse import ClickHouse
     from leadstream.sinks.load import load
     from leadstream.sinks.migrate import migrate
 
     with ClickHouse(settings, writer=True) as client:
         migrate(client)
-        loaded = load(client, records)
+        loaded = load(client, records, erased=erased)
     click.echo(
         "into ClickHouse: " + ", ".join(f"{count} {table}" for table, count in loaded.items()),
         err=True,

@@ -173,12 +173,12 @@ class LifecyclePartition:
         for key in self._records.take_due(now):
             by_lead.setdefault(key, [])
         for key, events in by_lead.items():
-            record = self._records.load(key) or new_record(key.decode())
-            revision = record.revision
-            late.look_at(record, events)
-            self._erase(key, record, events, result)
-            history = _copy(record) if self._shadow.needs_history(key) else None
-            self._fold(key, record, revision, events, judges, now, result)
+            lead = self._records.load(key) or new_record(key.decode())
+            revision = lead.revision
+            late.look_at(lead, events)
+            self._erase(key, lead, events, result)
+            history = _copy(lead) if self._shadow.needs_history(key) else None
+            self._fold(key, lead, revision, events, judges, now, result)
             self._shadow.fold(key, history, events, now, now_ms, result)
         for key in self._shadow.take_due(now):
             self._shadow.fold(key, None, (), now, now_ms, result)
