@@ -12,7 +12,7 @@ REVOKE SELECT ON {database}.dead_letters FROM {analyst};
 
 CREATE SETTINGS PROFILE OR REPLACE {analyst} SETTINGS
     readonly = 2 READONLY,
-    max_memory_usage = 4000000000 MAX 4000000000,
+    max_memory_usage = 4000000000 MIN 1 MAX 4000000000,
     max_execution_time = 60 MIN 1 MAX 60,
     max_result_rows = 1000000 MIN 1 MAX 1000000,
     max_concurrent_queries_for_user = 8 MIN 1 MAX 8

@@ -31,11 +31,20 @@ class ClickHouseFront:
 
     Args:
         tls: answer with a certificate for 127.0.0.1 that only `ca_file` vouches for.
+        config: the engine's configuration, which may bound the rights of its one user.
     """
 
     kind = "chDB behind an HTTP front, not a ClickHouse server"
 
-    def __init__(self, directory: Path, *, username: str, password: str, tls: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        username: str,
+        password: str,
+        tls: bool = False,
+        config: Path | None = None,
+    ) -> None:
         self.username = username
         self.password = password
         self.host = LOOPBACK
@@ -44,6 +53,7 @@ class ClickHouseFront:
         self._certificate: Path | None = None
         self._trust: ssl.SSLContext | None = None
         self._path = directory / "clickhouse"
+        self._config = config
         if tls:
             self.ca_file, self._certificate = directory / "ca.pem", directory / "server.pem"
             _write_certificates(self.ca_file, self._certificate)
@@ -77,6 +87,8 @@ class ClickHouseFront:
     def start(self) -> None:
         """Return once /ping answers; raises ServerFailedError."""
         options = ["--path", str(self._path), "--port", str(self.port), "--user", self.username]
+        if self._config:
+            options += ["--config", str(self._config)]
         if self._certificate:
             options += ["--certificate", str(self._certificate)]
         self._server.launch([sys.executable, clickhouse_http.__file__, *options])

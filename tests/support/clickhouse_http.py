@@ -100,8 +100,8 @@ class Answer:
 class Engine:
     """chDB on one directory; each request has a connection, and so settings, of its own."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = str(path)
+    def __init__(self, path: Path, config: Path | None = None) -> None:
+        self._path = f"{path}?config-file={config}" if config else str(path)
         self._first = chdb.connect(self._path)  # the engine lives as long as one connection
         told = self._first.query("SELECT version(), timezone()", "TabSeparated").bytes()
         self.version, self.timezone = told.decode().split()
@@ -371,7 +371,7 @@ async def _half(
 
 
 async def serve(options: argparse.Namespace) -> None:
-    engine = Engine(options.path)
+    engine = Engine(options.path, options.config)
     front = Front(engine, options.user, os.environ[PASSWORD_VARIABLE])
     tls = None
     if options.certificate:
@@ -399,6 +399,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--path", type=Path, required=True, help="chDB's directory")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--user", required=True, help=f"whose password is in {PASSWORD_VARIABLE}")
+    parser.add_argument("--config", type=Path, help="the engine's configuration, with its user")
     parser.add_argument("--certificate", type=Path, help="PEM file with certificate and key: TLS")
     return parser.parse_args()
 
