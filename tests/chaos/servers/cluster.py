@@ -192,6 +192,10 @@ class Cluster:
         """Return the broker that leads a partition."""
         return self.admin.leader_of(topic, partition)
 
+    def in_sync(self, topic: str, partition: int) -> set[int]:
+        """Return the brokers whose copy of a partition is in sync."""
+        return self.admin.in_sync(topic, partition)
+
     def coordinator_of(self, group: str) -> int:
         """Return the broker that coordinates a consumer group."""
         return self.admin.coordinator_of(OFFSETS_TOPIC, group)

@@ -1,0 +1,261 @@
+"""The servers of a chaos run do what the harness tells them, and come back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import clickhouse_connect
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+from confluent_kafka import KafkaError, Producer
+from confluent_kafka.admin import AdminClient
+from kafka.admin import NewTopic
+
+from leadstream.infra.kafka.local import KafkaUnavailableError, ensure_jars, find_java
+
+from ...kafka import kafka_is_required
+from .clickhouse import ClickHouseServer
+from .cluster import Cluster
+from .registry import Registry
+
+NAMESPACES = "network namespaces"
+LIMIT_S = 90.0
+COPIES = 3
+
+
+@pytest.fixture(scope="module")
+def java() -> None:
+    try:
+        find_java()
+        ensure_jars()
+    except KafkaUnavailableError as error:
+        if kafka_is_required():
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def cluster(java: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three brokers with a small disk each, shared by the tests, which leave it whole."""
+    with Cluster(tmp_path_factory.mktemp("cluster"), disk_bytes=256 << 20) as running:
+        yield running
+
+
+@pytest.fixture
+def topic(cluster: Cluster, topic_prefix: str) -> str:
+    name = f"{topic_prefix}t"
+    cluster.admin.ask(lambda admin: admin.create_topics([NewTopic(name, 1, COPIES)]))
+    cluster.await_ready()
+    return name
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.1)
+
+
+def produced(cluster: Cluster, topic: str, limit_s: float = LIMIT_S) -> KafkaError | None:
+    """Send one record to all copies that must have it; return the error, None when it was taken."""
+    faults: list[KafkaError | None] = []
+    producer = Producer(
+        {"bootstrap.servers": cluster.bootstrap, "message.timeout.ms": int(limit_s * 1000)}
+    )
+    producer.produce(topic, b"x" * 1000, on_delivery=lambda fault, _: faults.append(fault))
+    producer.flush()
+    return faults[0]
+
+
+def test_another_leads_when_the_leader_is_killed(cluster: Cluster, topic: str) -> None:
+    """Records are taken meanwhile, and the killed one is in sync again once it is back."""
+    killed = cluster.leader_of(topic, 0)
+    cluster.kill(killed)
+    assert cluster.leader_of(topic, 0) != killed
+    assert produced(cluster, topic) is None
+    cluster.start(killed)
+    cluster.await_ready()
+    assert cluster.in_sync(topic, 0) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("from_clients", [True, False])
+def test_a_broker_that_is_cut_off_falls_out_of_sync_and_returns(
+    cluster: Cluster, topic: str, from_clients: bool
+) -> None:
+    """Clients wait for it in vain, unless only the other brokers are cut off from it."""
+    cut = cluster.leader_of(topic, 0)
+    cluster.cut_off(cut, from_clients=from_clients)
+    assert cluster.leader_of(topic, 0) != cut
+    until(lambda: cluster.in_sync(topic, 0) == {1, 2, 3} - {cut})
+    if cluster.isolation == NAMESPACES:
+        host, port = cluster.bootstrap.split(",")[cut - 1].split(":")
+        with socket.socket() as client:
+            client.settimeout(1 if from_clients else LIMIT_S)
+            if from_clients:
+                with pytest.raises(OSError, match=r"timed out|No route"):
+                    client.connect((host, int(port)))
+            else:
+                client.connect((host, int(port)))
+    cluster.mend(cut)
+    cluster.await_ready()
+    assert cluster.in_sync(topic, 0) == {1, 2, 3}
+
+
+def test_records_are_refused_while_told_so(cluster: Cluster, topic: str) -> None:
+    """For good as too large, or for a while because a copy is missing; then taken again."""
+    cluster.refuse_produce(topic)
+    refused = produced(cluster, topic)
+    assert refused is not None
+    assert refused.code() == KafkaError.MSG_SIZE_TOO_LARGE
+    cluster.accept_produce(topic)
+    assert produced(cluster, topic) is None
+
+    frozen = next(number for number in cluster.numbers if number != cluster.leader_of(topic, 0))
+    cluster.demand_all_copies(topic)
+    cluster.freeze(frozen)
+    until(lambda: frozen not in cluster.in_sync(topic, 0))
+    assert produced(cluster, topic, limit_s=3) is not None
+    cluster.accept_produce(topic)
+    assert produced(cluster, topic) is None
+    cluster.thaw(frozen)
+    cluster.await_ready()
+
+
+def test_a_broker_with_a_full_disk_ends_and_the_others_go_on(cluster: Cluster, topic: str) -> None:
+    """With room again it starts and catches up."""
+    if cluster.isolation != NAMESPACES:
+        pytest.skip(f"a disk of its own needs namespaces; here: {cluster.isolation}")
+    full = cluster.leader_of(topic, 0)
+    cluster.fill_disk(full)
+
+    def ended() -> bool:
+        assert produced(cluster, topic) is None
+        return not cluster.runs(full)
+
+    until(ended)
+    cluster.free_disk(full)
+    cluster.start(full)
+    cluster.await_ready()
+    assert cluster.in_sync(topic, 0) == {1, 2, 3}
+
+
+async def commit(bootstrap: str, name: str, topic: str, then: Callable[[], None]) -> None:
+    """Write `name` to every partition and an offset to its group, all in one transaction."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=name)
+    await producer.start()
+    try:
+        partitions = sorted(await producer.partitions_for(topic))
+        await producer.begin_transaction()
+        sent = [await producer.send(topic, name.encode(), partition=each) for each in partitions]
+        await asyncio.gather(*sent)
+        position = {TopicPartition(topic, 0): OffsetAndMetadata(1, "")}
+        await producer.send_offsets_to_transaction(position, f"{name}-group")
+        await producer.commit_transaction()
+        then()
+    finally:
+        await asyncio.wait_for(producer.stop(), LIMIT_S)
+
+
+def test_coordinators_are_where_the_brokers_say(cluster: Cluster, topic: str) -> None:
+    """Found by name, for a group and for a transactional id."""
+    names = [f"{topic}-ünïcode-{number}" for number in range(4)]
+    for name in names:
+        asyncio.run(commit(cluster.bootstrap, name, topic, lambda: None))
+    told = cluster.admin.ask(lambda admin: admin.describe_transactions(names))
+    groups = AdminClient({"bootstrap.servers": cluster.bootstrap}).describe_consumer_groups(
+        [f"{name}-group" for name in names]
+    )
+    for name in names:
+        assert cluster.transaction_coordinator_of(name) == told[name].coordinator_id
+        group = f"{name}-group"
+        assert cluster.coordinator_of(group) == groups[group].result().coordinator.id
+
+
+async def read_committed(bootstrap: str, topic: str) -> list[tuple[int, bytes]]:
+    """Return what readers get whom open transactions stop, as (partition, value), sorted."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning()
+        ends = await consumer.end_offsets(partitions)
+        found: list[tuple[int, bytes]] = []
+        while [each for each in partitions if await consumer.position(each) < ends[each]]:
+            for partition, records in (await consumer.getmany(timeout_ms=1000)).items():
+                found += [(partition.partition, record.value) for record in records]
+        return sorted(found)
+    finally:
+        await consumer.stop()
+
+
+def test_an_acknowledged_commit_without_markers_is_committed(java: None, tmp_path: Path) -> None:
+    """A single broker, killed right after the acknowledgement, forgets markers; we write them."""
+    partitions, names = 50, [f"writer-{number}" for number in range(6)]
+    quick = {"broker.session.timeout.ms": "1500", "broker.heartbeat.interval.ms": "300"}
+    with Cluster(tmp_path, 1, properties=quick) as single:
+        single.admin.ask(lambda admin: admin.create_topics([NewTopic("t", partitions, 1)]))
+        single.await_ready()
+        written = []
+        for name in names:
+            written.append(name)
+            asyncio.run(commit(single.bootstrap, name, "t", lambda: single.kill(1)))
+            single.start(1)
+            single.await_ready()
+            if finished := single.abort_hanging_transactions():
+                break
+        assert finished > 0, "the broker lost no marker: kill it at another instant"
+        assert single.abort_hanging_transactions() == 0
+        found = asyncio.run(asyncio.wait_for(read_committed(single.bootstrap, "t"), LIMIT_S))
+        assert found == sorted(
+            (partition, name.encode()) for partition in range(partitions) for name in written
+        )
+        group = f"{written[-1]}-group"
+        offsets = single.admin.ask(lambda admin: admin.list_group_offsets({group: None})[group])
+        assert {shown.offset for shown in offsets.values()} == {1}
+
+
+def test_clickhouse_dies_in_mid_insert_and_keeps_what_it_acknowledged(tmp_path: Path) -> None:
+    """The insert that was not answered is stored as a whole or not at all."""
+    with ClickHouseServer(tmp_path) as server:
+        client = connected(server)
+        client.command("CREATE DATABASE d")
+        client.command("CREATE TABLE d.t (n UInt64) ENGINE MergeTree ORDER BY n")
+        client.insert("d.t", [[n] for n in range(1000)], ["n"])
+        server.kill_in_mid_insert("after")
+        with pytest.raises(Error):
+            client.insert("d.t", [[n] for n in range(1000, 1500)], ["n"])
+        until(lambda: server.pid is None)
+        server.start()
+        assert connected(server).command("SELECT count() FROM d.t") == 1500
+
+
+def connected(server: ClickHouseServer) -> Client:
+    return clickhouse_connect.get_client(
+        host=server.host, port=server.port, username=server.username, password=server.password
+    )
+
+
+def test_the_registry_keeps_its_schemas_over_a_kill(tmp_path: Path) -> None:
+    """And it ends when it is told to, although it is frozen."""
+    with Registry(tmp_path) as registry:
+        body = json.dumps({"schema": '"string"'}).encode()
+        url = f"{registry.url}/subjects/leads-value/versions"
+        with urlopen(Request(url, body)) as answer:  # noqa: S310  our own child
+            number = json.load(answer)["id"]
+        registry.kill()
+        registry.start()
+        with urlopen(f"{registry.url}/schemas/ids/{number}") as answer:  # noqa: S310
+            assert json.load(answer)["schema"] == '"string"'
+        registry.freeze()
