@@ -265,5 +265,5 @@ def clock_of(record: Record) -> EpochMs | None:
         return None
     try:
         return min(int(json.loads(record.value or b"")["clock"]), LATEST_MS)
-    except (ValueError, KeyError, TypeError, OverflowError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise DecodeError("bad_clock", f"clock record {record.value!r} has no clock") from None
