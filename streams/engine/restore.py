@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 FETCH_BYTES = 4 * 1024 * 1024
 POLL_TIMEOUT_MS = 1000
+FETCH_WAIT_MS = 100
 STALL_TIMEOUT_S = 60.0
 PROGRESS_INTERVAL_S = 5.0
 
@@ -43,8 +45,7 @@ async def restore_store(
 
     `tell` hears now and then how much of the partition has been read, 0 to 1.
 
-    The caller has fenced the partition's writer, so that the end does not move and no
-    transaction is open before it.
+    The caller has fenced the partition's writer, so that the end does not move.
 
     Raises:
         EngineError: the store cannot be read to its end, or has an unknown format.
@@ -57,6 +58,7 @@ async def restore_store(
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     await consumer.start()
     try:
@@ -67,8 +69,8 @@ async def restore_store(
         progress = _Progress(where, begin, end, tell)
         meta: bytes | None = None
         # The position, not the last record, tells the end: the log ends in control markers,
-        # and compaction leaves holes.
-        while (position := await consumer.position(store)) < end:
+        # and compaction leaves holes. Behind `end` there is more only if a transaction is open.
+        while (position := await consumer.position(store)) < max(end, _top_of(consumer, store)):
             progress.at(position)
             fetched = await consumer.getmany(store, timeout_ms=POLL_TIMEOUT_MS)
             for record in fetched.get(store, ()):
@@ -83,6 +85,16 @@ async def restore_store(
     finally:
         await consumer.stop()
     return Restored(progress.records, decode_meta(meta, where))
+
+
+def _top_of(consumer: AIOKafkaConsumer, store: TopicPartition) -> float:
+    """Return the end of the partition, open transactions included; endless before it is known.
+
+    The fenced writer's transaction is over. But a broker that was killed can forget to write its
+    marker, and a state without it would be stale: what follows from it would be said twice.
+    """
+    top: int | None = consumer.highwater(store)
+    return math.inf if top is None else top
 
 
 def _give(take: Callable[[bytes, bytes | None], None], record: ConsumerRecord, where: str) -> None:
@@ -107,14 +119,20 @@ class _Progress:
 
     def at(self, position: int) -> None:
         now = time.monotonic()
-        share = (position - self._begin) / (self._end - self._begin)
+        share = (position - self._begin) / max(1, self._end - self._begin)
         self._tell(share)
         if position != self._position:
             self._position, self._moved_at = position, now
         elif now - self._moved_at > STALL_TIMEOUT_S:
             raise EngineError(
                 f"{self._where}: restoring stands still at offset {position} of {self._end} "
-                f"since {STALL_TIMEOUT_S:.0f} s: is the partition's leader there?"
+                f"since {STALL_TIMEOUT_S:.0f} s: "
+                + (
+                    "is the partition's leader there?"
+                    if position < self._end
+                    else "a transaction is open there, which a broker that was killed did not "
+                    "end; the runbook says how to end it"
+                )
             )
         if now - self._logged_at > PROGRESS_INTERVAL_S:
             self._logged_at = now

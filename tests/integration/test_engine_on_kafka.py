@@ -306,6 +306,22 @@ def test_partitions_that_stay_are_not_read_anew_when_a_worker_comes_and_goes(lab
     assert lab.owned(0) == PARTITIONS + PARTITIONS // 2
 
 
+def test_a_store_is_not_taken_for_read_while_a_transaction_is_open_in_it(lab: Lab) -> None:
+    writer = Producer(
+        {"bootstrap.servers": lab.bootstrap, "transactional.id": f"{lab.prefix}of-another"}
+    )
+    writer.init_transactions(20)
+    writer.begin_transaction()
+    writer.produce(f"{lab.prefix}count.store", b"[41, null]", b"k0", partition=0)
+    writer.flush(20)
+    lab.start_worker()
+    wait_for(lambda: lab.owned(0) == PARTITIONS - 1)
+    assert "count partition 0: processing from" not in lab.log_of(0).read_text()
+    writer.commit_transaction(20)
+    wait_for(lambda: lab.owned(0) == PARTITIONS)
+    assert "count partition 0: 1 store records restored" in lab.log_of(0).read_text()
+
+
 def test_missing_topics_end_the_worker_with_the_mend(kafka: Any, tmp_path: Path) -> None:
     lab = Lab(kafka.bootstrap, tmp_path)
     lab.create_topics(("left", "right"))
