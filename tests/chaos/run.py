@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import tempfile
 import time
@@ -35,6 +36,7 @@ def main() -> int:
         registry=chosen.registry,
         faults=frozenset(chosen.faults or ()),
     )
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the clock is moved amid the faults
     directory = chosen.directory or Path(tempfile.mkdtemp(prefix="leadstream-chaos-"))
     directory.mkdir(parents=True, exist_ok=True)
     try:

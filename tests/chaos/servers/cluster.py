@@ -19,6 +19,10 @@ from .admin import OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Admin, ClusterError
 from .hanging import finish_hanging_transactions
 from .network import IsolationUnavailableError, Network
 
+# The marker that ends a transaction has 78 bytes. A coordinator that cannot write one gives up
+# (Kafka 4.4: IllegalStateException), and the transaction stays in PrepareAbort until a restart.
+_ROOM_FOR_MARKERS_ONLY = "100"
+
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 60.0
 _PORT, _CONTROLLER_PORT = 9092, 9093  # in namespaces each broker has an address of its own
@@ -176,7 +180,7 @@ class Cluster:
 
     def refuse_produce(self, topic: str) -> None:
         """Let the brokers refuse every record of a topic as too large, which no client retries."""
-        self._set_for_a_while(topic, "max.message.bytes", "1")
+        self._set_for_a_while(topic, "max.message.bytes", _ROOM_FOR_MARKERS_ONLY)
 
     def demand_all_copies(self, topic: str) -> None:
         """Let the brokers refuse records, retriably, whenever a copy of the topic is missing."""
