@@ -162,7 +162,7 @@ class Settings(BaseSettings):
         1000, ge=2, description="Most events of a lead that stay insertable; bounds memory."
     )
     tail_max_bytes: int = Field(
-        4 * 1024 * 1024,
+        1024 * 1024,
         ge=1,
         description="Most bytes of a lead's events that stay insertable, beside its newest event; "
         "wins over tail_min_events.",

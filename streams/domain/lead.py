@@ -45,7 +45,7 @@ class Limits:
     horizon_ms: int = 30 * MS_PER_DAY
     tail_min_events: int = 64
     tail_max_events: int = 1000
-    tail_max_bytes: int = 4 * 1024 * 1024
+    tail_max_bytes: int = 1024 * 1024
 
 
 class TailEvent(msgspec.Struct, array_like=True, frozen=True):
