@@ -32,6 +32,7 @@ COMMANDS = {
     "lead": "Show a lead's state, its timeline, and why each transition happened.",
     "dlq": "Show the records that could not be processed, and send them again after the mend.",
     "model": "Check the scoring model, and compare versions of it.",
+    "forget": "Erase a person from the streams, the states, ClickHouse and dead letters.",
     "settings": "Show every setting, its value, where that comes from, and what it does.",
 }
 

@@ -1,0 +1,1 @@
+"""Erasing a person: following the request through the pipeline, the letters, and what remains."""
