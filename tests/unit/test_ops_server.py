@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -228,22 +228,38 @@ def test_a_fault_at_start_has_its_code(fault: Callable[[], None], code: int, sho
     assert (result.exit_code, result.stderr) == (code, shown)
 
 
-HANGS = """
-import signal, sys, time
-from leadstream.infra.ops.shutdown import SIGNALS, BoundedShutdown
-shutdown = BoundedShutdown(float(sys.argv[1]))
-for number in SIGNALS:
-    signal.signal(number, lambda number, _: shutdown.begin(signal.Signals(number)))
-print("up", flush=True)
-while True:
-    time.sleep(60)
+WORKER = """
+import asyncio, sys, time
+import mode
+from leadstream.infra.ops.worker import run_worker
+from leadstream.schemas.logs import set_up_logging
+from leadstream.schemas.settings import Settings
+from leadstream.streams.app import create_app
+
+class Beside(mode.Service):
+    async def on_started(self):
+        print("up", flush=True)
+        if sys.argv[1] == "crash":
+            self.add_future(self.fall())
+
+    async def fall(self):
+        raise ZeroDivisionError("a bug beside the engines")
+
+    async def on_stop(self):
+        if sys.argv[1] == "hang":
+            time.sleep(600)
+
+settings = Settings(web_port=0, shutdown_timeout_s=float(sys.argv[2]))
+set_up_logging(settings)
+app = create_app(settings, [])
+app.service(Beside(beacon=app.beacon))
+run_worker(app, settings)
 """
 
 
-def hanging_process(timeout_s: float) -> subprocess.Popen[str]:
+def worker_process(how: str, shutdown_timeout_s: float) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", HANGS, str(timeout_s)],
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        [sys.executable, "-c", WORKER, how, str(shutdown_timeout_s)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -252,27 +268,27 @@ def hanging_process(timeout_s: float) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_process_that_does_not_stop_in_time_is_ended_with_a_trace() -> None:
-    process = hanging_process(0.2)
+def test_a_worker_whose_stop_hangs_is_ended_with_a_trace() -> None:
+    process = worker_process("hang", 0.5)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == ExitCode.TEMPORARY
-    assert "did not stop within 0.2 s" in said and "most recent call first" in said
+    assert process.returncode == ExitCode.TEMPORARY, said
+    assert "did not stop within 0.5 s" in said and "in on_stop" in said
 
 
-def test_a_second_signal_ends_at_once() -> None:
-    process = hanging_process(600)
-    process.send_signal(signal.SIGTERM)
-    # The first may still be waiting to be handled: one of these is the second.
+def test_a_second_signal_ends_a_worker_at_once() -> None:
+    process = worker_process("hang", 600)
+    # Signals that come together are one; so it is told until it has been told twice.
     while process.poll() is None:
-        process.send_signal(signal.SIGINT)
-        with_pause(process)
-    assert process.wait(60) in (128 + signal.SIGINT, 128 + signal.SIGTERM)
-    process.communicate()
+        process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, said
 
 
-def with_pause(process: subprocess.Popen[str]) -> None:
-    try:
-        process.wait(0.05)
-    except subprocess.TimeoutExpired:
-        return
+def test_a_crash_beside_the_engines_is_a_bug_with_its_traceback() -> None:
+    process = worker_process("crash", 600)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.BUG, said
+    assert "ZeroDivisionError: a bug beside the engines" in said
