@@ -11,19 +11,15 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final, NoReturn
 
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
     IllegalSaslStateError,
     KafkaError,
     SaslAuthenticationFailed,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
     UnsupportedSaslMechanismError,
 )
 from aiokafka.protocol.metadata import MetadataRequest
@@ -38,14 +34,7 @@ CONNECT_TIMEOUT_S: Final = 5.0
 RETRY_PAUSE_S: Final = 1.0
 
 _NO_MECHANISM: Final = "LEADSTREAM-PROBE"
-_TOPIC_NOT_AUTHORIZED: Final = 29
 _NOT_OF_A_CONNECTION: Final = frozenset({"bootstrap_servers", "has_certificate"})
-_DENIALS: Final = (
-    (TopicAuthorizationFailedError, "topic"),
-    (GroupAuthorizationFailedError, "consumer group"),
-    (TransactionalIdAuthorizationFailed, "transactional id"),
-    (ClusterAuthorizationFailedError, "cluster"),
-)
 # Alerts by which a broker refuses a client's certificate.
 _CERTIFICATE_ALERTS: Final = (
     "CERTIFICATE_REQUIRED",
@@ -101,50 +90,6 @@ async def await_kafka(settings: Settings, wait_s: float = 0.0) -> None:
             log.warning("waiting for Kafka at %s", away)
             waiting = True
         await asyncio.sleep(RETRY_PAUSE_S)
-
-
-async def hidden_topics(settings: Settings, names: Collection[str]) -> list[str]:
-    """Return those of the full topic names that the Kafka user may not see; nothing is created.
-
-    The broker does not say whether such a topic exists.
-    """
-    options = aiokafka_options(settings)
-    for address in options["bootstrap_servers"] if names else ():
-        host, _, port = address.rpartition(":")
-        with suppress(KafkaError, OSError, EOFError, TimeoutError):
-            async with _connection(host.strip("[]"), int(port), options) as connection:
-                request = MetadataRequest(list(names), allow_auto_topic_creation=False)
-                told = await connection.send(request)
-            return [topic[1] for topic in told.topics if topic[0] == _TOPIC_NOT_AUTHORIZED]
-    return []
-
-
-def no_topics(missing: Sequence[str], hidden: Collection[str], settings: Settings) -> str:
-    """Say that topics are not there, or that the Kafka user may not see them, and the mend."""
-    where = f"on {settings.kafka_bootstrap}"
-    absent = [name for name in missing if name not in hidden]
-    faults = []
-    if absent:
-        faults.append(f"no topic {', '.join(absent)} {where}: run `leadstream topics apply`")
-    if hidden:
-        user = settings.kafka_username or "our certificate's name"
-        faults.append(
-            f"not authorized for topic {', '.join(sorted(hidden))} {where}: give the Kafka user "
-            f"{user} the ACLs of infra/docs/security.md"
-        )
-    return "; ".join(faults)
-
-
-def denial(error: BaseException) -> str | None:
-    """Say which right an ACL of Kafka denies, and the mend; None for another error."""
-    for known, kind in _DENIALS:
-        if isinstance(error, known):
-            named = str(error).rpartition(": ")[2] if error.args else ""
-            return (
-                f"not authorized for the {kind} {named}".rstrip()
-                + ": give the Kafka user the ACLs of infra/docs/security.md"
-            )
-    return None
 
 
 async def _first_that_answers(options: dict[str, Any]) -> str | None:

@@ -25,14 +25,8 @@ from leadstream.schemas import metrics
 from leadstream.schemas.codec import WriterSchemas
 from leadstream.schemas.connections import aiokafka_options, group_id, group_instance_id
 from leadstream.schemas.exit_codes import ExitCode
-from leadstream.schemas.kafka_access import (
-    KafkaAccessError,
-    KafkaAwayError,
-    await_kafka,
-    denial,
-    hidden_topics,
-    no_topics,
-)
+from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
+from leadstream.schemas.kafka_rights import READ, KafkaRightsError, check_topic_rights, denial
 from leadstream.schemas.registry import writer_schemas
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import SUNK
@@ -191,10 +185,11 @@ class Sink:
         )
         try:
             await await_kafka(settings)
+            await check_topic_rights(settings, dict.fromkeys(self._topics, (READ,)))
             async with asyncio.timeout(START_TIMEOUT_S):
                 await consumer.start()
                 existing = await consumer.topics()
-        except (KafkaAccessError, KafkaAwayError) as error:
+        except (KafkaAccessError, KafkaRightsError, KafkaAwayError) as error:
             await consumer.stop()
             raise SinkError(str(error), error.exit_code) from None
         except (KafkaError, OSError, TimeoutError) as error:
@@ -208,8 +203,11 @@ class Sink:
         self._consumer = consumer
         missing = sorted(set(self._topics) - existing)
         if missing:
-            hidden = await hidden_topics(settings, missing)
-            raise SinkError(no_topics(missing, hidden, settings), ExitCode.CONFIGURATION)
+            raise SinkError(
+                f"no topic {', '.join(missing)} at {settings.kafka_bootstrap}: run "
+                "`leadstream topics apply`",
+                ExitCode.CONFIGURATION,
+            )
         consumer.subscribe(self._topics, listener=_Listener(self))
 
     async def _step(self) -> None:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from leadstream.schemas.connections import aiokafka_options
-from leadstream.schemas.kafka_access import (
-    KafkaAccessError,
-    KafkaAwayError,
-    await_kafka,
-    hidden_topics,
-    no_topics,
-)
+from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
+from leadstream.schemas.kafka_rights import READ, WRITE, KafkaRightsError, check_topic_rights
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import dlq_of
 from leadstream.streams.engine.faults import EngineError, SetupError
@@ -34,22 +29,23 @@ async def check_broker(settings: Settings, stage: Stage) -> None:
     """
     try:
         await await_kafka(settings, REACH_TIMEOUT_S)
-    except KafkaAccessError as error:
-        raise SetupError(str(error)) from None
+        await check_topic_rights(settings, _rights(settings, stage))
+    except (KafkaAccessError, KafkaRightsError) as error:
+        raise SetupError(f"stage {stage.name}: {error}") from None
     except KafkaAwayError as error:
         raise EngineError(str(error)) from None
-    counts = await _partition_counts(settings)
-    hidden = await hidden_topics(settings, _missing(counts, settings, stage))
-    check_topics(counts, settings, stage, hidden)
+    check_topics(await _partition_counts(settings), settings, stage)
 
 
-def check_topics(
-    counts: Mapping[str, int], settings: Settings, stage: Stage, hidden: Collection[str] = ()
-) -> None:
+def check_topics(counts: Mapping[str, int], settings: Settings, stage: Stage) -> None:
     """Check partition counts by full topic name; raises as `check_broker`."""
     full = settings.topics.full
-    if missing := _missing(counts, settings, stage):
-        raise SetupError(f"stage {stage.name}: {no_topics(missing, hidden, settings)}")
+    missing = [name for name in _rights(settings, stage) if name not in counts]
+    if missing:
+        raise SetupError(
+            f"stage {stage.name}: no topic {', '.join(missing)} on {settings.kafka_bootstrap}: "
+            "run `leadstream topics apply`"
+        )
     shared = {full(topic): counts[full(topic)] for topic in (*stage.inputs, stage.store)}
     if len(set(shared.values())) > 1:
         listed = ", ".join(f"{topic} has {count}" for topic, count in shared.items())
@@ -59,10 +55,14 @@ def check_topics(
         )
 
 
-def _missing(counts: Mapping[str, int], settings: Settings, stage: Stage) -> list[str]:
-    needed = (*stage.inputs, *stage.outputs, stage.store, *map(dlq_of, stage.inputs))
-    names = dict.fromkeys(settings.topics.full(topic) for topic in needed)
-    return [name for name in names if name not in counts]
+def _rights(settings: Settings, stage: Stage) -> dict[str, set[str]]:
+    """Return what the stage does with each topic."""
+    rights: dict[str, set[str]] = {}
+    for topic in (*stage.inputs, stage.store):
+        rights.setdefault(settings.topics.full(topic), set()).add(READ)
+    for topic in (*stage.outputs, stage.store, *map(dlq_of, stage.inputs)):
+        rights.setdefault(settings.topics.full(topic), set()).add(WRITE)
+    return rights
 
 
 async def _partition_counts(settings: Settings) -> dict[str, int]:

@@ -12,19 +12,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError
+from aiokafka.errors import KafkaError
 
 from leadstream.schemas.codec import Encoder, SingleObject, WriterSchemas
 from leadstream.schemas.connections import aiokafka_options
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.headers import CONTROL_CLOCK
-from leadstream.schemas.kafka_access import (
-    KafkaAccessError,
-    KafkaAwayError,
-    await_kafka,
-    hidden_topics,
-    no_topics,
-)
+from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
+from leadstream.schemas.kafka_rights import WRITE, KafkaRightsError, check_topic_rights
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import CRM_EVENTS, LEAD_EVENTS, SCHEMA_OF, TOUCHPOINTS
 from leadstream.streams.engine.faults import explain
@@ -132,14 +127,11 @@ async def _producer(settings: Settings, topics: list[str]) -> AsyncIterator[AIOK
     where = f"Kafka at {settings.kafka_bootstrap}"
     try:
         await await_kafka(settings)
+        await check_topic_rights(settings, dict.fromkeys(topics, (WRITE,)))
         await producer.start()
-    except (KafkaAccessError, KafkaAwayError) as error:
+    except (KafkaAccessError, KafkaRightsError, KafkaAwayError) as error:
         await producer.stop()
         raise IngestError(str(error)) from None
-    except ClusterAuthorizationFailedError:
-        # What a broker says to an idempotent producer that may write to no topic at all.
-        await producer.stop()
-        raise IngestError(no_topics([], topics, settings)) from None
     except (KafkaError, OSError, TimeoutError) as error:
         await producer.stop()
         raise IngestError(
@@ -149,8 +141,9 @@ async def _producer(settings: Settings, topics: list[str]) -> AsyncIterator[AIOK
     try:
         missing = await _missing_topics(producer, topics)
         if missing:
-            hidden = await hidden_topics(settings, missing)
-            raise IngestError(no_topics(missing, hidden, settings))
+            raise IngestError(
+                f"no topic {', '.join(missing)} on {where}: run `leadstream topics apply`"
+            )
         yield producer
     except (KafkaError, OSError, TimeoutError) as error:
         raise IngestError(f"sending to {where} failed: {explain(error)}") from None
