@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from leadstream.infra.dlq.reading import (
     read_letters,
     unreachable,
 )
+from leadstream.infra.dlq.rolling import short_segments
 from leadstream.schemas.connections import aiokafka_options, group_id
 from leadstream.schemas.dead_letters import Headers, Letter, letter_record, replayed_record
 from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
@@ -35,7 +36,10 @@ from leadstream.schemas.topics import DEAD_LETTERS, dlq_of
 
 TRANSACTION_TIMEOUT_MS: Final = 20_000
 """After a kill, the workers wait so long at the records of the open transaction."""
-BATCH_LETTERS: Final = 100
+RETRY_BACKOFF_MS: Final = 20
+"""Also the wait while the broker still writes the markers of the transaction before."""
+ROLL_PAUSE_S: Final = 0.5
+BATCH_LETTERS: Final = 500
 BATCH_BYTES: Final = 4 * 1024 * 1024
 MAX_RECORD_BYTES: Final = 32 * 1024 * 1024
 """The broker's max.message.bytes decides; the client only must not be stricter."""
@@ -65,6 +69,7 @@ async def letter_writer(settings: Settings) -> AsyncIterator[LetterWriter]:
         transactional_id=group_id(settings, "dlq"),
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         max_request_size=MAX_RECORD_BYTES,
+        retry_backoff_ms=RETRY_BACKOFF_MS,
     )
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
@@ -226,25 +231,48 @@ async def erase_letters(
 ) -> list[str]:
     """Write a tombstone for each letter that `belongs`, and return the letters' ids.
 
-    Compaction then takes the bytes away, and the sink the rows.
+    Compaction then takes the bytes away within max.compaction.lag.ms, and the sink the rows.
     """
     if dry_run:
         async with aclosing(read_letters(settings, topics, progress)) as found:
             return sorted({s.letter.id async for s in found if s.letter and belongs(s.letter)})
     erased: set[str] = set()
+    graves: dict[tuple[str, int], Write] = {}
 
     def writes_of(stored: Stored) -> list[Write]:
         letter = stored.letter
         if letter is None or not belongs(letter):
             return []
-        again = letter.id in erased
-        erased.add(letter.id)
         gone = Write(letter.id, stored.topic, None, letter.id.encode(), None)
-        return _without(stored) if again else [gone, *_without(stored)]
+        writes = [*([] if letter.id in erased else [gone]), *_without(stored)]
+        erased.add(letter.id)
+        if stored.key is not None:
+            place = stored.topic, stored.partition
+            graves[place] = Write(letter.id, *place, stored.key, None)
+        return writes
 
     async with letter_writer(settings) as writer:
         await _rewrite(settings, writer, topics, writes_of)
+        await _roll(settings, writer, graves)
     return sorted(erased)
+
+
+async def _roll(
+    settings: Settings, writer: LetterWriter, graves: Mapping[tuple[str, int], Write]
+) -> None:
+    """Repeat a tombstone in each partition, so that a new segment begins with it."""
+    if not graves:
+        return
+    topics = sorted({topic for topic, _ in graves})
+    with_short = ExitStack()
+    await asyncio.to_thread(with_short.enter_context, short_segments(settings, topics))
+    try:
+        # Twice: the leaders hear of the setting a moment later.
+        for _ in range(2):
+            await asyncio.sleep(ROLL_PAUSE_S)
+            await writer.commit(list(graves.values()))
+    finally:
+        await asyncio.to_thread(with_short.close)
 
 
 async def _rewrite(

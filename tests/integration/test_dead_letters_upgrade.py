@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from leadstream.infra.cli import cli
 from leadstream.infra.dlq.reading import read_index
+from leadstream.infra.dlq.writing import erase_letters
 from leadstream.infra.embedded.broker import EmbeddedBroker, EmbeddedUnavailableError
 from leadstream.infra.topics import apply_topics
 from leadstream.schemas import topics
@@ -86,6 +87,13 @@ def test_old_letters_get_keys_of_their_own_and_can_be_sent_again(
         before, "replayed"
     )
     assert "nothing is to be sent" in dlq("replay", "--yes").stdout
+
+    persons = ["touchpoints-1-4", "touchpoints-1-5"]
+    assert asyncio.run(erase_letters(settings, lambda letter: letter.key == b"lead-1")) == persons
+    assert asyncio.run(read_index(settings)).letters.keys() == before.keys() - set(persons)
+    left = compacted(asyncio.run(records(settings, DLQ)))
+    assert {left[person.encode()][0] for person in persons} == {None}
+    assert apply_topics(settings) == [], "segments are as long as before"
 
 
 async def write_old_letters(settings: Settings) -> None:

@@ -57,5 +57,6 @@ def test_more_acknowledging_copies_than_copies_are_refused(monkeypatch: pytest.M
             pass
 
     monkeypatch.setattr("leadstream.infra.topics.KafkaAdminClient", Broker)
+    monkeypatch.setattr("leadstream.infra.topics.require_kafka", lambda *_: None)
     with pytest.raises(TopicsError, match="nothing could be written"):
         apply_topics(Settings(topic_replication_factor=1, topic_min_insync_replicas=2))
