@@ -45,6 +45,7 @@ __all__ = [
     "iso",
     "load_schema",
     "parse_amount",
+    "parse_number",
     "parse_time",
 ]
 
@@ -227,7 +228,19 @@ def decode_json(name: str, value: bytes | str) -> Any:
     return from_json_object(name, plain)
 
 
-_JSON = msgspec.json.Decoder(float_hook=Decimal)
+def parse_number(text: str) -> Decimal:
+    """Return a JSON number exactly as written.
+
+    Raises:
+        ValueError: its exponent is beyond what a Decimal can hold.
+    """
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"number {text[:40]} is out of range") from None
+
+
+_JSON = msgspec.json.Decoder(float_hook=parse_number)
 _JSON_TEXT = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -294,6 +307,8 @@ def parse_amount(value: Any) -> Decimal:
         amount = Decimal(str(value)).quantize(AMOUNT_SCALE)
     except InvalidOperation:
         raise DecodeError("wrong_type", f"amount: {value!r} is not a number") from None
+    if not amount.is_finite():
+        raise DecodeError("wrong_type", f"amount: {value!r} is not a number")
     if len(amount.as_tuple().digits) > 18:
         raise DecodeError("wrong_type", f"amount: {value!r} has more than 18 digits")
     return amount

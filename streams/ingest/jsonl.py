@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from leadstream.schemas.codec import DecodeError, from_json_object, iso
+from leadstream.schemas.codec import DecodeError, from_json_object, iso, parse_number
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.streams.ingest.errors import did_you_mean, listed
 from leadstream.streams.ingest.mapping_checks import STRUCT_OF_KIND, TIME_FIELDS
@@ -48,7 +48,7 @@ def event_from_json_line(line: str | bytes) -> Touchpoint | CrmEvent:
         DecodeError: not JSON, an unknown kind or field, or a value of the wrong type.
     """
     try:
-        plain = json.loads(line, parse_float=Decimal)
+        plain = json.loads(line, parse_float=parse_number)
     except (ValueError, RecursionError) as error:
         raise DecodeError("not_json", f"not a JSON object: {str(error)[:200]}") from None
     if not isinstance(plain, dict):

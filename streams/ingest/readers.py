@@ -8,12 +8,12 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import fastavro
 
+from leadstream.schemas.codec import parse_number
 from leadstream.streams.ingest.errors import IngestError, RowError, short
 from leadstream.streams.ingest.mapping import CsvOptions
 
@@ -172,7 +172,7 @@ def _jsonl_rows(path: Path, stream: IO[bytes]) -> Iterator[Row | RowError]:
                 continue
             try:
                 text = content.decode("utf-8")
-                plain = json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
+                plain = json.loads(text, parse_float=parse_number, parse_constant=_no_constant)
             except json.JSONDecodeError as error:
                 yield RowError(
                     file,
