@@ -122,6 +122,10 @@ SINK_BUFFERED_RECORDS = Gauge(
     "leadstream_sink_buffered_records",
     "Records read from Kafka and not yet inserted.",
 )
+SINK_BUFFERED_BYTES = Gauge(
+    "leadstream_sink_buffered_bytes",
+    "Keys, values and headers of the records read from Kafka and not yet inserted.",
+)
 
 
 class InputRecord(Protocol):
@@ -226,9 +230,10 @@ def insert_retried() -> None:
     SINK_RETRIES.inc()
 
 
-def records_buffered(count: int) -> None:
-    """Say how many records the sink holds that are not inserted yet."""
-    SINK_BUFFERED_RECORDS.set(count)
+def buffered(records: int, size_bytes: int) -> None:
+    """Say what the sink holds that is not inserted yet."""
+    SINK_BUFFERED_RECORDS.set(records)
+    SINK_BUFFERED_BYTES.set(size_bytes)
 
 
 def process_started() -> None:

@@ -223,6 +223,7 @@ class Sink:
                 return
             for partition, records in found.items():
                 self._keep(partition, records)
+            metrics.buffered(self._buffer.records, self._buffer.bytes)
             for partition in self._next:
                 self._read_to[partition] = await self._consumer.position(partition)
             if self._is_due():
@@ -231,7 +232,7 @@ class Sink:
 
     def _measure(self) -> None:
         self._turned_at = time.monotonic()
-        metrics.records_buffered(self._buffer.records)
+        metrics.buffered(self._buffer.records, self._buffer.bytes)
         if self._turned_at < self._lag_at:
             return
         self._lag_at = self._turned_at + LAG_INTERVAL_S
@@ -298,6 +299,7 @@ class Sink:
                 rows, times_ms, time.monotonic() - began, now_ms=time.time_ns() // 1_000_000
             )
             await self._commit(piece.ends)
+            self._turned_at = time.monotonic()
 
     async def _insert(self, batch: Batch, ends: Mapping[Partition, int]) -> None:
         def insert(attempt: int) -> None:
