@@ -2,15 +2,14 @@
 
 Kafka 4.4 with a single broker leaves them after a SIGKILL between the acknowledgement of a commit
 and its marker. Such a one was decided: it gets the marker of its decision, which is read from the
-transaction coordinator's log. One without a decision is aborted.
+transaction coordinators' log. One without a decision is aborted.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
@@ -20,11 +19,12 @@ from kafka.protocol.producer.transaction import WriteTxnMarkersRequest
 
 from .admin import TRANSACTIONS_TOPIC, Admin, ClusterError, answer
 
-LOOK_AGAIN_AFTER_S = 0.3
+# Of a transaction in the coordinators' log (TransactionState.java).
+_ONGOING, _PREPARE_COMMIT, _PREPARE_ABORT, _PREPARE_EPOCH_FENCE = 1, 2, 3, 7
+_DECIDED = (_PREPARE_COMMIT, _PREPARE_ABORT)
 
-# Of a transaction in the coordinator's log (TransactionState.java).
-_PREPARE_COMMIT, _PREPARE_ABORT = 2, 3
-_IN_HAND = {"Ongoing", "PrepareCommit", "PrepareAbort", "PrepareEpochFence"}
+_SETTLED_WITHIN_S = 60.0
+_POLL_S = 0.1
 
 
 class Open(NamedTuple):
@@ -37,47 +37,64 @@ class Open(NamedTuple):
     coordinator_epoch: int
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What the coordinator wrote down before it sent markers."""
+class State(NamedTuple):
+    """What the log says last of one transactional id."""
 
     producer_id: int
     producer_epoch: int
-    commits: bool
+    status: int
     partitions: frozenset[TopicPartition]
+
+
+@dataclass
+class Log:
+    """The coordinators' log: each id's last state, each partition's last decision by producer."""
+
+    last: dict[bytes, State] = field(default_factory=dict)
+    decisions: dict[tuple[int, TopicPartition], State] = field(default_factory=dict)
+
+    def in_state(self, *statuses: int) -> set[tuple[int, TopicPartition]]:
+        """Return the producers and partitions of the transactions that are in such a state."""
+        return {
+            (state.producer_id, partition)
+            for state in self.last.values()
+            if state.status in statuses
+            for partition in state.partitions
+        }
 
 
 def finish_hanging_transactions(admin: Admin) -> Counter[str]:
     """End every hanging transaction; return how many were "committed" and how many "aborted"."""
-    hanging = admin.ask(_hanging)
-    if not hanging:
-        return Counter()
-    # Soon, since the next abort by the same producer would take what was committed along.
-    time.sleep(LOOK_AGAIN_AFTER_S)
-    later = set(admin.ask(_hanging))
-    hanging = [found for found in hanging if found in later]
-    decisions = admin.ask(lambda client: list(_decisions(client)))
+    deadline = time.monotonic() + _SETTLED_WITHIN_S
     ended: Counter[str] = Counter()
-    for found in hanging:
-        decision = _decision_about(found, decisions)
-        _write_marker(admin, found, decision)
-        ended["committed" if decision is not None and decision.commits else "aborted"] += 1
-    return ended
+    while True:
+        before = admin.ask(open_transactions)
+        if not before:
+            return ended
+        # Not `list_transactions`: a coordinator that has just started does not know its log yet.
+        log = admin.ask(_log)
+        open_still = before & admin.ask(open_transactions)
+        of_producers = log.in_state(_ONGOING, _PREPARE_EPOCH_FENCE)
+        of_coordinators = log.in_state(*_DECIDED)
+        unsettled = False
+        for found in sorted(open_still):
+            whose = (found.producer_id, found.partition)
+            if whose in of_coordinators:
+                unsettled = True  # ended soon, or forgotten
+            elif whose not in of_producers:
+                decision = log.decisions.get(whose)
+                if _write_marker(admin, found, decision):
+                    commits = decision is not None and decision.status == _PREPARE_COMMIT
+                    ended["committed" if commits else "aborted"] += 1
+        if not unsettled:
+            return ended
+        if time.monotonic() > deadline:
+            raise ClusterError(f"coordinators do not end what they decided: {of_coordinators}")
+        time.sleep(_POLL_S)
 
 
-def _hanging(client: KafkaAdminClient) -> list[Open]:
-    """Return what is open before and after the coordinators say that they have nothing in hand."""
-    before = _open(client)
-    if not before:
-        return []
-    in_hand = _in_hand(client)
-    after = _open(client)
-    return sorted(
-        found for found in before & after if (found.producer_id, found.partition) not in in_hand
-    )
-
-
-def _open(client: KafkaAdminClient) -> set[Open]:
+def open_transactions(client: KafkaAdminClient) -> set[Open]:
+    """Return what is open in any partition, whoever will end it."""
     partitions = [
         TopicPartition(topic["name"], shown["partition_index"])
         for topic in client.describe_topics()
@@ -98,62 +115,39 @@ def _open(client: KafkaAdminClient) -> set[Open]:
     }
 
 
-def _in_hand(client: KafkaAdminClient) -> set[tuple[int, TopicPartition]]:
-    listed = client.list_transactions(state_filters=sorted(_IN_HAND))
-    ids = sorted({shown.transactional_id for all_of in listed.values() for shown in all_of})
-    return {
-        (described.producer_id, partition)
-        for described in client.describe_transactions(ids).values()
-        if described.state.value in _IN_HAND
-        for partition in described.topic_partitions
-    }
-
-
-def _decision_about(found: Open, decisions: list[Decision]) -> Decision | None:
-    about = [
-        decision
-        for decision in decisions
-        if decision.producer_id == found.producer_id
-        and decision.producer_epoch >= found.producer_epoch
-        and found.partition in decision.partitions
-    ]
-    return about[-1] if about else None
-
-
-def _write_marker(admin: Admin, found: Open, decision: Decision | None) -> None:
+def _write_marker(admin: Admin, found: Open, decision: State | None) -> bool:
+    """Return whether it was still to be written."""
     marker = WriteTxnMarkersRequest.WritableTxnMarker
+    topic, partition = found.partition
     request = WriteTxnMarkersRequest(
         markers=[
             marker(
                 producer_id=found.producer_id,
-                producer_epoch=decision.producer_epoch if decision else found.producer_epoch,
-                transaction_result=decision is not None and decision.commits,
-                topics=[
-                    marker.WritableTxnMarkerTopic(
-                        name=found.partition.topic, partition_indexes=[found.partition.partition]
-                    )
-                ],
+                producer_epoch=max(
+                    found.producer_epoch, decision.producer_epoch if decision else -1
+                ),
+                transaction_result=decision is not None and decision.status == _PREPARE_COMMIT,
+                topics=[marker.WritableTxnMarkerTopic(name=topic, partition_indexes=[partition])],
                 coordinator_epoch=max(found.coordinator_epoch, 0),
             )
         ]
     )
-    topic, partition = found.partition
 
-    def question(client: KafkaAdminClient) -> None:
-        if found not in _open(client):
-            return  # its coordinator has ended it meanwhile
+    def question(client: KafkaAdminClient) -> bool:
+        if found not in open_transactions(client):
+            return False
         leader = admin.leader_of(topic, partition)
         # The public `abort_transaction` cannot write the marker of a commit.
         for written in answer(client, request, leader).markers:
             for code in [p.error_code for t in written.topics for p in t.partitions]:
                 if code:
                     raise ClusterError(f"{found.partition}: marker refused: {for_code(code)}")
+        return True
 
-    admin.ask(question)
+    return admin.ask(question)
 
 
-def _decisions(client: KafkaAdminClient) -> Iterator[Decision]:
-    """Yield the decisions in the coordinators' log, in order within a transactional id."""
+def _log(client: KafkaAdminClient) -> Log:
     [described] = client.describe_topics([TRANSACTIONS_TOPIC])
     partitions = [
         TopicPartition(TRANSACTIONS_TOPIC, shown["partition_index"])
@@ -164,6 +158,7 @@ def _decisions(client: KafkaAdminClient) -> Iterator[Decision]:
         group_id=None,
         enable_auto_commit=False,
     )
+    log = Log()
     try:
         consumer.assign(partitions)
         consumer.seek_to_beginning()
@@ -171,21 +166,29 @@ def _decisions(client: KafkaAdminClient) -> Iterator[Decision]:
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
             for records in consumer.poll(timeout_ms=500).values():
                 for record in records:
-                    if record.value is not None and (decided := _decoded(record.value)):
-                        yield decided
+                    _note(log, record.key, record.value)
     finally:
         consumer.close()
+    return log
 
 
-def _decoded(value: bytes) -> Decision | None:
-    """Read a TransactionLogValue; None where it decides nothing."""
+def _note(log: Log, key: bytes, value: bytes | None) -> None:
+    if value is None:
+        log.last.pop(key, None)
+        return
+    state = log.last[key] = _decoded(value)
+    if state.status in _DECIDED:
+        for partition in state.partitions:
+            log.decisions[state.producer_id, partition] = state
+
+
+def _decoded(value: bytes) -> State:
+    """Read a TransactionLogValue."""
     fields = _Fields(value)
     flexible = fields.number(2) >= 1
     producer_id, epoch = fields.number(8), fields.number(2)
     fields.number(4)  # timeout, ms
     status = fields.number(1)
-    if status not in (_PREPARE_COMMIT, _PREPARE_ABORT):
-        return None
     partitions = set()
     for _ in range(fields.length(flexible, 4)):
         topic = fields.bytes(fields.length(flexible, 2)).decode()
@@ -194,7 +197,7 @@ def _decoded(value: bytes) -> Decision | None:
         }
         if flexible:
             fields.length(flexible, 0)  # tagged fields: none are defined here
-    return Decision(producer_id, epoch, status == _PREPARE_COMMIT, frozenset(partitions))
+    return State(producer_id, epoch, status, frozenset(partitions))
 
 
 class _Fields:
