@@ -35,6 +35,7 @@ def main() -> int:
         static=chosen.static,
         registry=chosen.registry,
         faults=frozenset(chosen.faults or ()),
+        zero_lag_timeout_s=chosen.zero_lag_timeout_s,
     )
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the clock is moved amid the faults
     directory = chosen.directory or Path(tempfile.mkdtemp(prefix="leadstream-chaos-"))
@@ -66,6 +67,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--static", action="store_true", help="static group membership")
     parser.add_argument("--registry", action="store_true", help="with a schema registry")
     parser.add_argument("--faults", nargs="*", help="only these kinds of fault")
+    parser.add_argument("--zero-lag-timeout-s", type=float, default=300)
     parser.add_argument("--directory", type=Path, help="for data and logs; default: a new one")
     parser.add_argument("--report", type=Path, required=True, help="writes .md and .json")
     parser.add_argument(
