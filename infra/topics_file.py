@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
 
 from leadstream.schemas import topics
 from leadstream.schemas.settings import Settings, SettingsError
+from leadstream.schemas.yaml_text import YamlError, load_yaml
 
 
 class _Strict(BaseModel):
@@ -55,7 +54,7 @@ def load_plan(settings: Settings) -> TopicPlan:
         SettingsError: the file cannot be read or says what no topic knows; names file and key.
     """
     shipped = resources.files("leadstream.infra").joinpath("topics.yaml")
-    merged: dict[str, Any] = YAML(typ="safe").load(shipped.read_text("utf-8"))
+    merged: dict[str, Any] = load_yaml(shipped.read_text("utf-8"))
     path = settings.topics_file
     if path is not None:
         _merge(merged, _read(path))
@@ -82,12 +81,11 @@ def load_plan(settings: Settings) -> TopicPlan:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = YAML(typ="safe").load(path.read_text("utf-8"))
+        content = load_yaml(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read: {error}") from None
-    except MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise SettingsError(f"{path}{line}: not YAML: {error.problem}") from None
+    except YamlError as error:
+        raise SettingsError(f"{path}:{error.line}: not YAML: {error.problem}") from None
     if not isinstance(content, dict):
         raise SettingsError(f"{path}: expected `defaults:` and `topics:`, as in topics.yaml")
     return content

@@ -17,11 +17,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from leadstream.schemas.topics import TopicNames
+from leadstream.schemas.yaml_text import YamlError, load_yaml
 
 ENV_PREFIX = "LEADSTREAM_"
 CONFIG_ENV = "LEADSTREAM_CONFIG"
@@ -407,19 +406,16 @@ _NOT_SETTINGS = ("LEADSTREAM_TEST_", "LEADSTREAM_REQUIRE_", "LEADSTREAM_KAFKA_CA
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the file's values, and `FILE:LINE` of each key."""
     try:
-        content = YAML(typ="rt").load(path.read_text("utf-8"))
+        content = load_yaml(path.read_text("utf-8"), "rt")
     except FileNotFoundError:
         raise SettingsError(
             f"no configuration file at {path}: check --config or {CONFIG_ENV}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read: {error}") from None
-    except MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        problem = re.split(r"\s['\"]", error.problem or "cannot be parsed")[0]  # quotes show values
-        raise SettingsError(f"{path}{line}: not YAML: {problem}") from None
-    except YAMLError as error:
-        raise SettingsError(f"{path}: not YAML: {type(error).__name__}") from None
+    except YamlError as error:
+        problem = re.split(r"\s['\"]", error.problem)[0]  # quotes show values
+        raise SettingsError(f"{path}:{error.line}: not YAML: {problem}") from None
     if content is None:
         return {}, {}
     if not isinstance(content, CommentedMap):

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from leadstream.schemas.yaml_text import YamlError, load_yaml
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet, compile_model
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.domain.model import Model
@@ -109,12 +108,9 @@ def _read(file: Path) -> str:
 def parse_model(text: str, name: str) -> CompiledModel:
     """Check and compile a model; `name` is the file that the faults name."""
     try:
-        tree = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ModelError([f"{name}:{line} not YAML: {error.problem or error.context}"]) from None
-    except YAMLError as error:
-        raise ModelError([f"{name}: not YAML: {error}"]) from None
+        tree = load_yaml(text, "rt")
+    except YamlError as error:
+        raise ModelError([f"{name}:{error.line} not YAML: {error.problem}"]) from None
     if not isinstance(tree, dict):
         raise ModelError([f"{name}:1 a model is a mapping that begins with `version:`"])
     try:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from leadstream.schemas.yaml_text import YamlError, compose_yaml
 from leadstream.streams.ingest.errors import MappingError, did_you_mean, listed
 from leadstream.streams.ingest.mapping import (
     Condition,
@@ -87,14 +86,10 @@ def _compose(path: Path) -> Node:
     except UnicodeDecodeError as error:
         raise MappingError(f"mapping {path} is not UTF-8 text: {error.reason}") from None
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        problem = " ".join(str(part) for part in (error.context, error.problem) if part)
-        raise MappingError(f"{path}{where} not YAML: {problem}") from None
-    except YAMLError as error:
-        raise MappingError(f"{path} not YAML: {' '.join(str(error).split())}") from None
+        node = compose_yaml(text)
+    except YamlError as error:
+        place = f"{path}:{error.line}:{error.column}"
+        raise MappingError(f"{place} not YAML: {error.problem}") from None
     if not isinstance(node, MappingNode):
         raise MappingError(f"{path}:1:1 expected keys and values (name:, events:, ...)")
     return node
@@ -103,8 +98,6 @@ def _compose(path: Path) -> Node:
 def _plain(node: Node, place: Place, places: dict[Place, tuple[int, int]], path: Path) -> Any:
     """Return dicts, lists and the texts of scalars; note where each value stands."""
     places[place] = (node.start_mark.line + 1, node.start_mark.column + 1)
-    if len(place) > 20:
-        raise MappingError(f"{path}:{places[place][0]}:{places[place][1]} nested too deeply")
     if isinstance(node, SequenceNode):
         return [_plain(item, (*place, i), places, path) for i, item in enumerate(node.value)]
     if isinstance(node, MappingNode):

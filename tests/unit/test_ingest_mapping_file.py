@@ -192,7 +192,7 @@ def test_two_events_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_alias_of_itself_is_refused(tmp_path: Path) -> None:
-    assert "nested too deeply" in refused(tmp_path, "name: m\nevents: &a [*a]\n")
+    assert "alias *a contains itself" in refused(tmp_path, "name: m\nevents: &a [*a]\n")
 
 
 def test_columns_that_the_file_lacks_are_named_with_those_it_has(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_all_faults_are_told_at_once() -> None:
     ("text", "message"),
     [
         ("version: [", "m.yaml:1 not YAML: "),
-        ("a: 1\na: 2\n", "m.yaml:2 not YAML: found duplicate key"),
+        ("a: 1\na: 2\n", "m.yaml:2 not YAML: while constructing a mapping found duplicate key"),
         ("- 1\n", "m.yaml:1 a model is a mapping that begins with `version:`"),
         ("", "m.yaml:1 a model is a mapping that begins with `version:`"),
     ],
