@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -217,6 +219,13 @@ def test_an_id_is_topic_partition_and_offset(text: str, found: object) -> None:
 def test_an_error_with_half_a_character_can_be_sent() -> None:
     output = failed(record(), error="\ud800")
     assert dict(output.headers)["leadstream-error"] == b"?"
+
+
+def test_the_documents_name_every_header_and_no_other() -> None:
+    page = Path(__file__).parents[2] / "infra/docs/dead-letters.md"
+    text = page.read_text("utf-8")
+    named = set(re.findall(r"`(leadstream-[a-z-]+)`", text))
+    assert named == headers.DEAD_LETTER
 
 
 def test_new_letter_and_record_agree() -> None:
