@@ -47,7 +47,7 @@ def decode_meta(value: bytes | None, where: str) -> Meta:
         return Meta()
     try:
         wire = msgspec.json.decode(value, type=_Wire)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:  # msgspec.DecodeError is a ValueError
         raise StoreFormatError(
             f"{where}: the meta record is not one of leadstream's: {error}"
         ) from None
