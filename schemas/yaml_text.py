@@ -6,6 +6,7 @@ both are refused before anything is built of them.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -22,6 +23,11 @@ from ruamel.yaml.nodes import Node
 MAX_DEPTH: Final = 50
 MAX_VALUES: Final = 100_000
 """Scalars, lists and mappings, each counted as often as an alias repeats it."""
+
+MAX_BRACKETS: Final = 500
+"""Open ones, those in texts among them."""
+
+_BRACKET = re.compile(r"[\[\]{}]")
 
 
 @dataclass(slots=True)
@@ -69,6 +75,7 @@ def _read(text: str, work: Any) -> Any:
 
 def _check_bounds(text: str) -> None:
     """Go through the text without building anything; values count where an alias repeats them."""
+    _check_brackets(text)
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = []
     count = 0
@@ -91,6 +98,17 @@ def _check_bounds(text: str) -> None:
             raise _fault(event, f"nested too deeply: at most {MAX_DEPTH} levels")
         if count > MAX_VALUES:
             raise _fault(event, f"too large: at most {MAX_VALUES} values, aliases included")
+
+
+def _check_brackets(text: str) -> None:
+    """Refuse what the parser itself would need time for that grows with the square of its depth."""
+    depth = 0
+    for bracket in _BRACKET.finditer(text):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > MAX_BRACKETS:
+            line = text.count("\n", 0, bracket.start()) + 1
+            column = bracket.start() - text.rfind("\n", 0, bracket.start())
+            raise YamlError(f"nested too deeply: {MAX_BRACKETS} brackets are open", line, column)
 
 
 def _fault(event: Any, problem: str) -> YamlError:
