@@ -25,13 +25,18 @@ SAFE_TABLE_FUNCTIONS: Final = frozenset(
     format""".split()
 )
 UNSAFE_FUNCTIONS: Final = frozenset(
-    "file catboostevaluate hascolumnintable input sleep sleepeachrow".split()
+    """file catboostevaluate hascolumnintable input sleep sleepeachrow
+    aiclassify aiembed aiextract aifilter aigenerate airedact aisimilarity aitranslate""".split()
 )
 READABLE_DATABASES: Final = frozenset({"system", "information_schema"})
 
 _QUOTED = re.compile(r"'(?:\\.|[^'\\])*'|`(?:\\.|[^`\\])*`|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
 _OUTFILE = re.compile(r"\binto\s+outfile\b", re.IGNORECASE)
 _SETTINGS = re.compile(r"\bsettings\s+\w+\s*=", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"""'(?:\\.|[^'\\])*' | `(?P<quoted>(?:\\.|[^`\\])*)` | (?P<word>[^\W\d]\w*) | \S""",
+    re.DOTALL | re.VERBOSE,
+)
 _NODE = re.compile(r"^( *)(\w+) *(.*)$")
 _CHILDREN = re.compile(r" \(children \d+\)$")
 _ALIAS = re.compile(r" \(alias .*\)$")
@@ -64,6 +69,7 @@ def classify(client: ClickHouse, sql: str, parameters: Mapping[str, Any] | None 
             _check_function(name, table_functions, client.database)
         if node in ("TableIdentifier", "Identifier"):
             _check_identifier(name, node, databases, client.database)
+    _check_words(statement, table_functions, databases, client.database)
     return statement
 
 
@@ -110,6 +116,22 @@ def _check_root(nodes: list[tuple[int, str, str]], statement: str) -> None:
         raise StatementError("FORMAT is not allowed here: choose it with --format")
 
 
+def _check_words(
+    statement: str, table_functions: frozenset[str], closed: frozenset[str], database: str
+) -> None:
+    """Refuse what the tree does not show: lambdas of APPLY, functions named as arguments."""
+    tokens = [(m[0], m["quoted"] or m["word"] or "") for m in _TOKEN.finditer(statement)]
+    texts = ["", *(text for text, _ in tokens), ""]
+    for at, (_, name) in enumerate(tokens, start=1):
+        if not name:
+            continue
+        before, after = texts[at - 1], texts[at + 1]
+        if after == "(" or (name.lower() in UNSAFE_FUNCTIONS and before.upper() != "AS"):
+            _check_function(name, table_functions, database)
+        elif after == "." and before != "." and name.lower() in closed:
+            raise StatementError(_outside(name, database))
+
+
 def _check_function(name: str, table_functions: frozenset[str], database: str) -> None:
     folded = name.lower()
     own_view = folded.removeprefix(f"{database.lower()}.").startswith("v_")
@@ -127,10 +149,14 @@ def _check_identifier(name: str, node: str, closed: frozenset[str], database: st
     folded = first.lower()
     unknown = node == "TableIdentifier" and dot and folded not in READABLE_DATABASES
     if folded in closed or (unknown and first != database):
-        raise StatementError(
-            f'"{name}" is outside the database "{database}": only its tables, system and '
-            "information_schema may be read"
-        )
+        raise StatementError(_outside(name, database))
+
+
+def _outside(name: str, database: str) -> str:
+    return (
+        f'"{name}" is outside the database "{database}": only its tables, system and '
+        "information_schema may be read"
+    )
 
 
 def _table_functions(client: ClickHouse) -> frozenset[str]:

@@ -36,6 +36,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouse]:
         "SELECT name FROM system.tables WHERE database = 'leads'",
         "SELECT count() FROM numbers(10)",
         "SELECT format('{}', 1) AS file",
+        "SELECT * APPLY(toString) FROM sla",
+        "SELECT url, countIf(url = 'file(x)') FROM touchpoints GROUP BY url",
         "SELECT $$a;b$$",
         "SHOW TABLES",
         "SHOW CREATE TABLE sla",
@@ -102,6 +104,17 @@ def test_one_read_only_statement_over_the_database_runs(client: ClickHouse, sql:
         ("DESCRIBE default.`/etc/passwd`", "outside the database"),
         ("EXISTS default.`/etc/passwd`", "outside the database"),
         ("SHOW TABLES FROM default", "outside the database"),
+        ("SELECT * APPLY(file) FROM (SELECT '/etc/passwd' AS a)", r"file\(\) is not allowed"),
+        ("SELECT * APPLY(x -> FILE(x)) FROM (SELECT 'x' AS a)", r"FILE\(\) is not allowed"),
+        ("SELECT COLUMNS('a') APPLY `file` FROM (SELECT 'x' AS a)", r"file\(\) is not allowed"),
+        ("SELECT arrayMap(file, ['/etc/passwd'])", r"file\(\) is not allowed"),
+        ("WITH file AS f SELECT arrayMap(f, ['/etc/passwd'])", r"file\(\) is not allowed"),
+        (
+            "SELECT * APPLY(x -> (SELECT * FROM url('http://x'))) FROM sla",
+            r"url\(\) is not allowed",
+        ),
+        ("SELECT * APPLY(x -> (SELECT * FROM default.`/x`)) FROM sla", "outside the database"),
+        ("SELECT aiGenerate('x', 'y')", r"aiGenerate\(\) is not allowed"),
     ],
 )
 def test_whatever_writes_or_reads_elsewhere_is_refused_with_the_mend(
