@@ -32,7 +32,7 @@ def command(
     clickhouse_url: str | None,
 ) -> None:
     """Migrate, then insert everything until SIGTERM or Ctrl-C; start more to share the work."""
-    from leadstream.infra.ops.sink import run_sink
+    from leadstream.infra.ops.sink import run_sink, sink_server
     from leadstream.schemas.logs import set_up_logging
     from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
     from leadstream.sinks.consumer import Sink, SinkError
@@ -47,9 +47,10 @@ def command(
             clickhouse_url=clickhouse_url,
         )
         set_up_logging(settings)
+        ops = sink_server(settings)
         with ClickHouse(settings, writer=True) as client:
             migrate(client)
             sink = Sink(settings, client, reread=reread)
-            asyncio.run(run_sink(settings, sink))
+            asyncio.run(run_sink(settings, ops, sink))
     counts = ", ".join(f"{table} {count}" for table, count in sorted(sink.rows.items())) or "none"
     click.echo(f"sink stopped; rows inserted: {counts}", err=True)

@@ -54,6 +54,10 @@ class Probes:
         self._statuses = statuses
         self._stuck_after_s = stuck_after_s
 
+    def watch(self, statuses: Callable[[], Iterable[Status]]) -> None:
+        """Ask other parts from now on."""
+        self._statuses = statuses
+
     def health(self) -> Answer:
         """Say whether every part turns; the event loop does, since it answers."""
         reasons = [
@@ -67,6 +71,8 @@ class Probes:
         """Say whether every part is in its group with all its partitions restored."""
         statuses = list(self._statuses())
         reasons = ["stopping"] if self.stopping else []
+        if not statuses:
+            reasons.append("starting")
         stages = {}
         for status in statuses:
             if not status.joined:

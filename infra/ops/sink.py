@@ -16,14 +16,18 @@ STUCK_AFTER_S: Final = 300.0
 """Beyond all retries of one insert; then Kafka takes the partitions away as well."""
 
 
-async def run_sink(settings: Settings, sink: Sink) -> None:
-    """Run until SIGTERM or Ctrl-C.
+def sink_server(settings: Settings) -> OpsServer:
+    """Return the web server of a sink that is yet to be opened.
 
     Raises:
-        SinkError: as `Sink.run`.
-        SettingsError: the web server cannot listen as the settings want.
+        SettingsError: it cannot listen as the settings want.
     """
-    ops = OpsServer(settings, "sink_web_port", Probes(lambda: [sink.status()], STUCK_AFTER_S))
+    return OpsServer(settings, "sink_web_port", Probes(list, STUCK_AFTER_S))
+
+
+async def run_sink(settings: Settings, ops: OpsServer, sink: Sink) -> None:
+    """Run until SIGTERM or Ctrl-C; raises as `Sink.run`."""
+    ops.probes.watch(lambda: [sink.status()])
     shutdown = BoundedShutdown(settings.shutdown_timeout_s)
 
     def stop(number: signal.Signals) -> None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,6 +20,7 @@ import pytest
 from aiohttp import ClientSession
 from click.testing import CliRunner
 
+from leadstream.infra.cli import cli
 from leadstream.infra.ops.exits import exit_codes
 from leadstream.infra.ops.listen import is_loopback
 from leadstream.infra.ops.probe import ask
@@ -100,6 +102,12 @@ def test_a_process_that_restores_lives_but_is_not_ready(part: Part, reason: str)
     assert found["/health"][0] == 200
     assert found["/ready"][0] == 503
     assert json.loads(found["/ready"][2])["reasons"] == [reason]
+
+
+def test_a_process_that_has_no_parts_yet_is_starting() -> None:
+    found = answers_of(Probes(list, 60), settings_of())
+    assert found["/health"][0] == 200
+    assert found["/ready"][0] == 503 and "starting" in found["/ready"][2]
 
 
 def test_a_process_that_stops_is_not_ready() -> None:
@@ -226,6 +234,24 @@ def test_a_fault_at_start_has_its_code(fault: Callable[[], None], code: int, sho
 
     result = CliRunner().invoke(command)
     assert (result.exit_code, result.stderr) == (code, shown)
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "told"),
+    [
+        ({"CLICKHOUSE_URL": "http://127.0.0.1:1"}, ExitCode.TEMPORARY, "http://127.0.0.1:1"),
+        ({"WEB_HOST": ALL_ADDRESSES}, ExitCode.CONFIGURATION, "set LEADSTREAM_WEB_TOKEN"),
+        ({"KAFKA_BOOTSTRAP": "nowhere"}, ExitCode.CONFIGURATION, "is not HOST:PORT"),
+    ],
+)
+def test_a_sink_that_cannot_start_says_whether_a_restart_helps(
+    variables: dict[str, str], code: ExitCode, told: str, tmp_path: Path
+) -> None:
+    environment = {f"LEADSTREAM_{name}": value for name, value in variables.items()}
+    environment["LEADSTREAM_DATA_DIR"] = str(tmp_path)
+    result = CliRunner().invoke(cli, ["sink"], env=environment)
+    assert result.exit_code == code, result.output
+    assert result.stderr.startswith("Error: ") and told in result.stderr
 
 
 WORKER = """
