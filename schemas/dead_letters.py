@@ -25,6 +25,10 @@ MAX_HAPPENINGS: Final = 20
 """The first and the latest are kept. With the errors' limit a history stays below 20 KB, for
 which `touchpoints` and `crm-events` leave room above the limit of their producers."""
 
+MAX_PARTITION: Final = 2**31 - 1
+MAX_OFFSET: Final = 2**63 - 1
+MAX_DIGITS: Final = 19
+
 OPEN: Final = "open"
 REPLAYED: Final = "replayed"
 
@@ -115,7 +119,10 @@ def parse_letter_id(text: str) -> tuple[str, int, int] | None:
     topic, *numbers = text.rsplit("-", 2)
     if not topic or len(numbers) != 2 or not all(map(_is_number, numbers)):
         return None
-    return topic, int(numbers[0]), int(numbers[1])
+    partition, offset = map(int, numbers)
+    if partition > MAX_PARTITION or offset > MAX_OFFSET:
+        return None
+    return topic, partition, offset
 
 
 def new_letter(
@@ -218,8 +225,8 @@ def read_letter(
     if parsed is None:
         return None
     topic, partition, offset = parsed
-    kind = _text(found.get(headers.DEAD_ERROR_KIND)) or "unknown"
-    error = _text(found.get(headers.DEAD_ERROR)) or "the dead letter carries no explanation"
+    kind = _text(found.get(headers.DEAD_ERROR_KIND, b"unknown"))
+    error = _text(found.get(headers.DEAD_ERROR, b"the dead letter carries no explanation"))
     failed_at = _time_of(found.get(headers.DEAD_FAILED_AT))
     history = _history_of(found.get(headers.DEAD_HISTORY))
     if failed_at is None:
@@ -298,4 +305,5 @@ def _clean(text: str) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+    # Python makes no number of thousands of digits.
+    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
