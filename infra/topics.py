@@ -18,9 +18,14 @@ from kafka.errors import KafkaError, KafkaTimeoutError, for_code
 
 from leadstream.infra.dlq.reading import DlqError
 from leadstream.infra.dlq.writing import give_own_keys
+from leadstream.infra.kafka.hanging import (
+    Ended,
+    HangingTransactionsError,
+    end_hanging_transactions,
+)
 from leadstream.infra.topics_file import TopicPlan, load_plan
 from leadstream.schemas import topics
-from leadstream.schemas.connections import kafka_python_options
+from leadstream.schemas.connections import group_id, kafka_python_options
 from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, require_kafka
 from leadstream.schemas.settings import Settings
 
@@ -108,6 +113,20 @@ def topic_states(settings: Settings) -> list[TopicState]:
     plan = load_plan(settings)
     with _admin(settings) as admin:
         return _states(admin, settings, plan)
+
+
+def end_hanging(settings: Settings) -> list[Ended]:
+    """End our transactions that a killed broker left open; raises TopicsError."""
+    ours = group_id(settings, "")
+
+    def is_ours(transactional_id: str | None) -> bool:
+        return transactional_id is not None and transactional_id.startswith(ours)
+
+    with _admin(settings) as admin:
+        try:
+            return end_hanging_transactions(admin, kafka_python_options(settings), is_ours)
+        except HangingTransactionsError as error:
+            raise TopicsError(str(error)) from None
 
 
 @contextmanager

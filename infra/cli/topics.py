@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from leadstream.infra.cli import UserError, settings_of
-from leadstream.infra.topics import TopicsError, apply_topics, topic_states
+from leadstream.infra.topics import TopicsError, apply_topics, end_hanging, topic_states
 
 _KAFKA = click.option("--kafka", metavar="HOST:PORT[,…]", help="Kafka brokers to use.")
 
@@ -70,3 +70,20 @@ def show(ctx: click.Context, kafka: str | None) -> None:
         )
         for key, (actual, declared) in state.differing.items():
             click.echo(f"  differs: {key} is {actual}, declared {declared}")
+
+
+@command.command("end-hanging")
+@_KAFKA
+@click.pass_context
+def end_hanging_command(ctx: click.Context, kafka: str | None) -> None:
+    """End our transactions that a killed broker left open, each as it had been decided."""
+    try:
+        ended = end_hanging(settings_of(ctx, kafka_bootstrap=kafka))
+    except TopicsError as error:
+        raise UserError(str(error)) from None
+    for one in ended:
+        how = "committed, as was acknowledged" if one.committed else "aborted"
+        topic, partition = one.partition
+        click.echo(f"{topic}-{partition} from offset {one.start_offset}: {how}")
+    if not ended:
+        click.echo("no transaction of ours hangs; nothing was done")

@@ -10,8 +10,9 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaError, for_code
 from kafka.protocol.metadata import MetadataRequest
 
+from leadstream.infra.kafka.hanging import HangingTransactionsError
+
 OFFSETS_TOPIC = "__consumer_offsets"
-TRANSACTIONS_TOPIC = "__transaction_state"
 
 ASK_TIMEOUT_S = 90.0
 _REQUEST_TIMEOUT_MS = 5_000
@@ -37,7 +38,7 @@ class Admin:
         while True:
             try:
                 return self._ask_once(question)
-            except (KafkaError, ClusterError, OSError) as fault:
+            except (KafkaError, ClusterError, HangingTransactionsError, OSError) as fault:
                 if time.monotonic() > deadline:
                     raise ClusterError(
                         f"no answer from {dict(self._live())} in {timeout_s:g} s: {fault!r}"

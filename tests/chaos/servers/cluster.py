@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Self
 
 from leadstream.infra.child_server import LOOPBACK, free_port
+from leadstream.infra.kafka.hanging import TRANSACTIONS_TOPIC, end_hanging_transactions
 from leadstream.infra.kafka.local import LocalKafka, Node, new_cluster_id
 
-from .admin import OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Admin, ClusterError
-from .hanging import finish_hanging_transactions
+from .admin import OFFSETS_TOPIC, Admin, ClusterError
 from .network import IsolationUnavailableError, Network
 
 # The marker that ends a transaction has 78 bytes. A coordinator that cannot write one gives up
@@ -218,11 +218,12 @@ class Cluster:
         self.admin.await_complete(timeout_s)
 
     def abort_hanging_transactions(self) -> int:
-        """Finish transactions that are open without anybody to end them; return how many.
+        """End transactions that are open without anybody to end them; return how many.
 
-        Despite the name one that was acknowledged as committed is committed; see `hanging`.
+        Despite the name one that was acknowledged as committed is committed.
         """
-        return sum(finish_hanging_transactions(self.admin).values())
+        consumer = {"bootstrap_servers": self.bootstrap.split(",")}
+        return len(self.admin.ask(lambda client: end_hanging_transactions(client, consumer)))
 
     def _prepare(self) -> None:
         if self._want_namespaces:

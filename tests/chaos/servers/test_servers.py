@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,18 +15,20 @@ import clickhouse_connect
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
+from click.testing import CliRunner
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 from kafka.admin import NewTopic
 
+from leadstream.infra.cli import cli
+from leadstream.infra.kafka.hanging import open_transactions
 from leadstream.infra.kafka.local import KafkaUnavailableError, ensure_jars, find_java
 
 from ...kafka import kafka_is_required
 from .clickhouse import ClickHouseServer
 from .cluster import Cluster
-from .hanging import open_transactions
 from .registry import Registry
 
 NAMESPACES = "network namespaces"
@@ -123,14 +126,13 @@ def test_records_are_refused_while_told_so(cluster: Cluster, topic: str) -> None
     cluster.accept_produce(topic)
     assert produced(cluster, topic) is None
 
-    frozen = next(number for number in cluster.numbers if number != cluster.leader_of(topic, 0))
+    away = next(number for number in cluster.numbers if number != cluster.leader_of(topic, 0))
     cluster.demand_all_copies(topic)
-    cluster.freeze(frozen)
-    until(lambda: frozen not in cluster.in_sync(topic, 0))
+    cluster.stop(away)
     assert produced(cluster, topic, limit_s=3) is not None
     cluster.accept_produce(topic)
     assert produced(cluster, topic) is None
-    cluster.thaw(frozen)
+    cluster.start(away)
     cluster.await_ready()
 
 
@@ -188,7 +190,8 @@ async def leave_open(cluster: Cluster, topic: str, decisions: dict[str, str]) ->
     partition = TopicPartition(topic, 0)
     producers = {
         name: AIOKafkaProducer(
-            bootstrap_servers=cluster.bootstrap, transactional_id=f"{topic}{name}"
+            bootstrap_servers=cluster.bootstrap,
+            transactional_id=f"{topic}-{name}.leadstream-lifecycle-p0",
         )
         for name in decisions
     }
@@ -223,7 +226,7 @@ async def read_committed(bootstrap: str, topic: str) -> list[str]:
     await consumer.start()
     try:
         found: list[str] = []
-        while not found or found[-1] != "the end":
+        while not found or not found[-1].endswith("-end"):
             found.append((await consumer.getone()).value.decode())
         return found
     finally:
@@ -231,16 +234,24 @@ async def read_committed(bootstrap: str, topic: str) -> list[str]:
 
 
 def test_a_hanging_transaction_ends_as_its_coordinator_had_decided(
-    cluster: Cluster, topic: str
+    cluster: Cluster, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a commit where that was acknowledged; with an abort otherwise."""
-    decisions = {"one": "commit", "two": "abort", "three": ""}
-    asyncio.run(leave_open(cluster, topic, decisions))
-    assert cluster.abort_hanging_transactions() == 3
+    """With a commit where that was acknowledged, else with an abort; a command ends only ours."""
+    asyncio.run(leave_open(cluster, topic, {"one": "commit", "two": "abort", "three": ""}))
+    monkeypatch.setenv("LEADSTREAM_KAFKA_BOOTSTRAP", cluster.bootstrap)
+    monkeypatch.setenv("LEADSTREAM_TOPIC_PREFIX", f"{topic}-one.")
+    told = [CliRunner().invoke(cli, ["topics", "end-hanging"]) for _ in range(2)]
+    assert [answer.exit_code for answer in told] == [0, 0], told[0].output
+    assert re.fullmatch(
+        rf"{re.escape(topic)}-0 from offset \d+: committed, as was acknowledged\n", told[0].output
+    )
+    assert told[1].output == "no transaction of ours hangs; nothing was done\n"
+
+    assert cluster.abort_hanging_transactions() == 2
     assert cluster.abort_hanging_transactions() == 0
-    asyncio.run(commit(cluster.bootstrap, "the end", topic))
+    asyncio.run(commit(cluster.bootstrap, f"{topic}-end", topic))
     found = asyncio.run(asyncio.wait_for(read_committed(cluster.bootstrap, topic), LIMIT_S))
-    assert found == ["one decided", "one open", "the end"]
+    assert found == ["one decided", "one open", f"{topic}-end"]
 
 
 def test_a_transaction_that_goes_on_does_not_hang(cluster: Cluster, topic: str) -> None:

@@ -2,22 +2,22 @@
 
 Kafka 4.4 with a single broker leaves them after a SIGKILL between the acknowledgement of a commit
 and its marker. Such a one was decided: it gets the marker of its decision, which is read from the
-transaction coordinators' log. One without a decision is aborted.
+transaction coordinators' log. An abort would throw records away that were committed.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import for_code
 from kafka.protocol.producer.transaction import WriteTxnMarkersRequest
 
-from .admin import TRANSACTIONS_TOPIC, Admin, ClusterError, answer
+TRANSACTIONS_TOPIC = "__transaction_state"
 
 # Of a transaction in the coordinators' log (TransactionState.java).
 _ONGOING, _PREPARE_COMMIT, _PREPARE_ABORT, _PREPARE_EPOCH_FENCE = 1, 2, 3, 7
@@ -25,6 +25,10 @@ _DECIDED = (_PREPARE_COMMIT, _PREPARE_ABORT)
 
 _SETTLED_WITHIN_S = 60.0
 _POLL_S = 0.1
+
+
+class HangingTransactionsError(RuntimeError):
+    """A hanging transaction could not be ended; the message names the partition and the fault."""
 
 
 class Open(NamedTuple):
@@ -35,6 +39,15 @@ class Open(NamedTuple):
     producer_id: int
     producer_epoch: int
     coordinator_epoch: int
+
+
+class Ended(NamedTuple):
+    """One that hung, whose it was (None: unknown to the coordinators), and how it was ended."""
+
+    partition: TopicPartition
+    start_offset: int
+    transactional_id: str | None
+    committed: bool
 
 
 class State(NamedTuple):
@@ -48,10 +61,11 @@ class State(NamedTuple):
 
 @dataclass
 class Log:
-    """The coordinators' log: each id's last state, each partition's last decision by producer."""
+    """The coordinators' log: by id, by producer and partition, by producer."""
 
     last: dict[bytes, State] = field(default_factory=dict)
     decisions: dict[tuple[int, TopicPartition], State] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
 
     def in_state(self, *statuses: int) -> set[tuple[int, TopicPartition]]:
         """Return the producers and partitions of the transactions that are in such a state."""
@@ -63,34 +77,51 @@ class Log:
         }
 
 
-def finish_hanging_transactions(admin: Admin) -> Counter[str]:
-    """End every hanging transaction; return how many were "committed" and how many "aborted"."""
+def end_hanging_transactions(
+    client: KafkaAdminClient,
+    options: Mapping[str, Any],
+    is_ours: Callable[[str | None], bool] = lambda _: True,
+) -> list[Ended]:
+    """End every hanging transaction as its coordinator had decided; abort the undecided.
+
+    Args:
+        options: for a consumer of the same cluster.
+        is_ours: says by its transactional id whether to touch one.
+
+    Raises:
+        HangingTransactionsError: a broker refuses a marker, or a coordinator does not finish.
+    """
     deadline = time.monotonic() + _SETTLED_WITHIN_S
-    ended: Counter[str] = Counter()
-    while True:
-        before = admin.ask(open_transactions)
-        if not before:
-            return ended
+    ended: list[Ended] = []
+    while before := open_transactions(client):
         # Not `list_transactions`: a coordinator that has just started does not know its log yet.
-        log = admin.ask(_log)
-        open_still = before & admin.ask(open_transactions)
+        log = _read_log(client, options)
+        open_still = before & open_transactions(client)
         of_producers = log.in_state(_ONGOING, _PREPARE_EPOCH_FENCE)
         of_coordinators = log.in_state(*_DECIDED)
-        unsettled = False
+        unsettled = None
         for found in sorted(open_still):
             whose = (found.producer_id, found.partition)
+            name = log.names.get(found.producer_id)
+            if not is_ours(name) or whose in of_producers:
+                continue
             if whose in of_coordinators:
-                unsettled = True  # ended soon, or forgotten
-            elif whose not in of_producers:
-                decision = log.decisions.get(whose)
-                if _write_marker(admin, found, decision):
-                    commits = decision is not None and decision.status == _PREPARE_COMMIT
-                    ended["committed" if commits else "aborted"] += 1
-        if not unsettled:
-            return ended
+                unsettled = found  # its coordinator ends it soon, or forgets it
+                continue
+            decision = log.decisions.get(whose)
+            _write_marker(client, found, decision)
+            committed = decision is not None and decision.status == _PREPARE_COMMIT
+            ended.append(Ended(found.partition, found.start_offset, name, committed))
+        if unsettled is None:
+            break
         if time.monotonic() > deadline:
-            raise ClusterError(f"coordinators do not end what they decided: {of_coordinators}")
+            raise HangingTransactionsError(
+                f"{unsettled.partition}: the transaction at offset {unsettled.start_offset} is "
+                f"decided, but was not ended within {_SETTLED_WITHIN_S:g} s: "
+                "check that every broker runs, and try again"
+            )
         time.sleep(_POLL_S)
+    return ended
 
 
 def open_transactions(client: KafkaAdminClient) -> set[Open]:
@@ -115,49 +146,48 @@ def open_transactions(client: KafkaAdminClient) -> set[Open]:
     }
 
 
-def _write_marker(admin: Admin, found: Open, decision: State | None) -> bool:
-    """Return whether it was still to be written."""
+def _write_marker(client: KafkaAdminClient, found: Open, decision: State | None) -> None:
     marker = WriteTxnMarkersRequest.WritableTxnMarker
     topic, partition = found.partition
+    decided_epoch = decision.producer_epoch if decision is not None else -1
     request = WriteTxnMarkersRequest(
         markers=[
             marker(
                 producer_id=found.producer_id,
-                producer_epoch=max(
-                    found.producer_epoch, decision.producer_epoch if decision else -1
-                ),
+                producer_epoch=max(found.producer_epoch, decided_epoch),
                 transaction_result=decision is not None and decision.status == _PREPARE_COMMIT,
                 topics=[marker.WritableTxnMarkerTopic(name=topic, partition_indexes=[partition])],
                 coordinator_epoch=max(found.coordinator_epoch, 0),
             )
         ]
     )
+    [described] = client.describe_topics([topic])
+    [leader] = [
+        shown["leader_id"]
+        for shown in described["partitions"]
+        if shown["partition_index"] == partition
+    ]
 
-    def question(client: KafkaAdminClient) -> bool:
-        if found not in open_transactions(client):
-            return False
-        leader = admin.leader_of(topic, partition)
-        # The public `abort_transaction` cannot write the marker of a commit.
-        for written in answer(client, request, leader).markers:
-            for code in [p.error_code for t in written.topics for p in t.partitions]:
-                if code:
-                    raise ClusterError(f"{found.partition}: marker refused: {for_code(code)}")
-        return True
+    # The public `abort_transaction` cannot write the marker of a commit.
+    async def send() -> Any:
+        return await client._manager.send(request, node_id=leader)
 
-    return admin.ask(question)
+    for written in client._manager.run(send).markers:
+        for code in [shown.error_code for told in written.topics for shown in told.partitions]:
+            if code:
+                raise HangingTransactionsError(
+                    f"{found.partition}: broker {leader} refuses the marker of the transaction at "
+                    f"offset {found.start_offset}: {for_code(code).__name__}"
+                )
 
 
-def _log(client: KafkaAdminClient) -> Log:
+def _read_log(client: KafkaAdminClient, options: Mapping[str, Any]) -> Log:
     [described] = client.describe_topics([TRANSACTIONS_TOPIC])
     partitions = [
         TopicPartition(TRANSACTIONS_TOPIC, shown["partition_index"])
         for shown in described["partitions"]
     ]
-    consumer = KafkaConsumer(
-        bootstrap_servers=client.config["bootstrap_servers"],
-        group_id=None,
-        enable_auto_commit=False,
-    )
+    consumer = KafkaConsumer(**options, group_id=None, enable_auto_commit=False)
     log = Log()
     try:
         consumer.assign(partitions)
@@ -177,9 +207,17 @@ def _note(log: Log, key: bytes, value: bytes | None) -> None:
         log.last.pop(key, None)
         return
     state = log.last[key] = _decoded(value)
+    log.names[state.producer_id] = _name(key)
     if state.status in _DECIDED:
         for partition in state.partitions:
             log.decisions[state.producer_id, partition] = state
+
+
+def _name(key: bytes) -> str:
+    """Read a TransactionLogKey: the transactional id."""
+    fields = _Fields(key)
+    fields.number(2)  # version
+    return fields.bytes(fields.number(2)).decode()
 
 
 def _decoded(value: bytes) -> State:
