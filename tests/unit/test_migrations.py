@@ -75,6 +75,17 @@ def test_a_changed_view_is_replaced(client: ClickHouse) -> None:
     assert client.query("SELECT a FROM v_x").rows == [(2,)]
 
 
+def test_letters_from_before_they_had_states_are_kept_as_open(client: ClickHouse) -> None:
+    before = [script for script in shipped_scripts() if 0 < script.version < 13]
+    migrate(client, before)
+    columns = "source_topic source_partition source_offset kind error failed_at key value topic"
+    values = [["touchpoints"], [1], [7], ["empty"], ["why"], [1_700_000_000_000], [b"k"], [b"v"]]
+    client.insert("dead_letters", tuple(columns.split()), [*values, ["touchpoints.dlq"]])
+    migrate(client)
+    shown = "SELECT id, kind, status, attempts, replayed_at, value FROM v_dead_letters"
+    assert client.query(shown).rows == [("touchpoints-1-7", "empty", "open", 1, None, "v")]
+
+
 def test_a_failing_script_is_named_and_tried_again(client: ClickHouse) -> None:
     first = shipped_scripts()[0]
     with pytest.raises(MigrationError, match=r"migration 0002_x.sql failed: .*SYNTAX_ERROR"):
