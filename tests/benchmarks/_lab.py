@@ -66,6 +66,11 @@ class Child:
         now, peak = (int(fields[name].split()[0]) / 1000 for name in ("VmRSS", "VmHWM"))
         return now, peak
 
+    def cpu_s(self) -> float:
+        """Return the CPU time so far, seconds."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -90,6 +95,8 @@ class Lab:
         self._children: list[Child] = []
 
     def __enter__(self) -> Lab:
+        # A benchmark that is told to stop must not leave its broker behind.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
         self.kafka.start()
         return self
 

@@ -20,14 +20,14 @@ from leadstream.schemas.connections import group_id
 from leadstream.schemas.settings import Settings
 
 KINDS = ("page_viewed", "email_opened", "content_downloaded")
-LEADS = 20_000
+LEADS = 5000
 TIMEOUT_S = 900.0
 
 
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--backlogs", type=int, nargs="+", default=[200_000, 2_000_000])
-    parser.add_argument("--committed", type=int, default=50_000, help="measure until so many")
+    parser.add_argument("--committed", type=int, default=20_000, help="measure until so many")
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--large-records", type=int, default=1500)
     parser.add_argument("--large-bytes", type=int, default=500_000)
@@ -42,7 +42,7 @@ def main() -> None:
             settings = lab.settings(
                 f"b{backlog}.", topic_partitions=options.partitions, clock="event"
             )
-            fill(settings, backlog, 0)
+            fill(settings, backlog, options.committed, 0)
             if "worker" in wanted:
                 worker = lab.start(
                     settings, "--stages", "lifecycle", "--web-port", "0", command="worker"
@@ -56,7 +56,7 @@ def main() -> None:
         if "large" in wanted:
             count = options.large_records
             settings = lab.settings("large.", topic_partitions=options.partitions, clock="event")
-            fill(settings, count, options.large_bytes)
+            fill(settings, count, 100, options.large_bytes)
             worker = lab.start(
                 settings, "--stages", "lifecycle", "--web-port", "0", command="worker"
             )
@@ -66,18 +66,23 @@ def main() -> None:
     report("backlog", figures, as_json=options.json)
 
 
-def fill(settings: Settings, records: int, extra_bytes: int) -> None:
-    """Write events of many leads into the lifecycle's log, each lead in its partition."""
+def fill(settings: Settings, records: int, distinct: int, extra_bytes: int) -> None:
+    """Write events of many leads into the lifecycle's log, each lead in its partition.
+
+    Args:
+        distinct: so many events are made; then they come again, which changes no lead.
+    """
     topic = settings.topics.full(topics.LEAD_EVENTS)
     encoder = Encoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], topic, SingleObject())
     partitions = settings.topic_partitions or 1
+    made = []
+    for number in range(min(records, distinct)):
+        lead, at = number % LEADS, START_MS + number * 50
+        event = event_of(f"lead-{lead}", number, at, KINDS[number % 3], extra_bytes)
+        made.append((event.lead_id.encode(), encoder.encode(event), lead % partitions))
     with BulkProducer(settings) as producer:
         for number in range(records):
-            lead = number % LEADS
-            at = START_MS + number * 50
-            event = event_of(f"lead-{lead}", number, at, KINDS[number % 3], extra_bytes)
-            key = event.lead_id.encode()
-            producer.send(topic, key, encoder.encode(event), lead % partitions)
+            producer.send(topic, *made[number % len(made)])
 
 
 def peak(child: Child, settings: Settings, component: str, committed: int) -> dict[str, Any]:
@@ -97,6 +102,7 @@ def peak(child: Child, settings: Settings, component: str, committed: int) -> di
     wait_for(lambda: done() >= committed, TIMEOUT_S, [child])
     took_s = time.monotonic() - began
     now, most = child.memory_mb()
+    cpu_s = child.cpu_s()
     reached = done()
     child.stop()
     admin.close()
@@ -105,6 +111,7 @@ def peak(child: Child, settings: Settings, component: str, committed: int) -> di
         "peak_mb": round(most),
         "committed": reached,
         "took_s": round(took_s, 1),
+        "cpu_s": round(cpu_s, 1),
     }
 
 

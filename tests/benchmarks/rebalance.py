@@ -12,10 +12,12 @@ import signal
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from _lab import BulkProducer, Child, Lab, arguments, report, wait_for
+from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import Consumer, TopicPartition
 from hot_lead import event_of
 from recovery import active, fill, sample
@@ -45,27 +47,30 @@ def main() -> None:
         wait_for(lambda: active(workers) == options.partitions, TIMEOUT_S, workers)
         trickle = Trickle(settings, 1 / options.events_a_second)
         with trickle:
-            figures["steady"] = phase(trickle, workers, lambda: None)
+            wait_for(lambda: trickle.flows_since(0), TIMEOUT_S, workers)
+            figures["steady"] = phase(trickle, workers, lambda _: True)
             workers.append(lab.start(settings, *WORKER, command="worker"))
-            figures["join"] = phase(trickle, workers, lambda: None)
-            leaver, victim = workers[0], workers[1]
-            figures["leave"] = phase(
-                trickle, workers, lambda: leaver.process.send_signal(signal.SIGTERM)
-            )
-            figures["kill"] = phase(
-                trickle, workers, lambda: victim.process.send_signal(signal.SIGKILL)
-            )
+            figures["join"] = phase(trickle, workers, lambda owning: 2 in owning)
+            workers[0].process.send_signal(signal.SIGTERM)
+            figures["leave"] = phase(trickle, workers, lambda owning: 0 not in owning)
+            workers[1].process.send_signal(signal.SIGKILL)
+            figures["kill"] = phase(trickle, workers, lambda owning: 1 not in owning)
     report("rebalance", figures, as_json=options.json)
 
 
-def phase(trickle: Trickle, workers: list[Child], act: Any) -> dict[str, Any]:
-    """Act, wait until everything flows again, and return the longest waits."""
-    before = owners(workers)
-    began = time.monotonic()
-    act()
-    wait_for(lambda: trickle.flows_since(began), TIMEOUT_S)
+def phase(
+    trickle: Trickle, workers: list[Child], is_over: Callable[[set[int]], bool]
+) -> dict[str, Any]:
+    """Wait until partitions have moved and everything flows again; return the longest waits."""
+    before, began = owners(workers), time.monotonic()
+
+    def settled() -> bool:
+        owning = {place for _, place in owners(workers).values()}
+        return is_over(owning) and trickle.flows_since(began)
+
+    wait_for(settled, TIMEOUT_S)
     after = owners(workers)
-    # In the order of the log a partition that was dropped and came back counts as moved too.
+    # One that was dropped and came back to the same worker was restored, so it moved too.
     moved = {number for number in after if after[number] != before.get(number)}
     waits = trickle.waits_since(began)
     return {
@@ -147,12 +152,21 @@ class Trickle:
     def _send(self) -> None:
         topic = self.settings.topics.full(topics.LEAD_EVENTS)
         encoder = Encoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], topic, SingleObject())
-        number = 0
+        number, partitions = 0, self.settings.topic_partitions or 1
+
+        def home(lead_id: str) -> int:
+            numbers = list(range(partitions))
+            return int(partitioner(lead_id.encode(), numbers, numbers))
+
+        partitioner = DefaultPartitioner()
         with BulkProducer(self.settings) as producer:
             while not self._stop.wait(self.every_s):
-                for partition in range(self.settings.topic_partitions or 1):
+                for partition in range(partitions):
                     number += 1
-                    lead_id = f"trickle-{number}"
+                    # As in production, what is said of a lead lies where its events lie: an open
+                    # transaction of a dead worker then holds up no other partition's readers.
+                    while (lead_id := f"trickle-{number}") and home(lead_id) != partition:
+                        number += 1
                     event = event_of(lead_id, 0, time.time_ns() // 1_000_000, "page_viewed", 0)
                     with self._lock:
                         self._sent[lead_id.encode()] = (time.monotonic(), partition)

@@ -83,6 +83,7 @@ def restored(lab: Lab, settings: Settings, workers: int, leads: int) -> dict[str
     ]
     wait_for(lambda: active(children) == settings.topic_partitions, TIMEOUT_S, children)
     took_s = time.monotonic() - began
+    cpu_s = sum(child.cpu_s() for child in children)
     # Memory that the restore needed beside the state goes back to the system, or does not.
     time.sleep(STEADY_S)
     memory = [child.memory_mb() for child in children]
@@ -91,6 +92,7 @@ def restored(lab: Lab, settings: Settings, workers: int, leads: int) -> dict[str
         child.stop()
     return {
         "restore_s": round(took_s, 1),
+        "cpu_s": round(cpu_s, 1),
         "leads_a_second": round(leads / took_s),
         "memory_mb": round(sum(now for now, _ in memory)),
         "peak_mb": round(sum(peak for _, peak in memory)),
