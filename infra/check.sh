@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the checks need, then runs them all: lint, layers, types, tests.
+# Installs what the checks need, then runs them all: lint, layers, dependencies, types, tests.
 #   bash infra/check.sh [arguments for pytest]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -52,5 +52,6 @@ bin=$PWD/$venv/bin
 "$bin/ruff" check .
 "$bin/ruff" format --check .
 "$bin/lint-imports"
+"$bin/python" tests/support/dependency_audit.py
 (cd build/typing && MYPYPATH=. "$bin/mypy" --config-file ../../pyproject.toml -p leadstream)
 exec "$bin/python" -m pytest "$@"
