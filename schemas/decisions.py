@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 
@@ -10,6 +11,10 @@ from leadstream.schemas.events import EpochMs
 
 EFFECTIVE = "effective"
 RETRACTED = "retracted"
+
+# No more than ClickHouse's columns hold, or a stranger's record would stop the sink.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+Total = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Contribution(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +25,7 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True):
     raw: float
     capped: float
     points: float
-    hits: int
+    hits: Count
     event_ids: list[str] = []
 
 
@@ -50,15 +55,15 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     lead_id: str
-    seq: int
-    cycle: int
+    seq: Count
+    cycle: Count
     from_stage: str
     to_stage: str
     occurred_at: EpochMs
     cause: str
     model_version: str
     score: Score
-    revision: int = 0
+    revision: Total = 0
     status: str = EFFECTIVE
     supersedes: str | None = None
     inferred: bool = False
@@ -97,7 +102,7 @@ class SlaEvent(msgspec.Struct, frozen=True, kw_only=True):
     lead_id: str
     policy: str
     clock: str
-    cycle: int
+    cycle: Count
     event: str
     occurred_at: EpochMs
     transition_id: str
@@ -106,7 +111,7 @@ class SlaEvent(msgspec.Struct, frozen=True, kw_only=True):
     target_s: int
     grade: str
     model_version: str
-    revision: int = 0
+    revision: Total = 0
     status: str = EFFECTIVE
     warn_at: EpochMs | None = None
     warned_at: EpochMs | None = None
@@ -124,7 +129,7 @@ class LeakEvent(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     lead_id: str
     leak: str
-    cycle: int
+    cycle: Count
     event: str
     occurred_at: EpochMs
     opened_at: EpochMs
@@ -132,7 +137,7 @@ class LeakEvent(msgspec.Struct, frozen=True, kw_only=True):
     transition_id: str
     grade: str
     model_version: str
-    revision: int = 0
+    revision: Total = 0
     status: str = EFFECTIVE
     resolved_at: EpochMs | None = None
     details: str | None = None
@@ -145,18 +150,18 @@ class LeadState(msgspec.Struct, frozen=True, kw_only=True):
     """The latest state of a lead, as others read it."""
 
     lead_id: str
-    revision: int
+    revision: Total
     stage: str
     stage_since: EpochMs
-    cycle: int
+    cycle: Count
     score: Score
     score_as_of: EpochMs
-    mql_count: int
+    mql_count: Count
     first_event_at: EpochMs
     last_event_at: EpochMs
-    event_count: int
-    late_count: int
-    unknown_count: int
+    event_count: Total
+    late_count: Total
+    unknown_count: Total
     model_version: str
     owner: str | None = None
     reason: str | None = None
