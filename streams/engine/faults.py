@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from aiokafka import errors as kafka
 
-from leadstream.schemas.exit_codes import ExitCode
+from leadstream.schemas.exit_codes import ExitCode, exit_code_of
 from leadstream.streams.engine.processor import Record
 
 
@@ -106,7 +106,7 @@ def is_expected(error: BaseException) -> bool:
     cause = error.__cause__
     if isinstance(error, EngineError):
         return cause is None or is_expected(cause)
-    return isinstance(error, (kafka.KafkaError, OSError, TimeoutError))
+    return exit_code_of(error) is not ExitCode.BUG
 
 
 def span_of(records: Sequence[Record]) -> str:

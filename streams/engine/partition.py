@@ -19,6 +19,7 @@ from aiokafka.errors import (
 from leadstream.schemas import metrics
 from leadstream.schemas.connections import aiokafka_options, group_id
 from leadstream.schemas.dead_letters import is_replayed
+from leadstream.schemas.exit_codes import ExitCode, exit_code_of
 from leadstream.schemas.logs import log_dead_letters
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.dead_letter_share import DeadLetterShare
@@ -188,7 +189,8 @@ class StagePartition:
                 await self._recover_from(crash)
         message = f"crashed {self._settings.crash_max_tries} times: {explain(_cause_of(crash))}"
         letter = DeadLetter(record, QUARANTINED, message)
-        await self._commit_result([record], BatchResult(dead_letters=[letter]), now_ms, None)
+        result = BatchResult(dead_letters=[letter])
+        await self._commit_result([record], result, now_ms, time.monotonic(), None)
 
     async def _recover_from(self, crash: CrashError) -> None:
         # The crash may have left the logic's memory half changed; what was committed is whole.
@@ -196,27 +198,29 @@ class StagePartition:
         await self._restore()
 
     async def _run_batch(self, records: Sequence[Record], now_ms: int) -> None:
+        began = time.monotonic()
         due_ms = self._logic.next_due_ms()
         try:
             result = self._logic.process(records, now_ms)
         except Exception as error:
-            raise CrashError(
-                f"{self.where}: processing failed at {span_of(records)}: {explain(error)}"
-            ) from error
+            said = f"{self.where}: processing failed at {span_of(records)}: {explain(error)}"
+            # A registry that is away, say, is no fault of the record, which must not be set aside.
+            kind = CrashError if exit_code_of(error) is ExitCode.BUG else EngineError
+            raise kind(said) from error
         if not records and not (result.outputs or result.dead_letters or result.store):
             # A logic that is due but has nothing to say must not be asked in a tight loop.
             self.quiet_until_ms = now_ms + self._settings.poll_timeout_ms
             return
-        await self._commit_result(records, result, now_ms, due_ms)
+        await self._commit_result(records, result, now_ms, began, due_ms)
 
     async def _commit_result(
         self,
         records: Sequence[Record],
         result: BatchResult,
         now_ms: int,
+        began: float,
         due_ms: int | None,
     ) -> None:
-        began = time.monotonic()
         positions = dict(self.positions)
         for record in records:
             positions[record.topic] = record.offset + 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -17,13 +16,10 @@ from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.faults import EngineError, explain
 from leadstream.streams.engine.positions import META_KEY, Meta, decode_meta
 
-log = logging.getLogger(__name__)
-
 FETCH_BYTES = 4 * 1024 * 1024
 POLL_TIMEOUT_MS = 1000
 FETCH_WAIT_MS = 100
 STALL_TIMEOUT_S = 60.0
-PROGRESS_INTERVAL_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +104,14 @@ def _give(take: Callable[[bytes, bytes | None], None], record: ConsumerRecord, w
 
 
 class _Progress:
-    """Logs how far a long restore is, and ends one that stands still."""
+    """Tells how far a restore is, and ends one that stands still."""
 
     def __init__(self, where: str, begin: int, end: int, tell: Callable[[float], None]) -> None:
         self.records = 0
         self._tell = tell
         self._where, self._begin, self._end = where, begin, end
         self._position = begin
-        self._moved_at = self._logged_at = time.monotonic()
+        self._moved_at = time.monotonic()
 
     def at(self, position: int) -> None:
         now = time.monotonic()
@@ -134,6 +130,3 @@ class _Progress:
                     "end; the runbook says how to end it"
                 )
             )
-        if now - self._logged_at > PROGRESS_INTERVAL_S:
-            self._logged_at = now
-            log.info("%s: restoring, %d records, %.0f %%", self._where, self.records, 100 * share)

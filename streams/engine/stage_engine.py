@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 RESTORES_AT_ONCE = 4
 RESTORE_POLL_MS = 20
+RESTORE_TOLD_EVERY_S = 5.0
 WATCH_INTERVAL_S = 2.0
 """How often the lag is measured and the broker's silence looked at."""
 FENCED_WAIT_S = 5.0
@@ -91,6 +92,7 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         self._turned_at = time.monotonic()
         self._read_to: dict[TopicPartition, int] = {}
         self._read_to_at = 0.0
+        self._told_at = time.monotonic()
         super().__init__(beacon=app.beacon)
 
     @property
@@ -222,6 +224,23 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         metrics.partitions_held(
             self.stage.name, len(self._active), len(owned - self._active.keys())
         )
+        self._tell_of_restore()
+
+    def _tell_of_restore(self) -> None:
+        if not self._opening:
+            self._told_at = time.monotonic()
+        elif time.monotonic() > self._told_at + RESTORE_TOLD_EVERY_S:
+            self._told_at = time.monotonic()
+            status = self.status()
+            owned = len(status.active) + len(status.restoring)
+            log.info(
+                "stage %s: %d of %d partitions restored, %.0f %% of all stores read",
+                status.stage,
+                len(status.active),
+                owned,
+                100 * (len(status.active) + sum(status.restoring.values())) / max(1, owned),
+                extra={"stage": status.stage},
+            )
 
     async def _open(self, partition: StagePartition) -> None:
         async with self._restore_slots:

@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 
 from leadstream.schemas import headers
 from leadstream.schemas.exit_codes import ExitCode, exit_code_of
+from leadstream.schemas.registry import RegistryAwayError
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine import partition as engine_partition
 from leadstream.streams.engine.dead_letter_share import LEAST_JUDGED, DeadLetterShare
 from leadstream.streams.engine.faults import (
     CrashError,
+    EngineError,
     TooManyDeadLettersError,
+    is_expected,
 )
 from leadstream.streams.engine.partition import StagePartition, batches_of
 from leadstream.streams.engine.positions import META_KEY, Meta, decode_meta
@@ -81,6 +84,7 @@ class ListStage:
         self.crashes = 0
         self.heals_after = heals_after
         self.timer_crashes = False
+        self.fault: Exception = ZeroDivisionError("a bug in the stage")
 
     def open(self, number: int) -> ListLogic:
         return ListLogic(self)
@@ -107,7 +111,7 @@ class ListLogic:
             if text == "crash":
                 self.stage.crashes += 1
                 if self.stage.heals_after is None or self.stage.crashes <= self.stage.heals_after:
-                    raise ZeroDivisionError("a bug in the stage")
+                    raise self.stage.fault
             result.outputs.append(Output("listed", None, json.dumps(self.seen).encode()))
         result.store[b"seen"] = json.dumps(self.seen).encode()
         return result
@@ -156,6 +160,19 @@ def test_a_crash_that_passes_costs_nothing(ledger: Ledger) -> None:
     asyncio.run(partition_of(ListStage(heals_after=2), ledger).run(records("a", "crash"), 0))
     assert ledger.said("listed") == [b'["a"]', b'["a", "crash"]']
     assert ledger.said("left.dlq") == []
+
+
+@pytest.mark.parametrize("fault", [RegistryAwayError("no answer"), ConnectionResetError()])
+def test_a_service_that_is_away_stops_the_worker_and_sets_no_record_aside(
+    ledger: Ledger, fault: Exception
+) -> None:
+    stage = ListStage()
+    stage.fault = fault
+    with pytest.raises(EngineError, match="processing failed at left 0-1") as caught:
+        asyncio.run(partition_of(stage, ledger).run(records("a", "crash"), 0))
+    assert exit_code_of(caught.value) is ExitCode.TEMPORARY
+    assert is_expected(caught.value), "no traceback for what is no bug"
+    assert (ledger.committed, stage.crashes) == ([], 1)
 
 
 def test_a_deadline_at_which_the_code_crashes_stops_the_worker_and_blames_no_record(
