@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -27,6 +27,7 @@ from leadstream.schemas.dead_letters import (
     read_letter,
 )
 from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
+from leadstream.schemas.kafka_rights import READ, KafkaRightsError, check_topic_rights, denial
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import DEAD_LETTERS, INPUTS, LEAD_EVENTS, dlq_of
 from leadstream.streams.engine.faults import explain
@@ -163,6 +164,7 @@ async def read_letters(
     Raises:
         DlqError: Kafka is away, a topic is missing, or reading stands still.
     """
+    await admit(settings, topics, READ)
     async with _consumer(settings) as consumer:
         names = {settings.topics.full(topic): topic for topic in topics}
         counts = await _partition_counts(settings)
@@ -205,16 +207,17 @@ async def read_letters(
 
 def kafka_fault(settings: Settings, error: BaseException) -> DlqError:
     """Return a fault of Kafka as a message with a mend."""
-    return DlqError(f"Kafka at {settings.kafka_bootstrap}: {explain(error)}")
+    said = "no answer in time" if isinstance(error, TimeoutError) else explain(error)
+    return DlqError(f"Kafka at {settings.kafka_bootstrap}: {denial(error) or said}")
 
 
-def unreachable(settings: Settings, error: BaseException) -> DlqError:
-    """Return why no connection came about."""
-    return DlqError(
-        f"cannot reach Kafka at {settings.kafka_bootstrap} "
-        f"({str(error) or type(error).__name__}): check that it runs, LEADSTREAM_KAFKA_BOOTSTRAP "
-        "or --kafka, and the kafka_* settings"
-    )
+async def admit(settings: Settings, topics: Iterable[str], right: str) -> None:
+    """Raise DlqError unless Kafka is there, lets us in, and gives us a right on topics."""
+    try:
+        await await_kafka(settings)
+        await check_topic_rights(settings, {settings.topics.full(t): (right,) for t in topics})
+    except (KafkaAccessError, KafkaRightsError, KafkaAwayError) as error:
+        raise DlqError(str(error)) from None
 
 
 @asynccontextmanager
@@ -228,14 +231,10 @@ async def _consumer(settings: Settings) -> AsyncIterator[Any]:
     )
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
-            await await_kafka(settings)
             await consumer.start()
-    except (KafkaAccessError, KafkaAwayError) as error:
-        await consumer.stop()
-        raise DlqError(str(error)) from None
     except (KafkaError, OSError, TimeoutError) as error:
         await consumer.stop()
-        raise unreachable(settings, error) from None
+        raise kafka_fault(settings, error) from None
     try:
         yield consumer
     except (KafkaError, OSError) as error:

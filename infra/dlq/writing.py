@@ -22,15 +22,15 @@ from leadstream.infra.dlq.reading import (
     Progress,
     Stored,
     Summary,
+    admit,
     kafka_fault,
     read_index,
     read_letters,
-    unreachable,
 )
 from leadstream.infra.dlq.rolling import short_segments
 from leadstream.schemas.connections import aiokafka_options, group_id
 from leadstream.schemas.dead_letters import Headers, Letter, letter_record, replayed_record
-from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
+from leadstream.schemas.kafka_rights import WRITE
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import DEAD_LETTERS, dlq_of
 
@@ -64,6 +64,7 @@ async def letter_writer(settings: Settings) -> AsyncIterator[LetterWriter]:
     Raises:
         DlqError: Kafka is away, or another writer has started meanwhile.
     """
+    await admit(settings, DEAD_LETTERS, WRITE)
     producer = AIOKafkaProducer(
         **aiokafka_options(settings),
         transactional_id=group_id(settings, "dlq"),
@@ -73,14 +74,10 @@ async def letter_writer(settings: Settings) -> AsyncIterator[LetterWriter]:
     )
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
-            await await_kafka(settings)
             await producer.start()
-    except (KafkaAccessError, KafkaAwayError) as error:
-        await producer.stop()
-        raise DlqError(str(error)) from None
     except (KafkaError, OSError, TimeoutError) as error:
         await producer.stop()
-        raise unreachable(settings, error) from None
+        raise kafka_fault(settings, error) from None
     try:
         yield LetterWriter(settings, producer)
     finally:
@@ -189,6 +186,7 @@ async def replay(
     """
     places = {summary.place for summary in chosen.values()}
     topics = [topic for topic in DEAD_LETTERS if any(place[0] == topic for place in places)]
+    await admit(settings, {summary.topic for summary in chosen.values()}, WRITE)
     await writer.require((summary.topic, summary.partition) for summary in chosen.values())
 
     def writes_of(stored: Stored) -> list[Write]:
