@@ -27,7 +27,6 @@ from leadstream.sinks.erasure import (
     TABLES_OF,
     Erased,
     erase,
-    forget,
     merge,
     without_erased,
 )
@@ -93,9 +92,7 @@ class Batch:
 
     def insert(self, client: ClickHouse) -> None:
         """Write everything; repeating it changes no answer."""
-        erase(client, self.erased)
-        for table, leads in self.forgotten.items():
-            forget(client, table, leads)
+        erase(client, self.erased, self.forgotten)
         self._delete_letters(client)
         for table, rows in self.rows.items():
             insert_rows(client, table, rows)

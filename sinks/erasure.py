@@ -7,6 +7,7 @@ on a topic takes every row of its lead that the topic told of so far.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Final
 
 from leadstream.schemas.events import EpochMs
@@ -71,55 +72,71 @@ def without_erased(table: str, rows: Iterable[Row], erased: Mapping[str, EpochMs
     return [row for row in rows if row[who] not in of or row[began] > of[row[who]]]
 
 
-def erase(client: ClickHouse, erased: Mapping[str, EpochMs]) -> None:
-    """Remember erasures, and delete what was before them; repeating it changes nothing."""
-    if not erased:
-        return
-    leads, instants = list(erased), list(erased.values())
-    client.insert("erasures", ("lead_id", "erased_at"), [leads, instants])
-    for chunk in _chunks(sorted(erased.items())):
-        ids, untils = (list(column) for column in zip(*chunk, strict=True))
-        for table, (who, began) in _BEGAN.items():
-            _delete(
-                client,
-                table,
-                f"{who} IN {{ids:Array(String)}} AND toUnixTimestamp64Milli({began}) "
-                f"<= transform({who}, {{ids:Array(String)}}, {{untils:Array(Int64)}}, toInt64(0))",
-                {"ids": ids, "untils": untils},
+def erase(
+    client: ClickHouse,
+    erased: Mapping[str, EpochMs],
+    forgotten: Mapping[str, Iterable[str]] | None = None,
+) -> None:
+    """Remember erasures and delete what was before them; repeating it changes nothing.
+
+    Args:
+        forgotten: per table, leads of which every row is deleted.
+    """
+    if erased:
+        client.insert("erasures", ("lead_id", "erased_at"), [list(erased), list(erased.values())])
+    for table in _BEGAN:
+        gone = sorted((forgotten or {}).get(table, ()))
+        changed = False
+        for where, parameters in _conditions(table, sorted(erased.items()), gone):
+            changed |= _delete(client, table, where, parameters)
+        if changed:
+            # DELETE only hides rows until a merge; this rewrites what holds them, meanwhile.
+            client.command(
+                f"ALTER TABLE {client.table(table)} APPLY DELETED MASK SETTINGS mutations_sync = 0"
             )
 
 
-def forget(client: ClickHouse, table: str, leads: Iterable[str]) -> None:
-    """Delete every row of some leads from a table."""
-    for chunk in _chunks(sorted(leads)):
-        _delete(client, table, "lead_id IN {ids:Array(String)}", {"ids": chunk})
+def _conditions(
+    table: str, erased: Sequence[tuple[str, EpochMs]], gone: Sequence[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the conditions of the rows to delete, as few as can be: each is a mutation."""
+    for before, named in zip_longest(_chunks(erased), _chunks(gone)):
+        where, parameters = _before(table, before) if before else ("false", {})
+        if named:
+            where, parameters = f"({where}) OR lead_id IN {{gone:Array(String)}}", dict(parameters)
+            parameters["gone"] = named
+        yield where, parameters
 
 
 def rows_left(client: ClickHouse, erased: Mapping[str, EpochMs]) -> dict[str, int]:
     """Return how many rows from before their erasure each table has of some leads."""
-    if not erased:
-        return dict.fromkeys(_BEGAN, 0)
-    parameters = {"ids": list(erased), "untils": list(erased.values())}
-    return {
-        table: client.query(
-            f"SELECT count() FROM {client.table(table)} WHERE {who} IN {{ids:Array(String)}} "  # noqa: S608
-            f"AND toUnixTimestamp64Milli({began}) "
-            f"<= transform({who}, {{ids:Array(String)}}, {{untils:Array(Int64)}}, toInt64(0))",
-            parameters,
-        ).rows[0][0]
-        for table, (who, began) in _BEGAN.items()
-    }
+    left = dict.fromkeys(_BEGAN, 0)
+    for chunk in _chunks(sorted(erased.items())):
+        for table in left:
+            where, parameters = _before(table, chunk)
+            sql = f"SELECT count() FROM {client.table(table)} WHERE {where}"  # noqa: S608
+            left[table] += client.query(sql, parameters).rows[0][0]
+    return left
 
 
-def _delete(client: ClickHouse, table: str, where: str, parameters: Mapping[str, Any]) -> None:
+def _before(table: str, erased: Sequence[tuple[str, EpochMs]]) -> tuple[str, dict[str, Any]]:
+    """Return the condition of a table's rows that are from before their lead's erasure."""
+    who, began = _BEGAN[table]
+    ids, untils = (list(column) for column in zip(*erased, strict=True))
+    return (
+        f"{who} IN {{ids:Array(String)}} AND toUnixTimestamp64Milli({began}) "
+        f"<= transform({who}, {{ids:Array(String)}}, {{untils:Array(Int64)}}, toInt64(0))",
+        {"ids": ids, "untils": untils},
+    )
+
+
+def _delete(client: ClickHouse, table: str, where: str, parameters: Mapping[str, Any]) -> bool:
     # A mutation costs every part of the table something, so it is spared where there is nothing.
     name = client.table(table)
     found = client.query(f"SELECT 1 FROM {name} WHERE {where} LIMIT 1", parameters)  # noqa: S608
-    if not found.rows:
-        return
-    client.command(f"DELETE FROM {name} WHERE {where}", parameters)  # noqa: S608
-    # DELETE only hides rows until a merge; this rewrites, in the background, what holds them.
-    client.command(f"ALTER TABLE {name} APPLY DELETED MASK SETTINGS mutations_sync = 0")
+    if found.rows:
+        client.command(f"DELETE FROM {name} WHERE {where}", parameters)  # noqa: S608
+    return bool(found.rows)
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:

@@ -25,6 +25,7 @@ from leadstream.schemas import topics
 from leadstream.schemas.codec import Encoder, SingleObject
 from leadstream.schemas.events import ERASURE_REQUESTED, CrmEvent, LeadEvent
 from leadstream.schemas.settings import Settings
+from leadstream.sinks import erasure as sinks_erasure
 from leadstream.sinks.batch import BatchBuilder
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.erasure import read_erased, rows_left
@@ -175,3 +176,17 @@ def test_its_bytes_leave_the_disk(client: ClickHouse) -> None:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
     assert files_with(client, "bob")
+
+
+def test_many_leads_are_erased_in_bounded_statements(
+    client: ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sinks_erasure, "LEADS_AT_ONCE", 1)
+    leads = [NEEDLE, "it's", "a\\b"]
+    insert(client, [record for lead_id in (*leads, "bob") for record in life(lead_id)])
+    before = held(client, "bob")
+    insert(client, [record for lead_id in leads for record in erasure(lead_id)])
+    assert read_erased(client) == dict.fromkeys(leads, ERASED_AT)
+    left = rows_left(client, dict.fromkeys([*leads, "bob"], ERASED_AT))
+    assert left == rows_left(client, {"bob": ERASED_AT})
+    assert held(client, "bob") == before
