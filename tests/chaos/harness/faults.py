@@ -64,18 +64,27 @@ class Injector:
         self._began = began
         self._say = say
         self._extra = 0
+        self._kinds: set[str] = set()
         self._ending = threading.Event()
         self._lanes: list[threading.Thread] = []
 
-    def begin(self, seed: int, kinds: list[Kind]) -> None:
-        """Start both lanes."""
+    def begin(self, seed: int, kinds: list[Kind], pace: float = 1.0) -> None:
+        """Start both lanes; `pace` multiplies the pauses."""
+        self._kinds = {kind.name for kind in kinds}
         lanes: tuple[Lane, ...] = ("process", "server")
         self._lanes = [
-            threading.Thread(target=self._run, args=(seed, lane, kinds), name=lane, daemon=True)
+            threading.Thread(
+                target=self._run, args=(seed, lane, kinds, pace), name=lane, daemon=True
+            )
             for lane in lanes
         ]
         for lane in self._lanes:
             lane.start()
+
+    @property
+    def missing(self) -> set[str]:
+        """The kinds that have not come yet."""
+        return self._kinds - {fault.kind for fault in self.injected}
 
     def end(self) -> None:
         """Let the faults at work be healed, and return.
@@ -89,10 +98,10 @@ class Injector:
         if self.failure is not None:
             raise self.failure
 
-    def _run(self, seed: int, lane: Lane, kinds: list[Kind]) -> None:
+    def _run(self, seed: int, lane: Lane, kinds: list[Kind], pace: float) -> None:
         try:
             for fault in faults(seed, lane, kinds):
-                if self._ending.wait(fault.pause_s):
+                if self._ending.wait(fault.pause_s * pace):
                     return
                 self._inject(fault)
         except BaseException as error:

@@ -60,6 +60,10 @@ class Options:
     static: bool = False
     registry: bool = False
     faults: frozenset[str] = frozenset()
+    each_once: bool = False
+    """Go on until each kind has come, however long it takes."""
+    pace: float = 1.0
+    """Multiplies the pauses between faults."""
     zero_lag_timeout_s: float = 300.0
 
     @property
@@ -128,8 +132,9 @@ def run(
         injector.begin(
             options.seed,
             kinds_for(options.brokers, registry=options.registry, only=options.faults),
+            options.pace,
         )
-        _attend(settings, sender, injector, supervisor, began, say)
+        _attend(settings, options, sender, injector, supervisor, began, say)
         injector.end()
         sender.join()
         if sender.failure:
@@ -194,16 +199,19 @@ def _settings(
 
 def _attend(
     settings: Settings,
+    options: Options,
     sender: Sender,
     injector: Injector,
     supervisor: Supervisor,
     began: float,
     say: Callable[[str], None],
 ) -> None:
-    """Move the clock and tell how it goes, until everything is sent or something failed."""
+    """Move the clock and tell how it goes, until everything has happened or something failed."""
     clock_at = progress_at = began
-    while sender.is_alive() and injector.failure is None:
-        sender.join(0.5)
+    while (
+        sender.is_alive() or (options.each_once and injector.missing)
+    ) and injector.failure is None:
+        time.sleep(0.5)
         now = time.monotonic()
         if now - clock_at >= CLOCK_EVERY_S and sender.event_time:
             clock_at = now
