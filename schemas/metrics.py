@@ -206,10 +206,9 @@ def lag_measured(stage: str, lags: Mapping[tuple[str, int], int]) -> None:
 
 def late_events_seen(stage: str, reordered: int, beyond_tail: int) -> None:
     """Count the events of a batch that were older than the newest of their lead."""
-    if reordered:
-        LATE_EVENTS.labels(stage, "reordered").inc(reordered)
-    if beyond_tail:
-        LATE_EVENTS.labels(stage, "beyond_tail").inc(beyond_tail)
+    # Also by nothing: Prometheus does not see the first increase of a counter that was not there.
+    LATE_EVENTS.labels(stage, "reordered").inc(reordered)
+    LATE_EVENTS.labels(stage, "beyond_tail").inc(beyond_tail)
 
 
 def rows_inserted(
