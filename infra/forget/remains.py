@@ -26,7 +26,7 @@ class Remainder:
     def words(self) -> str:
         if self.until is None:
             return "for good: no retention is set"
-        return f"until {iso(self.until)} at the latest, and until Kafka deletes what is due"
+        return f"until {iso(self.until)}, then until its segment is closed and cleaned"
 
 
 def remainders(states: Iterable[TopicState], now_ms: EpochMs) -> list[Remainder]:
