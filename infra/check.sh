@@ -35,6 +35,7 @@ if ! docker info >/dev/null 2>&1 && [ -z "${LEADSTREAM_TEST_KAFKA:-}" ]; then
   missing=()
   command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
   command -v mvn >/dev/null || missing+=(maven)
+  command -v ip >/dev/null || missing+=(iproute2)  # cuts brokers off in the chaos tests
   [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 fi
 python=$(find_python) || { install_packages python3 python3-venv; python=$(find_python); } ||

@@ -19,6 +19,12 @@ with open(sys.argv[1], "w"):
 while True:
     signal.pause()
 """
+OBEDIENT = """
+import signal, sys
+with open(sys.argv[1], "w"):
+    pass
+signal.pause()
+"""
 TALKATIVE = "print('the reason', flush=True); raise SystemExit(3)"
 
 
@@ -31,6 +37,24 @@ def test_a_child_deaf_to_sigterm_is_killed_after_the_bound(tmp_path: Path) -> No
     ready.read_bytes()  # returns once the child ignores SIGTERM
     assert not child.stop(timeout_s=0.1)
     assert child.pid is None
+
+
+def test_a_frozen_child_ends_in_order(tmp_path: Path) -> None:
+    """`stop` thaws it, and it sees the SIGTERM; before, the kernel calls it stopped."""
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    child = ChildServer("frozen", tmp_path / "log")
+    child.launch([sys.executable, "-c", OBEDIENT, str(ready)])
+    ready.read_bytes()
+    child.freeze()
+    os.waitid(os.P_PID, child.pid or 0, os.WSTOPPED | os.WNOWAIT)
+    assert child.stop(timeout_s=60)
+
+
+def test_what_does_not_run_is_not_frozen(tmp_path: Path) -> None:
+    """The error says so, rather than that a fault was injected."""
+    with pytest.raises(ServerFailedError, match="absent does not run"):
+        ChildServer("absent", tmp_path / "log").freeze()
 
 
 def test_a_child_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
