@@ -28,7 +28,7 @@ from leadstream.schemas.settings import Settings
 
 TIMEOUT_S = 900.0
 QUIET_S = 6.0
-LATE_S = 1.5
+LATE_S = 3.0
 WORKER = ("--stages", "lifecycle", "--web-port", "0")
 
 
