@@ -33,6 +33,7 @@ from leadstream.schemas.versions import (
     schema_fingerprint,
     without_timestamps,
 )
+from leadstream.schemas.writer_bounds import unbounded_part
 
 __all__ = [
     "DecodeError",
@@ -188,6 +189,12 @@ class Decoder:
     def _by_registry_id(self, key: bytes) -> Any:
         schema_id = struct.unpack(">I", key)[0]
         found = self._schemas.by_registry_id(schema_id)
+        if endless := unbounded_part(found):
+            raise DecodeError(
+                "incompatible_schema",
+                f"schema id {schema_id} has {endless}, which a few bytes could repeat without "
+                "end: register it without",
+            )
         try:
             return fastavro.parse_schema(without_timestamps(copy.deepcopy(found)))
         except Exception as error:  # whatever the registry let through

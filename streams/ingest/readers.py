@@ -14,6 +14,7 @@ from typing import IO, Any, Literal
 import fastavro
 
 from leadstream.schemas.codec import parse_number
+from leadstream.schemas.writer_bounds import unbounded_part
 from leadstream.streams.ingest.errors import IngestError, RowError, short
 from leadstream.streams.ingest.mapping import CsvOptions
 
@@ -214,6 +215,9 @@ def _open_avro(path: Path) -> Table:
     if not isinstance(schema, dict) or schema.get("type") != "record":
         stream.close()
         raise IngestError(f"{path}: expected an Avro file of records")
+    if endless := unbounded_part(schema):
+        stream.close()
+        raise IngestError(f"{path}: its schema has {endless}: export it without")
     columns = tuple(dict.fromkeys(_schema_paths(schema, "", {})))
     return Table(columns, _avro_rows(path, stream, reader))
 
