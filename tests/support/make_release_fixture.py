@@ -255,7 +255,7 @@ def sunk(records: Iterable[Record]) -> list[Sunk]:
 
 
 def write_database(folder: Path, said: list[Record]) -> None:
-    """Write the statements of tables and views, the rows in ClickHouse's Native form, and some answers."""
+    """Write the tables and views as statements, the rows in Native form, and some answers."""
     folder.mkdir()
     with tempfile.TemporaryDirectory() as directory:
         settings = Settings(data_dir=Path(directory))

@@ -68,5 +68,7 @@ def test_a_file_of_such_a_schema_is_refused(tmp_path: Path) -> None:
     fastavro.writer(content, holding(CHAIN), [{"f0": {"next": None}}])
     path = tmp_path / "export.avro"
     path.write_bytes(content.getvalue())
-    with pytest.raises(IngestError, match=r'export.avro: its schema has type "n" within itself'):
+    with pytest.raises(
+        IngestError, match=r'export.avro: its schema has type "x.y.n" within itself'
+    ):
         open_table(path, "avro")
