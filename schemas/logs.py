@@ -24,6 +24,7 @@ LETTERS_LOGGED_MAX: Final = 10
 LEAD_ID_MAX_CHARS: Final = 200
 
 _TEXT: Final = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
+_OWN_FIELDS: Final = frozenset({"time", "level", "logger"})
 _CHATTY: Final = ("aiohttp", "aiokafka", "faust", "mode", "kafka", "asyncio")
 
 
@@ -60,8 +61,10 @@ class JsonLines(JsonFormatter):
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         # Before the encoding: a mark put into encoded text could break an escape in two.
-        redacted: dict[str, Any] = self._redactor.value(log_data)
-        return redacted
+        return {
+            name: value if name in _OWN_FIELDS else self._redactor.value(value)
+            for name, value in log_data.items()
+        }
 
 
 def set_up_logging(settings: Settings) -> None:
@@ -73,6 +76,8 @@ def set_up_logging(settings: Settings) -> None:
         JsonLines(redactor) if settings.log_format == "json" else TextLines(redactor)
     )
     logging.basicConfig(level=level, handlers=[handler])
+    # It logs whole URLs, and ClickHouse's carry the parameters of statements.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     if level != "DEBUG":
         for name in _CHATTY:
             logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))

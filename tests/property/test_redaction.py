@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadstream.schemas.logs import JsonLines, TextLines
@@ -51,6 +51,7 @@ def said_everywhere(text: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("layout", [TextLines, JsonLines])
+@settings(deadline=None)
 @given(before=SURROUNDINGS, address=st.emails(), after=SURROUNDINGS)
 def test_no_email_address_is_logged(layout: type, before: str, address: str, after: str) -> None:
     for say in said_everywhere(f"{before} {address} {after}"):
@@ -58,6 +59,7 @@ def test_no_email_address_is_logged(layout: type, before: str, address: str, aft
 
 
 @pytest.mark.parametrize("layout", [TextLines, JsonLines])
+@settings(deadline=None)
 @given(before=SURROUNDINGS, secret=SECRETS, after=SURROUNDINGS)
 def test_no_secret_is_logged(layout: type, before: str, secret: str, after: str) -> None:
     for say in said_everywhere(before + secret + after):
@@ -67,6 +69,7 @@ def test_no_secret_is_logged(layout: type, before: str, secret: str, after: str)
             assert secret not in str(json.loads(line))
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=200))
 def test_a_json_line_is_one_line_and_can_be_read(text: str) -> None:
     shown = text.encode("utf-8", "replace").decode()

@@ -63,6 +63,12 @@ def test_a_storm_of_dead_letters_does_not_flood_the_log(json_log: Captured) -> N
     assert json_log.lines[-1]["message"] == "dead letters: stage identify, 1990 more in this batch"
 
 
+def test_a_secret_that_is_our_own_name_leaves_the_logger_readable() -> None:
+    record = logging.LogRecord("leadstream.sinks", logging.INFO, "", 0, "in leadstream", (), None)
+    line = json.loads(JsonLines(Redactor(["leadstream"])).format(record))
+    assert (line["logger"], line["message"]) == ("leadstream.sinks", "in [secret]")
+
+
 def test_an_exception_is_a_field_of_its_line(json_log: Captured) -> None:
     try:
         raise KeyError("hunter22")
