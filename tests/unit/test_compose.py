@@ -70,7 +70,22 @@ def test_no_password_has_a_default(compose: dict[str, Any]) -> None:
             if re.search("PASSWORD|SECRET|TOKEN", key):
                 found += 1
                 assert re.fullmatch(r"\$\{[A-Z_]+:\?[^}]+\}", str(value)), key
-    assert found == 1 + len(LEADSTREAM_SERVICES)
+    assert found == 5
+
+
+def test_each_process_has_the_passwords_that_it_needs_and_no_other(compose: dict[str, Any]) -> None:
+    needed = {
+        "worker": set(),
+        "sink": {"LEADSTREAM_CLICKHOUSE_WRITER_PASSWORD"},
+        "set-up": {
+            "LEADSTREAM_CLICKHOUSE_PASSWORD",
+            "LEADSTREAM_CLICKHOUSE_WRITER_PASSWORD",
+            "LEADSTREAM_CLICKHOUSE_ANALYST_PASSWORD",
+        },
+    }
+    for name, passwords in needed.items():
+        given = compose["services"][name]["environment"]
+        assert {key for key in given if key.endswith("PASSWORD")} == passwords
 
 
 def test_nothing_listens_beyond_this_machine(compose: dict[str, Any]) -> None:
