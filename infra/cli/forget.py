@@ -171,11 +171,15 @@ async def _until_folded(
 
 @contextmanager
 def _database(settings: Settings) -> Iterator[ClickHouse | None]:
-    """Open ClickHouse for reading; None where there is none, or another process holds it."""
+    """Open ClickHouse to look at it; None where there is none, or another process holds it.
+
+    A server is asked as the writer, because the analyst may not see dead letters.
+    """
     from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
 
     try:
-        client = ClickHouse(settings, read_only=True, create=False)
+        is_chdb = settings.effective_clickhouse_url.startswith("chdb")
+        client = ClickHouse(settings, read_only=is_chdb, writer=not is_chdb, create=False)
     except ClickHouseError:
         yield None
         return
