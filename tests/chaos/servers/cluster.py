@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +22,9 @@ from .network import IsolationUnavailableError, Network
 # The marker that ends a transaction has 78 bytes. A coordinator that cannot write one gives up
 # (Kafka 4.4: IllegalStateException), and the transaction stays in PrepareAbort until a restart.
 _ROOM_FOR_MARKERS_ONLY = "100"
+
+# Room that is left on a full disk: none, or more where the broker writes while it is shrunk.
+_SPARE_BYTES = [0, *(4096 << doubled for doubled in range(10))]
 
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 60.0
@@ -171,8 +174,13 @@ class Cluster:
 
     def fill_disk(self, number: int) -> None:
         """Leave no room on a broker's disk; Kafka ends its process at the next write."""
-        disk = os.statvfs(self._disks[number])
-        self._resize_disk(number, (disk.f_blocks - disk.f_bfree) * disk.f_frsize)
+        for spare_bytes in _SPARE_BYTES:
+            disk = os.statvfs(self._disks[number])
+            used_bytes = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+            with suppress(IsolationUnavailableError):  # the broker has written meanwhile
+                self._resize_disk(number, used_bytes + spare_bytes)
+                return
+        raise ClusterError(f"the disk of broker {number} cannot be shrunk to what is used")
 
     def free_disk(self, number: int) -> None:
         """Give the disk its size back; `start` the broker then, for it has ended itself."""
