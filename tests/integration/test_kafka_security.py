@@ -7,6 +7,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ from ..kafka import kafka_is_required
 DOCS = Path(__file__).parents[2] / "infra" / "docs" / "security.md"
 EVENT = (
     '{"kind": "touchpoint", "event_id": "e1", "event_time": "2026-01-01T00:00:00Z", '
-    '"lead_id": "l1", "type": "page_viewed"}\n'
+    '"lead_id": "l1", "type": "form_submitted", "email": "ann.marked@example.org"}\n'
 )
+ADDRESS = "ann.marked"
 BOUND_S = 20.0
 WRONG = "wr0ng-passw0rd"
 
@@ -163,26 +165,37 @@ def variables(settings: Settings, directory: Path) -> dict[str, str]:
     return found
 
 
-def spawn(settings: Settings, directory: Path, *arguments: str) -> subprocess.Popen[str]:
+@dataclass
+class Child:
+    """A command as a process; a file takes what it says, since a full pipe would stop it."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+def spawn(settings: Settings, directory: Path, *arguments: str) -> Child:
     directory.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        [*COMMAND, *arguments],
-        env={**environment(), **variables(settings, directory)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    log = directory / "said.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            env={**environment(), **variables(settings, directory)},
+            stdout=stream,
+            stderr=stream,
+        )
+    return Child(process, log)
 
 
-def outcome(process: subprocess.Popen[str]) -> tuple[int, str]:
+def outcome(child: Child) -> tuple[int, str]:
     try:
-        said, _ = process.communicate(timeout=90)
+        code = child.process.wait(timeout=240)
     finally:
-        process.kill()
-    for secret in (WRONG, *SASL_USERS.values()):
+        child.process.kill()
+    said = child.log.read_text("utf-8")
+    for secret in (WRONG, ADDRESS, *SASL_USERS.values()):
         assert secret not in said
     assert "Traceback" not in said
-    return process.returncode, said
+    return code, said
 
 
 def documented(process: str) -> list[tuple[str, str, str, str]]:
@@ -214,8 +227,10 @@ def test_the_documented_acls_are_enough(
 ) -> None:
     for user in ("worker", "sink", "ingest"):
         secure.allow(documented(user), user)
-    worker = spawn(sasl(secure, "worker"), tmp_path / "worker", "worker")
-    sink = spawn(sasl(secure, "sink"), tmp_path / "sink", "sink")
+    # At debug the client logs every request, with PLAIN the password's bytes among them.
+    told = {"log_level": "debug", "kafka_sasl_mechanism": "PLAIN"}
+    worker = spawn(sasl(secure, "worker", **told), tmp_path / "worker", "worker")
+    sink = spawn(sasl(secure, "sink", log_level="debug"), tmp_path / "sink", "sink")
     file = tmp_path / "events.jsonl"
     file.write_text(EVENT)
     ingest = spawn(sasl(secure, "ingest"), tmp_path / "ingest", "ingest", str(file))
@@ -226,16 +241,17 @@ def test_the_documented_acls_are_enough(
     try:
         wait_until(
             lambda: (
-                sink.poll() is not None
-                or worker.poll() is not None
+                sink.process.poll() is not None
+                or worker.process.poll() is not None
                 or any(tp.topic == topics.LEAD_STATE for tp in committed_offsets(admin, group))
             ),
             "the sink has stored a lead's state",
+            timeout_s=240,
         )
     finally:
         admin.close()
-        worker.terminate()
-        sink.terminate()
+        worker.process.terminate()
+        sink.process.terminate()
     for process in (worker, sink):
         code, said = outcome(process)
         assert code == 0, said
