@@ -34,6 +34,7 @@ def main() -> int:
         workers=chosen.workers,
         static=chosen.static,
         registry=chosen.registry,
+        namespaces=not chosen.no_namespaces,
         faults=frozenset(chosen.faults or ()),
         zero_lag_timeout_s=chosen.zero_lag_timeout_s,
     )
@@ -66,6 +67,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--static", action="store_true", help="static group membership")
     parser.add_argument("--registry", action="store_true", help="with a schema registry")
+    parser.add_argument(
+        "--no-namespaces", action="store_true", help="freeze brokers instead of cutting them off"
+    )
     parser.add_argument("--faults", nargs="*", help="only these kinds of fault")
     parser.add_argument("--zero-lag-timeout-s", type=float, default=300)
     parser.add_argument("--directory", type=Path, help="for data and logs; default: a new one")

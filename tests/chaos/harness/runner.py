@@ -59,6 +59,7 @@ class Options:
     partitions: int = 6
     static: bool = False
     registry: bool = False
+    namespaces: bool = True
     faults: frozenset[str] = frozenset()
     each_once: bool = False
     """Go on until each kind has come, however long it takes."""
@@ -93,6 +94,7 @@ def run(
                 directory / "kafka",
                 options.brokers,
                 disk_bytes=DISK_BYTES if options.brokers > 1 else None,
+                namespaces=options.namespaces,
             )
         )
         clickhouse = stack.enter_context(ClickHouseServer(directory / "clickhouse"))
@@ -131,7 +133,13 @@ def run(
         sender.start()
         injector.begin(
             options.seed,
-            kinds_for(options.brokers, registry=options.registry, only=options.faults),
+            [
+                kind
+                for kind in kinds_for(
+                    options.brokers, registry=options.registry, only=options.faults
+                )
+                if kind.name != "disk-full" or cluster.isolation == "network namespaces"
+            ],
             options.pace,
         )
         _attend(settings, options, sender, injector, supervisor, began, say)
