@@ -173,12 +173,17 @@ async def _until_folded(
 def _database(settings: Settings) -> Iterator[ClickHouse | None]:
     """Open ClickHouse to look at it; None where there is none, or another process holds it.
 
-    A server is asked as the writer, because the analyst may not see dead letters.
+    A server is asked as the writer, because the analyst may not see dead letters. A chDB
+    directory without a door is left alone: a sink that starts meanwhile would find it in use.
     """
-    from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
+    from leadstream.sinks.clickhouse import DOOR_FILE, ClickHouse, ClickHouseError
 
+    url = settings.effective_clickhouse_url
+    is_chdb = url.startswith("chdb")
+    if is_chdb and not (Path("/" + url.removeprefix("chdb:").lstrip("/")) / DOOR_FILE).exists():
+        yield None
+        return
     try:
-        is_chdb = settings.effective_clickhouse_url.startswith("chdb")
         client = ClickHouse(settings, read_only=is_chdb, writer=not is_chdb, create=False)
     except ClickHouseError:
         yield None
@@ -207,11 +212,16 @@ def _rows(settings: Settings, erased: dict[str, EpochMs]) -> dict[str, int] | No
 
 
 def _warn_of_survivor(settings: Settings, lead_id: str) -> None:
+    from leadstream.sinks.clickhouse import ClickHouseError
+
     with _database(settings) as client:
         if client is None:
             return
         sql = f"SELECT merged_into FROM {client.table('lead_state')} FINAL "  # noqa: S608
-        found = client.query(f"{sql} WHERE lead_id = {{id:String}}", {"id": lead_id}).rows
+        try:
+            found = client.query(f"{sql} WHERE lead_id = {{id:String}}", {"id": lead_id}).rows
+        except ClickHouseError as error:
+            raise UserError(str(error)) from None
     if found and found[0][0]:
         click.echo(
             f"{lead_id} was merged into {found[0][0]}: the person is kept under that id as well; "

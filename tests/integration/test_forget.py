@@ -190,6 +190,10 @@ def test_a_person_is_forgotten_everywhere_and_stays_so(
         assert "dead letters: 3" in forgotten.stdout
         assert all(lead_id in forgotten.stdout for lead_id in ada)
         assert WORD + "@" not in forgotten.stdout + forgotten.stderr
+        at = forgotten.stderr.partition("request of ")[2].split()[0]
+        again = run(live, "forget", "ada", "--yes", "--at", at, "--wait", str(DEADLINE_S))
+        assert again.returncode == 0, again.stderr
+        assert all(lead_id in again.stdout for lead_id in ada), "it is found where it had begun"
         stop(sink)
 
         with ClickHouse(live.settings) as client:
@@ -201,14 +205,14 @@ def test_a_person_is_forgotten_everywhere_and_stays_so(
         live.children.clear()
         for _ in range(2):
             live.start_worker()
-        again = msgspec.structs.replace(life("ada")[4], event_id="late")
+        late = msgspec.structs.replace(life("ada")[4], event_id="late")
         after = Touchpoint(
             event_id="new",
             event_time=time.time_ns() // 1_000_000 + HOUR_MS,
             type="page_viewed",
             lead_id="ada",
         )
-        live.send([again, life("ada")[3], after])
+        live.send([late, life("ada")[3], after])
         live.wait_until_through()
 
         with ClickHouse(live.settings) as client:
@@ -249,7 +253,7 @@ def test_a_person_is_forgotten_everywhere_and_stays_so(
         )
 
     replayed = tmp_path / "log.jsonl"
-    lines = [event_to_json_line(event) for event in (*log, request, again, after)]
+    lines = [event_to_json_line(event) for event in (*log, request, late, after)]
     replayed.write_text("\n".join(lines))
     data = tmp_path / "replayed"
     options = ["--into-clickhouse", "--data-dir", str(data), "--model", str(model["model_path"])]
