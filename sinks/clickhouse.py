@@ -281,7 +281,8 @@ class ClickHouse:
             if through_door is not None:
                 self._through_door = True
                 return through_door
-            raise ClickHouseError(str(error)) from None
+            # Whoever has it may be about to end, a sink before this one, say.
+            raise ClickHouseError(str(error), transient=True) from None
         except OSError as error:
             raise ClickHouseError(f"{self.where}: {error.strerror}") from None
         self._lock = lock
