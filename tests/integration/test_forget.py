@@ -246,11 +246,12 @@ def test_a_person_is_forgotten_everywhere_and_stays_so(
         logs = "".join(path.read_text("utf-8", "replace") for path in tmp_path.glob("*.log"))
         assert f"-{WORD}@" not in logs
         decoder = Decoder("crm_event", SingleObject())
-        (request,) = (
+        request, repeated = (
             decoder.decode(record.value)
             for record in live.read_raw(topics.CRM_EVENTS)
             if ERASURE_REQUESTED.encode() in record.value
         )
+        assert request == repeated
 
     replayed = tmp_path / "log.jsonl"
     lines = [event_to_json_line(event) for event in (*log, request, late, after)]
