@@ -95,8 +95,8 @@ def test_an_event_that_holds_nothing_becomes_a_dead_letter() -> None:
     assert "neither a touchpoint nor a CRM event" in found["error"]
 
 
-@pytest.mark.parametrize("value", [b"", None, b"\xff", b"\xc3\x01" + bytes(8), b'{"a": 1}'])
-def test_unreadable_records_are_kept_with_their_bytes_and_place(value: bytes | None) -> None:
+@pytest.mark.parametrize("value", [b"", b"\xff", b"\xc3\x01" + bytes(8), b'{"a": 1}'])
+def test_unreadable_records_are_kept_with_their_bytes_and_place(value: bytes) -> None:
     batch = build(
         Sent(NAMES.full(topics.LEAD_TRANSITIONS), value, offset=9),
         sent(topics.LEAD_TRANSITIONS, transition("l", 0, 1), offset=10),
@@ -104,8 +104,16 @@ def test_unreadable_records_are_kept_with_their_bytes_and_place(value: bytes | N
     (row,) = batch.rows["dead_letters"]
     found = as_object("dead_letters", row)
     assert (found["source_topic"], found["source_offset"]) == ("p.lead.transitions", 9)
-    assert found["value"] == (value or b"")
+    assert found["value"] == value
     assert len(batch.rows["transitions"]) == 1
+
+
+def test_a_null_value_erases_where_the_topic_tells_of_leads_and_is_unreadable_elsewhere() -> None:
+    (letter,) = build(Sent(NAMES.full(topics.LEAD_EVENTS), None)).rows["dead_letters"]
+    assert as_object("dead_letters", letter)["kind"] == "empty"
+    batch = build(Sent(NAMES.full(topics.LEAD_TRANSITIONS), None, key=b"l"))
+    assert {*batch.forgotten} == {"transitions", "score_history"}
+    assert batch.row_counts() == {}
 
 
 def test_a_clock_record_is_no_event() -> None:
@@ -170,6 +178,9 @@ def test_what_a_lead_was_before_its_tombstone_is_not_written() -> None:
         gone,
         sent(topics.LEAD_STATE, lead_state("a", 2, stage="mql")),
     )
-    assert batch.forgotten == {"a"}
-    assert [row[2] for row in batch.states["a"]] == ["mql"]
-    assert len(batch.states["b"]) == 1
+    assert {table: set(leads) for table, leads in batch.forgotten.items()} == {"lead_state": {"a"}}
+    rows = [as_object("lead_state", row) for row in batch.rows["lead_state"]]
+    assert [(row["lead_id"], row["stage"]) for row in rows if row["lead_id"] == "a"] == [
+        ("a", "mql")
+    ]
+    assert [row["lead_id"] for row in rows] == ["b", "a"]
