@@ -21,8 +21,7 @@ LEADSTREAM = str(Path(sys.executable).parent / "leadstream")
 RESTART_PAUSE_S = 1.0
 STOP_TIMEOUT_S = 45.0
 _ARGUMENTS = {"worker": ["worker", "--web-port", "0"], "sink": ["sink"]}
-_LOG_TAIL_BYTES = 20_000
-_SAID = re.compile(r"(?:CRITICAL +\S+: |^Error: |^\w*Error: )(.*)")
+_SAID = re.compile(r"(?:CRITICAL +\S+: |^Error: )(.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,8 @@ class _Slot:
     name: str
     server: _Child
     log: Path
-    starts: int = 0
+    log_from: int = 0
+    """Where in the log the present process begins, bytes."""
     wanted: bool = True
     ours: str | None = None
     start_at: float = 0.0
@@ -156,7 +156,7 @@ class Supervisor:
 
     def _start(self, slot: _Slot) -> None:
         slot.start_at, slot.ours = 0.0, None
-        slot.starts += 1
+        slot.log_from = slot.log.stat().st_size if slot.log.exists() else 0
         self.starts[slot.name.partition("-")[0]] += 1
         kind = slot.name.partition("-")[0]
         slot.server.launch([LEADSTREAM, *_ARGUMENTS[kind]])
@@ -170,17 +170,16 @@ class Supervisor:
     def _note_exit(self, slot: _Slot) -> None:
         code = slot.server.exit_code
         if code is not None:
-            self.exits.append(Exit(slot.name, code, slot.ours, _reason(slot.log)))
+            self.exits.append(Exit(slot.name, code, slot.ours, _reason(slot.log, slot.log_from)))
             slot.server.kill()  # collects what has ended
 
 
-def _reason(log: Path) -> str:
+def _reason(log: Path, start: int) -> str:
     with log.open("rb") as stream:
-        stream.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
-        lines = stream.read().decode("utf-8", "replace").splitlines()
-    for line in reversed(lines):
-        if found := _SAID.search(line):
-            return _without_numbers(found.group(1))
+        stream.seek(start)
+        for line in stream:
+            if found := _SAID.search(line.decode("utf-8", "replace")):
+                return _without_numbers(found.group(1))
     return "nothing said"
 
 
