@@ -6,7 +6,6 @@ python tests/chaos/run.py --seed 1 --minutes 3 --brokers 3 --report report.md
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import tempfile
@@ -22,9 +21,7 @@ from .harness.runner import ChaosError, Options, run
 def main() -> int:
     chosen = _arguments()
     if chosen.join:
-        runs = [json.loads(path.read_text("utf-8")) for path in chosen.join]
-        chosen.report.with_suffix(".md").write_text(report.page(runs), "utf-8")
-        chosen.report.with_suffix(".json").write_text(json.dumps(runs, indent=1) + "\n", "utf-8")
+        report.write([run for path in chosen.join for run in report.read(path)], chosen.report)
         return 0
     options = Options(
         seed=chosen.seed,
@@ -46,7 +43,7 @@ def main() -> int:
     except ChaosError as error:
         _say(f"no verdict: {error}; the logs are in {directory}")
         return 1
-    report.write(found, chosen.report)
+    report.write([found], chosen.report)
     _say(f"lost {found['lost']}, doubled {found['doubled']}, wrong {found['wrong']}")
     if found["hanging_left"]:
         _say(f"transactions left open: {found['hanging_left']}")

@@ -48,11 +48,22 @@ def exits_of(exits: Iterable[Any]) -> list[dict[str, Any]]:
     ]
 
 
-def write(report: dict[str, Any], path: Path) -> None:
-    """Write a run as JSON, and the same as a page beside it."""
+def write(runs: list[dict[str, Any]], path: Path) -> None:
+    """Write runs as JSON, and the same as a page beside it; `path` without a suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    path.with_suffix(".md").write_text(page([report]), "utf-8")
+    told = ",\n".join("{\n" + ",\n".join(_lines(run)) + "\n}" for run in runs)
+    path.with_suffix(".json").write_text(f"[{told}]\n", "utf-8")
+    path.with_suffix(".md").write_text(page(runs), "utf-8")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the runs of a JSON file."""
+    found = json.loads(path.read_text("utf-8"))
+    return found if isinstance(found, list) else [found]
+
+
+def _lines(run: dict[str, Any]) -> list[str]:
+    return [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in run.items()]
 
 
 def page(runs: list[dict[str, Any]]) -> str:
