@@ -23,6 +23,7 @@ from leadstream.infra.topics import apply_topics
 from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError, Decoder, SingleObject
 from leadstream.schemas.connections import group_id
+from leadstream.schemas.dead_letters import read_letter
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
 from leadstream.schemas.settings import Settings, load_settings
 from leadstream.sinks.clickhouse import ClickHouse
@@ -35,6 +36,7 @@ BEFORE = "0.1.0"
 WORKER = "worker --web-port 0"
 STOP_TIMEOUT_S = 60
 ANSWERS = {
+    "v_dead_letters": "kind, value",
     "touchpoints": "lead_id, event_id, occurred_at, type, channel, category, properties",
     "crm_events": "lead_id, event_id, occurred_at, type, owner, reason, amount",
     "transitions": "lead_id, seq, id, cycle, from_stage, to_stage, occurred_at, inferred, cause, "
@@ -136,15 +138,17 @@ def produce(settings: Settings, log: Iterable[tuple[str, bytes]]) -> None:
     producer.close()
 
 
-def replayed(log: Iterable[tuple[str, bytes]], models: Path) -> tuple[Replay, list[Any], int]:
-    """Return the replay of a log, its accepted events, and how many records are none."""
+def replayed(
+    log: Iterable[tuple[str, bytes]], models: Path
+) -> tuple[Replay, list[Any], list[bytes]]:
+    """Return the replay of a log, its accepted events, and the records that are none."""
     decoders = {t: Decoder(topics.SCHEMA_OF[t], SingleObject()) for t in topics.INPUTS}
-    run, accepted, poison = Replay(load_models(models)), [], 0
+    run, accepted, poison = Replay(load_models(models)), [], list[bytes]()
     for topic, value in log:
         try:
             accepted += run.feed(decoders[topic].decode(value))[0]
         except DecodeError:
-            poison += 1
+            poison.append(value)
     return run, accepted, poison
 
 
@@ -157,7 +161,8 @@ def answers_of(settings: Settings, records: Iterable[Any] | None = None) -> dict
         found = {}
         for table, columns in ANSWERS.items():
             where = "WHERE retracted = 0" if table in RETRACTABLE else ""
-            sql = f"SELECT {columns} FROM {table} FINAL {where} ORDER BY ALL"
+            final = "" if table.startswith("v_") else "FINAL"
+            sql = f"SELECT {columns} FROM {table} {final} {where} ORDER BY ALL"
             found[table] = client.query(sql).rows
         return found
 
@@ -214,7 +219,13 @@ def test_a_rolling_restart_from_the_release_before_loses_and_doubles_nothing(
             for decision in fleet.read(topic)
         ]
         states = fleet.read(topics.LEAD_STATE)
-        letters = sum(len(fleet.read_raw(topic)) for topic in topics.DEAD_LETTERS)
+        # `topics apply` says the letters of 0.1.0 once more, under keys of their own.
+        letters = {
+            (letter.id, letter.value)
+            for topic in topics.DEAD_LETTERS
+            for r in fleet.read_raw(topic)
+            if (letter := read_letter(r.key, r.value, r.headers, r.timestamp)) is not None
+        }
         fleet.sink_until_through()
 
     run.finish(until)
@@ -226,11 +237,12 @@ def test_a_rolling_restart_from_the_release_before_loses_and_doubles_nothing(
         key for key, times in Counter((d.id, d.revision) for d in said).items() if times > 1
     ] == []
     assert latest_states(states) == latest_states(run.states())
-    assert letters == poison > 0
+    assert sorted(value for _, value in letters) == sorted(poison) != []
     rows = answers_of(fleet.settings)
     expected = answers_of(
         load_settings(data_dir=tmp_path, clickhouse_database="replayed"),
         [*accepted, *held, *run.states()],
     )
+    expected["v_dead_letters"] = sorted(("not_avro", value.decode()) for value in poison)
     for table in ANSWERS:
         assert rows[table] == expected[table], table
