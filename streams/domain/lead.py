@@ -224,6 +224,7 @@ def _fold(
 
 def _fire_until(state: FoldState, models: ModelSet, until: EpochMs) -> list[Decision]:
     decisions: list[Decision] = []
+    until = min(until, NEVER_MS - 1)
     while (due := next_due(state, models, until)) <= until:
         _, fired = fire(state, models.at(due), due)
         decisions += fired

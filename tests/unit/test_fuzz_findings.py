@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fuzz_targets import START_MS, Sunk
 from sink_records import lead_state
+from small_models import happened, models
 
 from leadstream.infra.topics_file import load_plan
 from leadstream.schemas import headers, topics
@@ -18,6 +19,7 @@ from leadstream.schemas.settings import Settings, SettingsError, load_settings
 from leadstream.schemas.yaml_text import YamlError, load_yaml
 from leadstream.sinks.batch import BatchBuilder
 from leadstream.streams.domain.errors import ModelError
+from leadstream.streams.domain.lead import Limits, absorb, new_record
 from leadstream.streams.engine.faults import EngineError
 from leadstream.streams.engine.positions import decode_meta
 from leadstream.streams.engine.processor import Record
@@ -71,6 +73,14 @@ def test_a_clock_record_that_is_nested_without_end_is_a_dead_letter() -> None:
 def test_a_meta_record_that_is_no_json_names_the_store(value: bytes) -> None:
     with pytest.raises(EngineError, match="store/3: the meta record is not one of leadstream's"):
         decode_meta(value, "store/3")
+
+
+def test_a_damaged_store_whose_clock_is_beyond_all_time_does_not_hang() -> None:
+    versions = models("version: '1'")
+    record = new_record("l")
+    record.now = 2**63
+    absorb(record, [happened(0, "page_viewed")], versions, Limits())
+    assert record.revision > 0
 
 
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD)
