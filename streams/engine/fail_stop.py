@@ -52,8 +52,8 @@ class FailStop:
         self.reason, self._code = explain(error), exit_code_of(error)
         log.critical("%s", self.reason, exc_info=None if is_expected(error) else error)
         # A thread, since the loop itself may be what hangs.
-        self.exit_after(self._farewell_timeout_s)
-        self._task = asyncio.ensure_future(self._leave())
+        deadline = self.exit_after(self._farewell_timeout_s)
+        self._task = asyncio.ensure_future(self._leave(deadline))
 
     def exit_after(self, timeout_s: float) -> threading.Timer:
         """End the process after a while unless the returned timer is cancelled."""
@@ -62,9 +62,10 @@ class FailStop:
         timer.start()
         return timer
 
-    async def _leave(self) -> None:
+    async def _leave(self, deadline: threading.Timer) -> None:
         try:
             await self._farewell()
         except Exception:
             log.exception("a clean stop failed")
+        deadline.cancel()
         self._end_process(self._code)
