@@ -14,6 +14,7 @@ from aiokafka.structs import ConsumerRecord
 from leadstream.schemas.connections import aiokafka_options
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.faults import EngineError
+from leadstream.streams.engine.header_names import accept_any_header_name
 from leadstream.streams.engine.partition import StagePartition, wall_clock_ms
 from leadstream.streams.engine.processor import Record, Stage
 
@@ -112,10 +113,22 @@ class Inputs:
         if not self._partitions:
             await asyncio.sleep(timeout_ms / 1000)
             return {}
-        fetched: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
-            timeout_ms=timeout_ms,
-            max_records=self._settings.batch_max_records * len(self._partitions),
-        )
+        fetched: dict[TopicPartition, list[ConsumerRecord]]
+        try:
+            fetched = await self._consumer.getmany(
+                timeout_ms=timeout_ms,
+                max_records=self._settings.batch_max_records * len(self._partitions),
+            )
+        except UnicodeDecodeError:
+            if not accept_any_header_name():
+                raise
+            log.warning(
+                "stage %s: an input has a record with a header name that is not UTF-8: reading "
+                "on more slowly, with such bytes as escapes",
+                self._stage.name,
+            )
+            self.follow(self._partitions)
+            return {}
         records: dict[int, list[Record]] = defaultdict(list)
         for tp, batch in fetched.items():
             partition, topic = self._partitions[tp.partition], self._bare[tp.topic]

@@ -25,6 +25,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, NewTopic
+from kafka import KafkaProducer
 
 from leadstream.schemas.exit_codes import ExitCode
 
@@ -227,6 +228,26 @@ def test_poison_goes_to_the_dead_letters_with_its_origin_and_stops_nothing(lab: 
     assert headers["leadstream-error-kind"] == b"poison"
     assert headers["leadstream-error"] == b"not to be swallowed"
     assert headers["leadstream-failed-at"].endswith(b"Z")
+
+
+class NotUtf8(str):
+    """A header name whose bytes are no text."""
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff\xfe"
+
+
+def test_header_names_that_are_not_utf_8_stop_nothing(lab: Lab) -> None:
+    producer = KafkaProducer(bootstrap_servers=lab.bootstrap, compression_type="gzip")
+    topic = f"{lab.prefix}left"
+    producer.send(topic, b"1", b"a", headers=[("source", b"form"), (NotUtf8("x"), b"y")])
+    producer.send(topic, b"poison", b"a", headers=[(NotUtf8("x"), b"y")])
+    producer.send(topic, b"2", b"a")
+    producer.close()
+    lab.start_worker()
+    wait_for(lambda: sorted(lab.counted()) == [("a", 1), ("a", 2)])
+    (letter,) = lab.read("left.dlq")
+    assert (r"\xff\xfe", b"y") in letter.headers()
 
 
 def test_a_timer_fires_without_input_and_survives_a_kill(lab: Lab) -> None:
