@@ -33,6 +33,8 @@ class _Buffer(bytearray):
 
 
 class _Batch(_DefaultRecordBatchPy):  # type: ignore[misc]  # aiokafka is untyped
+    _buffer: bytearray
+
     def _maybe_uncompress(self) -> None:
         super()._maybe_uncompress()
         self._buffer = _Buffer(self._buffer)
