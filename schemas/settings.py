@@ -91,6 +91,12 @@ class Settings(BaseSettings):
     static_membership: bool = Field(
         False, description="Give each consumer a group.instance.id (instance_id must be unique)."
     )
+    session_timeout_s: float = Field(
+        10.0,
+        ge=1,
+        description="Partitions of a process that Kafka has not heard for this long move to "
+        "others, seconds; brokers allow 6 to 1800 by default.",
+    )
     instance_id: str = Field("", description="Unique name of this process among its peers.")
     schema_registry_url: str | None = Field(
         None,

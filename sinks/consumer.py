@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 START_TIMEOUT_S: Final = 30.0
+HEARTBEAT_INTERVAL_MS: Final = 1000
 # Together about a minute, well below Kafka's max.poll.interval of five.
 RETRY_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 LAG_INTERVAL_S: Final = 2.0
@@ -182,6 +183,8 @@ class Sink:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=settings.fetch_partition_max_bytes,
+            session_timeout_ms=int(settings.session_timeout_s * 1000),
+            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
         )
         try:
             await await_kafka(settings)

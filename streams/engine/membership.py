@@ -23,8 +23,6 @@ from leadstream.streams.engine.processor import Stage
 
 log = logging.getLogger(__name__)
 
-SESSION_TIMEOUT_MS = 10_000
-"""How long the group waits for a dead worker before its partitions move."""
 HEARTBEAT_INTERVAL_MS = 500
 """A member learns with its next heartbeat that others join or leave."""
 REBALANCE_TIMEOUT_MS = 60_000
@@ -57,7 +55,7 @@ class Membership:
             partition_assignment_strategy=(StickyByNumber(lambda: self.numbers),),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            session_timeout_ms=SESSION_TIMEOUT_MS,
+            session_timeout_ms=int(self._settings.session_timeout_s * 1000),
             heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
             # A fetch may be under way before its partition is paused.
