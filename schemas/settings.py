@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     )
     session_timeout_s: float = Field(
         10.0,
-        ge=1,
+        ge=3,
         description="Partitions of a process that Kafka has not heard for this long move to "
         "others, seconds; brokers allow 6 to 1800 by default.",
     )
