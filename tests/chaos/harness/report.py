@@ -127,6 +127,7 @@ _FIGURES = (
     ("workers, sinks", lambda run: f"{run['workers']}, {run['sinks']}"),
     ("partitions a topic", lambda run: str(run["partitions"])),
     ("machine", lambda run: f"{run['machine']['cores']} cores, {run['machine']['memory_gib']} GiB"),
+    ("versions", lambda run: ", ".join(" ".join(pair) for pair in run["versions"].items())),
     ("minutes of faults", lambda run: f"{run['faults_minutes']:.1f}"),
     ("faults injected", lambda run: str(len(run["faults"]))),
     (
