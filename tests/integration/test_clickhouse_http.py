@@ -137,7 +137,7 @@ def test_a_wrong_password_is_one_message_without_it(
 ) -> None:
     found = run(front, *command, clickhouse_password="wrong-secret")
     said = the_one_message(found, exit_code=78 if command == ["sink"] else 1)
-    assert f"{front.url} refused the user: check clickhouse_username and" in said
+    assert f"{front.url} refused the user sink user: check clickhouse_username and" in said
     assert "wrong-secret" not in found.output
 
 
@@ -213,7 +213,8 @@ def test_a_server_that_is_gone_is_named_without_what_was_asked(tmp_path: Path) -
 def test_more_forgotten_leads_than_a_url_holds_are_deleted(client: ClickHouse) -> None:
     states = [lead_state(f"lead-{number:040}", 1) for number in range(25_000)]
     load(client, states)
-    Batch(forgotten={state.lead_id for state in states[1:]}).insert(client)
+    gone = {state.lead_id: 0 for state in states[1:]}
+    Batch(forgotten={"lead_state": gone}).insert(client)
     assert client.query("SELECT lead_id FROM lead_state FINAL").rows == [(states[0].lead_id,)]
 
 
