@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -26,12 +25,7 @@ class EventSpool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def add(self, events: Iterable[LeadEvent]) -> None:
