@@ -5,12 +5,9 @@ from __future__ import annotations
 import ipaddress
 import json
 import ssl
-import sys
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Self
 from urllib.request import Request, urlopen
 
 import clickhouse_http
@@ -18,14 +15,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from stand_in import StandIn
 
-from leadstream.infra.child_server import LOOPBACK, ChildServer, ServerFailedError, free_port
-
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 10.0
+from leadstream.infra.child_server import LOOPBACK, ChildServer, free_port
 
 
-class ClickHouseFront:
+class ClickHouseFront(StandIn):
     """chDB behind an HTTP front, which is not a ClickHouse server; a context manager.
 
     Args:
@@ -67,48 +62,13 @@ class ClickHouseFront:
     def url(self) -> str:
         return f"{'https' if self._certificate else 'http'}://{self.host}:{self.port}"
 
-    @property
-    def pid(self) -> int | None:
-        return self._server.pid
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Return once /ping answers; raises ServerFailedError."""
+    def _arguments(self) -> list[str]:
         options = ["--path", str(self._path), "--port", str(self.port), "--user", self.username]
         if self._config:
             options += ["--config", str(self._config)]
         if self._certificate:
             options += ["--certificate", str(self._certificate)]
-        self._server.launch([sys.executable, clickhouse_http.__file__, *options])
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
-            if self._server.pid is None or time.monotonic() > deadline:
-                said = self._server.account("did not answer /ping")
-                self._server.kill()
-                raise ServerFailedError(said)
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        """End it in order."""
-        self._server.stop(STOP_TIMEOUT_S)
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        self._server.kill()
-
-    def freeze(self) -> None:
-        """Stop it where it stands; its connections stay open."""
-        self._server.freeze()
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        self._server.thaw()
+        return [clickhouse_http.__file__, *options]
 
     def fail(self, *, inserts: Sequence[str] = (), others: Sequence[str] = ()) -> None:
         """Say what happens to the next requests, one of `clickhouse_http.FATES` each."""
