@@ -14,10 +14,12 @@ from leadstream.streams.identify.accept import accept
 from leadstream.streams.identify.resolver import StatedIdentity
 
 from .harness.differences import compare
-from .harness.log import input_log
+from .harness.log import InputRecord, input_log
 from .harness.plan import KINDS as FAULT_KINDS
 from .harness.plan import faults, kinds_for
 from .harness.poison import KINDS, make_poison
+from .harness.sender import Sent
+from .harness.verdict import find_places
 
 
 def counts(expected: list[tuple[str, str]], found: list[tuple[str, str]]) -> tuple[int, int, int]:
@@ -74,3 +76,11 @@ def test_the_same_seed_plans_the_same_faults_and_each_kind_comes_before_any_come
 def test_a_kind_of_fault_that_there_is_not_is_refused() -> None:
     with pytest.raises(ValueError, match="no such fault: worker-kil"):
         kinds_for(1, registry=False, only=frozenset({"worker-kil"}))
+
+
+def test_an_acknowledgement_without_an_offset_is_of_a_record_that_no_other_one_names() -> None:
+    record = InputRecord("touchpoints", b"k", b"v", 1)
+    sent = [Sent(record, "t", 0, 7), Sent(record, "t", 0, None), Sent(record, "t", 0, None)]
+    log = [(("t", 0, 7), (b"k", b"v")), (("t", 0, 8), (b"k", b"v")), (("t", 1, 9), (b"k", b"v"))]
+    assert [s.offset for s in find_places(sent, log)] == [7, 8, None]
+    assert find_places(sent[:1], log) == sent[:1]

@@ -135,6 +135,10 @@ _FIGURES = (
         lambda run: f"{run['starts']['worker']}, {run['starts']['sink']}",
     ),
     ("records sent", lambda run: str(run["figures"]["input records"])),
+    (
+        "acknowledged without an offset",
+        lambda run: str(run["figures"].get("acknowledged without an offset", 0)),
+    ),
     ("of them poison", lambda run: str(run["figures"]["poison records"])),
     ("leads", lambda run: str(run["figures"]["leads"])),
     ("decisions that hold", lambda run: str(run["figures"]["decisions that hold"])),

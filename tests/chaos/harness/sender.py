@@ -20,12 +20,16 @@ OVERSIZE_BYTES = 3 << 20
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An acknowledged record and its place."""
+    """An acknowledged record and its place.
+
+    The offset is unknown where the first acknowledgement was lost and the record sent again: then
+    the broker says only that it has it already.
+    """
 
     record: InputRecord
     topic: str
     partition: int
-    offset: int
+    offset: int | None
 
 
 class Sender(threading.Thread):

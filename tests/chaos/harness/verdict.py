@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,10 @@ def judge(
     verdict = Verdict()
     say("reading the input topics")
     log = list(chain.from_iterable(read(settings, topic) for topic in topics.INPUTS))
+    unplaced = sum(1 for s in sent if s.offset is None)
+    sent = find_places(
+        sent, [((m.topic(), m.partition(), m.offset()), (m.key(), m.value())) for m in log]
+    )
     verdict.differences.append(_input_log(sent, log))
     verdict.hanging = open_transactions(settings, topics.ALL)
     say(f"replaying {len(log)} records")
@@ -88,6 +92,7 @@ def judge(
     verdict.differences += _tables(settings, expected, sent, directory)
     verdict.figures |= {
         "input records": len(log),
+        "acknowledged without an offset": unplaced,
         "poison records": sum(1 for s in sent if s.record.poison),
         "accepted events": len(expected.accepted),
         "decisions that hold": len(expected.decisions),
@@ -101,6 +106,27 @@ def judge(
         )
     )
     return verdict
+
+
+def find_places(
+    sent: list[Sent], log: list[tuple[Place, tuple[bytes | None, bytes | None]]]
+) -> list[Sent]:
+    """Return what was sent, where an offset is unknown with that of a record nobody else claims."""
+    if all(s.offset is not None for s in sent):
+        return sent
+    claimed = {(s.topic, s.partition, s.offset) for s in sent}
+    free: dict[Any, list[int]] = {}
+    for (topic, partition, offset), said in log:
+        if (topic, partition, offset) not in claimed:
+            free.setdefault((topic, partition, said), []).append(offset)
+    found = []
+    for s in sent:
+        offsets = free.get((s.topic, s.partition, (s.record.key, s.record.value)))
+        if s.offset is None and offsets:
+            found.append(replace(s, offset=offsets.pop(0)))
+        else:
+            found.append(s)
+    return found
 
 
 def _kind_of(decision: Any) -> str:
