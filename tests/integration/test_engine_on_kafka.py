@@ -348,7 +348,7 @@ def test_missing_topics_end_the_worker_with_the_mend(kafka: Any, tmp_path: Path)
     lab.create_topics(("left", "right"))
     assert exit_code_of(lab.start_worker()) == ExitCode.CONFIGURATION
     log = lab.log_of(0).read_text()
-    missing = ("counted", "count.store", "left.dlq", "right.dlq")
+    missing = ("count.store", "counted", "left.dlq", "right.dlq")
     assert f"no topic {', '.join(lab.prefix + topic for topic in missing)}" in log
     assert "leadstream topics apply" in log
     assert "Traceback" not in log

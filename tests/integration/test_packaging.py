@@ -81,7 +81,7 @@ def test_every_module_and_data_file_is_in_the_wheel(wheel: Path) -> None:
         for top in MAPPED
         for path in (ROOT / top).rglob("*")
         if path.is_file()
-        and "__pycache__" not in path.parts
+        and not {"__pycache__", "docs"} & set(path.parts)
         and path.suffix not in NOT_SHIPPED
         and path.name not in ("compose.yaml", "Dockerfile", "Dockerfile.dockerignore")
     }
