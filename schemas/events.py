@@ -11,6 +11,9 @@ EARLIEST_MS: Final = -2_208_988_800_000  # 1900-01-01, what ClickHouse's DateTim
 LATEST_MS: Final = 10_413_791_999_999  # the end of 2299
 
 EpochMs = Annotated[int, msgspec.Meta(ge=EARLIEST_MS, le=LATEST_MS)]
+# What Kafka has, and ClickHouse's columns hold; Avro's numbers may be larger.
+KafkaPartition = Annotated[int, msgspec.Meta(ge=-1, le=2**31 - 1)]
+KafkaOffset = Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
 
 
 class Touchpoint(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -62,8 +65,8 @@ class LeadEvent(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str
     occurred_at: EpochMs
     source_topic: str = ""
-    source_partition: int = -1
-    source_offset: int = -1
+    source_partition: KafkaPartition = -1
+    source_offset: KafkaOffset = -1
     ingest_time: EpochMs = 0
     touchpoint: Touchpoint | None = None
     crm: CrmEvent | None = None

@@ -15,7 +15,9 @@ from leadstream.infra.topics_file import load_plan
 from leadstream.schemas import headers, topics
 from leadstream.schemas.codec import DecodeError, Encoder, SingleObject, decode_json
 from leadstream.schemas.dead_letters import parse_letter_id
+from leadstream.schemas.events import LeadEvent
 from leadstream.schemas.settings import Settings, SettingsError, load_settings
+from leadstream.schemas.topics import TopicNames
 from leadstream.schemas.yaml_text import YamlError, load_yaml
 from leadstream.sinks.batch import BatchBuilder
 from leadstream.streams.domain.errors import ModelError
@@ -124,3 +126,11 @@ def test_a_count_that_no_column_holds_is_a_dead_letter_of_the_sink(field: str) -
     built = BatchBuilder(Settings().topics, SingleObject()).build([record])
     assert [table for table, rows in built.rows.items() if rows] == ["dead_letters"]
     assert f"$.{field}" in built.rows["dead_letters"][0][4]
+
+
+def test_an_event_from_a_partition_that_kafka_cannot_have_is_a_dead_letter() -> None:
+    schemas = SingleObject()
+    event = LeadEvent(lead_id="l", event_id="e", occurred_at=0, source_partition=2**31)
+    value = Encoder("lead_event", topics.LEAD_EVENTS, schemas).encode(event)
+    batch = BatchBuilder(TopicNames(), schemas).build([Sunk(topics.LEAD_EVENTS, value, b"l", [])])
+    assert [letter[3] for letter in batch.rows["dead_letters"]] == ["wrong_type"]
