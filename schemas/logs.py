@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from pythonjsonlogger.json import JsonFormatter
 
 from leadstream.schemas.codec import iso
+from leadstream.schemas.log_repeats import FewRepeats
 from leadstream.schemas.redaction import Redactor
 from leadstream.schemas.settings import Settings
 
@@ -22,6 +23,8 @@ CONTEXT: Final = ("stage", "partition", "topic", "offset", "lead_id", "kind")
 LETTERS_LOGGED_MAX: Final = 10
 """Lines for the dead letters of one batch; more are told as a number."""
 LEAD_ID_MAX_CHARS: Final = 200
+REPEATS_INTERVAL_S: Final = 10.0
+"""How often a library may say the same again."""
 
 _TEXT: Final = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
 _OWN_FIELDS: Final = frozenset({"time", "level", "logger"})
@@ -79,6 +82,7 @@ def set_up_logging(settings: Settings) -> None:
     # It logs whole URLs, and ClickHouse's carry the parameters of statements.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     if level != "DEBUG":
+        handler.addFilter(FewRepeats(_CHATTY, REPEATS_INTERVAL_S))
         for name in _CHATTY:
             logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 

@@ -76,8 +76,8 @@ async def _partition_counts(settings: Settings) -> dict[str, int]:
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
         raise EngineError(
             f"Kafka at {settings.kafka_bootstrap} accepts connections, but does not answer as "
-            f"{settings.kafka_security} ({reason}): check that it is a Kafka broker, "
-            "kafka_security, and user and password"
+            f"{settings.kafka_security} ({reason}): it may be starting; if that stays so, check "
+            "that it is a Kafka broker, kafka_security, and user and password"
         ) from None
     finally:
         await admin.close()
