@@ -55,4 +55,5 @@ bin=$PWD/$venv/bin
 "$bin/lint-imports"
 "$bin/python" tests/support/dependency_audit.py
 (cd build/typing && MYPYPATH=. "$bin/mypy" --config-file ../../pyproject.toml -p leadstream)
-exec "$bin/python" -m pytest "$@"
+# Most tests wait for servers: two processes take little more than half of the time of one.
+exec "$bin/python" -m pytest -n "${LEADSTREAM_TEST_PROCESSES:-2}" --dist loadfile "$@"

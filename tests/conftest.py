@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from .kafka import (
 
 _used_kafka = pytest.StashKey[str]()
 _used_clickhouse = pytest.StashKey[str]()
+_USED = {"kafka": _used_kafka, "clickhouse over HTTP": _used_clickhouse}
 
 
 def pytest_report_header() -> str:
@@ -26,13 +28,32 @@ def pytest_report_header() -> str:
     return f"kafka: {planned_kafka()}"
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that shares the tests out what this one of several used."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["used"] = _used_by(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what one of several processes used; each starts its own servers."""
+    used = getattr(node, "workeroutput", {}).get("used", {})
+    for name, key in _USED.items():
+        if name in used:
+            node.config.stash[key] = used[name]
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Say after the last test which broker and which server it was."""
-    for name, used in (("kafka", _used_kafka), ("clickhouse over HTTP", _used_clickhouse)):
-        if used in config.stash:
-            terminalreporter.write_line(f"{name}: {config.stash[used]}")
+    for name, used in _used_by(config).items():
+        terminalreporter.write_line(f"{name}: {used}")
+
+
+def _used_by(config: pytest.Config) -> dict[str, str]:
+    return {name: config.stash[key] for name, key in _USED.items() if key in config.stash}
 
 
 @pytest.fixture(scope="session")
