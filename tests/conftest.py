@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from leadstream.infra.child_server import ServerFailedError
-from leadstream.infra.kafka.local import KafkaUnavailableError
+from leadstream.infra.embedded.broker import EmbeddedBroker, EmbeddedUnavailableError
+from leadstream.infra.kafka.local import KafkaUnavailableError, ensure_jars, find_java
 
 from .kafka import (
     ClickHouseUnderTest,
@@ -74,6 +75,30 @@ def kafka(
         yield broker
     finally:
         running.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def java() -> None:
+    """What brokers of a test's own need: Java, and Kafka's jars."""
+    try:
+        find_java()
+        ensure_jars()
+    except KafkaUnavailableError as error:
+        if kafka_is_required():
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an embedded broker, shared by a module's tests."""
+    broker = EmbeddedBroker(tmp_path_factory.mktemp("embedded"))
+    try:
+        broker.start()
+    except EmbeddedUnavailableError as error:
+        pytest.skip(str(error))
+    yield broker.bootstrap
+    broker.stop()
 
 
 @pytest.fixture

@@ -5,28 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
-from leadstream.infra.kafka.local import KafkaUnavailableError, ensure_jars, find_java
-
-from ..kafka import kafka_is_required
 from .harness.runner import Options, run
 
 FAULTS = frozenset(
     """worker-kill worker-freeze worker-joins-and-leaves sink-kill leader-kill broker-cut-off
     transaction-coordinator-kill clickhouse-kill-in-mid-insert""".split()
 )
-
-
-@pytest.fixture
-def java() -> None:
-    try:
-        find_java()
-        ensure_jars()
-    except KafkaUnavailableError as error:
-        if kafka_is_required():
-            raise
-        pytest.skip(str(error))
 
 
 def test_faults_of_the_main_kinds_lose_nothing_and_double_nothing(

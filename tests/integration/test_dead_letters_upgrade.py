@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from click.testing import CliRunner, Result
 from leadstream.infra.cli import cli
 from leadstream.infra.dlq.reading import read_index
 from leadstream.infra.dlq.writing import erase_letters
-from leadstream.infra.embedded.broker import EmbeddedBroker, EmbeddedUnavailableError
 from leadstream.infra.topics import apply_topics
 from leadstream.schemas import topics
 from leadstream.schemas.settings import Settings, load_settings
@@ -23,17 +21,6 @@ from leadstream.schemas.settings import Settings, load_settings
 DLQ = topics.dlq_of(topics.TOUCHPOINTS)
 # Offset of the record that failed, its key, its value; as version 0.1 wrote them.
 OLD = [(4, b"lead-1", b"\x01a"), (5, b"lead-1", b"\x01b"), (6, None, b"{"), (7, None, None)]
-
-
-@pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    broker = EmbeddedBroker(tmp_path_factory.mktemp("embedded"))
-    try:
-        broker.start()
-    except EmbeddedUnavailableError as error:
-        pytest.skip(str(error))
-    yield broker.bootstrap
-    broker.stop()
 
 
 @pytest.fixture(params=["apache", "embedded"])

@@ -17,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from leadstream.infra.child_server import PortInUseError, ServerFailedError
 from leadstream.infra.kafka.local import KafkaUnavailableError, LocalKafka, ensure_jars, find_java
 
-from ..kafka import KafkaUnderTest, kafka_is_required
+from ..kafka import KafkaUnderTest
 
 ORPHAN = """
 import sys, pathlib
@@ -30,15 +30,8 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def own_kafka(tmp_path: Path) -> Iterator[LocalKafka]:
+def own_kafka(java: None, tmp_path: Path) -> Iterator[LocalKafka]:
     """A broker of the test's own, not started, that it may stop and kill."""
-    try:
-        find_java()
-        ensure_jars()
-    except KafkaUnavailableError as error:
-        if kafka_is_required():
-            raise
-        pytest.skip(str(error))
     broker = LocalKafka(tmp_path / "kafka")
     yield broker
     broker.kill()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,21 +12,9 @@ from click.testing import CliRunner, Result
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from leadstream.infra.cli import cli
-from leadstream.infra.embedded.broker import EmbeddedBroker, EmbeddedUnavailableError
 from leadstream.infra.topics import TopicsError, apply_topics, topic_states
 from leadstream.schemas import topics
 from leadstream.schemas.settings import Settings
-
-
-@pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    broker = EmbeddedBroker(tmp_path_factory.mktemp("embedded"))
-    try:
-        broker.start()
-    except EmbeddedUnavailableError as error:
-        pytest.skip(str(error))
-    yield broker.bootstrap
-    broker.stop()
 
 
 @pytest.fixture(params=["apache", "embedded"])

@@ -24,9 +24,7 @@ from kafka.admin import NewTopic
 
 from leadstream.infra.cli import cli
 from leadstream.infra.kafka.hanging import open_transactions
-from leadstream.infra.kafka.local import KafkaUnavailableError, ensure_jars, find_java
 
-from ...kafka import kafka_is_required
 from .clickhouse import ClickHouseServer
 from .cluster import Cluster
 from .registry import Registry
@@ -34,17 +32,6 @@ from .registry import Registry
 NAMESPACES = "network namespaces"
 LIMIT_S = 90.0
 COPIES = 3
-
-
-@pytest.fixture(scope="module")
-def java() -> None:
-    try:
-        find_java()
-        ensure_jars()
-    except KafkaUnavailableError as error:
-        if kafka_is_required():
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
