@@ -1,6 +1,7 @@
 """Log lines of the long-running processes: text or JSON, without secrets and e-mail addresses.
 
-Context goes into `extra`, with the names of CONTEXT; the JSON layout shows it as fields.
+Context goes into `extra`: stage, partition, topic (the bare name), offset, lead_id, kind; the
+JSON layout shows it as fields.
 """
 
 from __future__ import annotations
@@ -16,9 +17,6 @@ from leadstream.schemas.codec import iso
 from leadstream.schemas.log_repeats import FewRepeats
 from leadstream.schemas.redaction import Redactor
 from leadstream.schemas.settings import Settings
-
-CONTEXT: Final = ("stage", "partition", "topic", "offset", "lead_id", "kind")
-"""Names of context fields; `topic` is the bare contract name."""
 
 LETTERS_LOGGED_MAX: Final = 10
 """Lines for the dead letters of one batch; more are told as a number."""

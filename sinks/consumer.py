@@ -22,6 +22,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from leadstream.schemas import metrics
+from leadstream.schemas.clock import wall_clock_ms
 from leadstream.schemas.codec import WriterSchemas
 from leadstream.schemas.connections import aiokafka_options, group_id, group_instance_id
 from leadstream.schemas.exit_codes import ExitCode
@@ -298,9 +299,7 @@ class Sink:
             rows = batch.row_counts()
             self._rows.update(rows)
             times_ms = [record.timestamp for record in records]
-            metrics.rows_inserted(
-                rows, times_ms, time.monotonic() - began, now_ms=time.time_ns() // 1_000_000
-            )
+            metrics.rows_inserted(rows, times_ms, time.monotonic() - began, now_ms=wall_clock_ms())
             await self._commit(piece.ends)
             self._turned_at = time.monotonic()
 

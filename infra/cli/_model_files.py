@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Final
 
 from leadstream.infra.cli import UserError
+from leadstream.schemas.clock import wall_clock_ms
 from leadstream.streams.domain.compiled import CompiledModel
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.models import default_model_path, load_models
@@ -26,6 +26,6 @@ def one_version(path: Path) -> CompiledModel:
     if str(path) == SHIPPED and not path.exists():
         path = default_model_path()
     try:
-        return load_models(path).at(time.time_ns() // 1_000_000)
+        return load_models(path).at(wall_clock_ms())
     except ModelError as error:
         raise UserError(str(error)) from None

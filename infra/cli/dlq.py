@@ -19,6 +19,7 @@ from leadstream.infra.cli._progress import Display
 from leadstream.infra.dlq.reading import DlqError, Index, Summary, find_letter, read_index
 from leadstream.infra.dlq.writing import letter_writer
 from leadstream.infra.dlq.writing import replay as send_again
+from leadstream.schemas.clock import wall_clock_ms
 from leadstream.schemas.codec import iso
 from leadstream.schemas.dead_letters import OPEN, REPLAYED
 from leadstream.schemas.redaction import Redactor
@@ -78,7 +79,7 @@ def list_(
     A letter with more than one attempt was sent again and has failed again.
     """
     settings = settings_of(ctx, kafka_bootstrap=kafka)
-    since_at = since_ms(since, _now_ms())
+    since_at = since_ms(since, wall_clock_ms())
     choice = Choice(topics, kinds)
     found = [
         letter
@@ -264,7 +265,3 @@ def _tell_chosen(chosen: dict[str, Summary]) -> None:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

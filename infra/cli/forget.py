@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Collection
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from leadstream.infra.forget.following import (
 from leadstream.infra.forget.letters import letters_of
 from leadstream.infra.forget.remains import Remainder, remainders
 from leadstream.infra.topics import TopicsError, topic_states
+from leadstream.schemas.clock import wall_clock_ms
 from leadstream.schemas.codec import DecodeError, iso, parse_time
 from leadstream.schemas.events import EpochMs
 from leadstream.schemas.registry import writer_schemas
@@ -86,7 +86,7 @@ def command(
     settings = settings_of(
         ctx, kafka_bootstrap=kafka_bootstrap, data_dir=data_dir, clickhouse_url=clickhouse_url
     )
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = wall_clock_ms()
     at = _instant(at_text, now_ms)
     lead_id = lead_id.strip()
     if not lead_id:

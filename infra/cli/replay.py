@@ -154,10 +154,8 @@ def _erased(settings: Any) -> dict[str, int]:
 def _load(settings: Any, records: Iterator[Any], erased: dict[str, int]) -> None:
     from leadstream.sinks.clickhouse import ClickHouse
     from leadstream.sinks.load import load
-    from leadstream.sinks.migrate import migrate
 
     with ClickHouse(settings, writer=True) as client:
-        migrate(client)
         loaded = load(client, records, erased=erased)
     click.echo(
         "into ClickHouse: " + ", ".join(f"{count} {table}" for table, count in loaded.items()),

@@ -27,7 +27,8 @@ from leadstream.schemas.dead_letters import (
     read_letter,
 )
 from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
-from leadstream.schemas.kafka_rights import READ, KafkaRightsError, check_topic_rights, denial
+from leadstream.schemas.kafka_rights import READ, KafkaRightsError, check_topic_rights
+from leadstream.schemas.kafka_topics import partitions_by_topic
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import DEAD_LETTERS, INPUTS, LEAD_EVENTS, dlq_of
 from leadstream.streams.engine.faults import explain
@@ -167,14 +168,14 @@ async def read_letters(
     await admit(settings, topics, READ)
     async with _consumer(settings) as consumer:
         names = {settings.topics.full(topic): topic for topic in topics}
-        counts = await _partition_counts(settings)
-        missing = [name for name in names if name not in counts]
+        there = await _partitions(settings)
+        missing = [name for name in names if name not in there]
         if missing:
             raise DlqError(
                 f"no topic {', '.join(missing)} on Kafka at {settings.kafka_bootstrap}: run "
                 "`leadstream topics apply`"
             )
-        partitions = [TopicPartition(name, n) for name in names for n in range(counts[name])]
+        partitions = [partition for name in names for partition in there[name]]
         consumer.assign(partitions)
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
@@ -208,7 +209,7 @@ async def read_letters(
 def kafka_fault(settings: Settings, error: BaseException) -> DlqError:
     """Return a fault of Kafka as a message with a mend."""
     said = "no answer in time" if isinstance(error, TimeoutError) else explain(error)
-    return DlqError(f"Kafka at {settings.kafka_bootstrap}: {denial(error) or said}")
+    return DlqError(f"Kafka at {settings.kafka_bootstrap}: {said}")
 
 
 async def admit(settings: Settings, topics: Iterable[str], right: str) -> None:
@@ -243,15 +244,13 @@ async def _consumer(settings: Settings) -> AsyncIterator[Any]:
         await consumer.stop()
 
 
-async def _partition_counts(settings: Settings) -> dict[str, int]:
-    # Naming the topics would let the broker create what is missing; so all are listed.
+async def _partitions(settings: Settings) -> dict[str, list[TopicPartition]]:
     admin = AIOKafkaAdminClient(**aiokafka_options(settings))
     try:
         await admin.start()
-        described = await admin.describe_topics()
+        return await partitions_by_topic(admin)
     finally:
         await admin.close()
-    return {topic["topic"]: len(topic["partitions"]) for topic in described}
 
 
 def _topics_of(letter_id: str) -> tuple[str, ...]:

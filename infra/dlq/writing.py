@@ -7,7 +7,6 @@ Whoever reads the letters after `letter_writer` began sees all that was committe
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -28,21 +27,19 @@ from leadstream.infra.dlq.reading import (
     read_letters,
 )
 from leadstream.infra.dlq.rolling import short_segments
+from leadstream.schemas.clock import wall_clock_ms
 from leadstream.schemas.connections import aiokafka_options, group_id
 from leadstream.schemas.dead_letters import Headers, Letter, letter_record, replayed_record
 from leadstream.schemas.kafka_rights import WRITE
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import DEAD_LETTERS, dlq_of
+from leadstream.streams.engine.partition import MAX_RECORD_BYTES, PRODUCER_BACKOFF_MS
 
 TRANSACTION_TIMEOUT_MS: Final = 20_000
 """After a kill, the workers wait so long at the records of the open transaction."""
-RETRY_BACKOFF_MS: Final = 20
-"""Also the wait while the broker still writes the markers of the transaction before."""
 ROLL_PAUSE_S: Final = 0.5
 BATCH_LETTERS: Final = 500
 BATCH_BYTES: Final = 4 * 1024 * 1024
-MAX_RECORD_BYTES: Final = 32 * 1024 * 1024
-"""The broker's max.message.bytes decides; the client only must not be stricter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ async def letter_writer(settings: Settings) -> AsyncIterator[LetterWriter]:
         transactional_id=group_id(settings, "dlq"),
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         max_request_size=MAX_RECORD_BYTES,
-        retry_backoff_ms=RETRY_BACKOFF_MS,
+        retry_backoff_ms=PRODUCER_BACKOFF_MS,
     )
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
@@ -192,7 +189,7 @@ async def replay(
     def writes_of(stored: Stored) -> list[Write]:
         if stored.letter is None or stored.place not in places:
             return []
-        return _replay_writes(stored.letter.replayed(_now_ms()))
+        return _replay_writes(stored.letter.replayed(wall_clock_ms()))
 
     total = len(chosen)
     report = (lambda done: progress(done, total)) if progress else None
@@ -327,7 +324,3 @@ def _without(stored: Stored) -> list[Write]:
     if stored.letter is None or stored.has_own_key or stored.key is None:
         return []
     return [Write(stored.letter.id, stored.topic, stored.partition, stored.key, None)]
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -19,6 +19,7 @@ from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchema
 from leadstream.schemas.connections import aiokafka_options, group_id
 from leadstream.schemas.events import ERASURE_REQUESTED, CrmEvent, EpochMs
 from leadstream.schemas.kafka_access import KafkaAwayError, await_kafka
+from leadstream.schemas.kafka_topics import partitions_by_topic
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import (
     CRM_EVENTS,
@@ -213,16 +214,12 @@ def furthest(many: Iterable[Ends]) -> Ends:
 async def _partitions(
     settings: Settings, admin: AIOKafkaAdminClient
 ) -> dict[str, list[TopicPartition]]:
-    # Naming the topics would let the broker create what is missing; so all are listed.
-    described = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
+    there = await partitions_by_topic(admin)
     needed = {topic: settings.topics.full(topic) for topic in (CRM_EVENTS, *SUNK)}
-    missing = [name for name in needed.values() if name not in described]
+    missing = [name for name in needed.values() if name not in there]
     if missing:
         raise FollowError(
             f"no topic {', '.join(missing)} on Kafka at {settings.kafka_bootstrap}: run "
             "`leadstream topics apply`"
         )
-    return {
-        topic: [TopicPartition(name, part["partition"]) for part in described[name]]
-        for topic, name in needed.items()
-    }
+    return {topic: there[name] for topic, name in needed.items()}

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from aiokafka import errors as kafka
 
 from leadstream.schemas.exit_codes import ExitCode, exit_code_of
+from leadstream.schemas.kafka_rights import denial
 from leadstream.streams.engine.processor import Record
 
 
 class EngineError(Exception):
     """A fault that stops the worker; the message names the place and the mend."""
 
+    own_exit_code: ClassVar[ExitCode | None] = None
+
     @property
     def exit_code(self) -> ExitCode | None:
         """What the process ends with; None leaves it to the cause."""
-        return ExitCode.TEMPORARY if self.__cause__ is None else None
+        if self.own_exit_code is None and self.__cause__ is None:
+            return ExitCode.TEMPORARY
+        return self.own_exit_code
 
 
 class SetupError(EngineError):
     """Topics, schemas or rights are not as they must be; a restart does not help."""
 
-    @property
-    def exit_code(self) -> ExitCode:
-        return ExitCode.CONFIGURATION
+    own_exit_code = ExitCode.CONFIGURATION
 
 
 class StoreFormatError(SetupError):
@@ -34,25 +38,19 @@ class StoreFormatError(SetupError):
 class FencedError(EngineError):
     """Another producer has taken a partition over; nothing of the batch was committed."""
 
-    @property
-    def exit_code(self) -> ExitCode:
-        return ExitCode.TEMPORARY
+    own_exit_code = ExitCode.TEMPORARY
 
 
 class TooManyDeadLettersError(EngineError):
     """So much cannot be processed that the fault is hardly in the records."""
 
-    @property
-    def exit_code(self) -> ExitCode:
-        return ExitCode.BAD_DATA
+    own_exit_code = ExitCode.BAD_DATA
 
 
 class CrashError(EngineError):
     """The code of a stage raised; the cause is what it raised."""
 
-    @property
-    def exit_code(self) -> ExitCode:
-        return ExitCode.BUG
+    own_exit_code = ExitCode.BUG
 
 
 _EXPLANATIONS: tuple[tuple[type[BaseException], str], ...] = (
@@ -71,18 +69,6 @@ _EXPLANATIONS: tuple[tuple[type[BaseException], str], ...] = (
         "a topic is missing on the broker: run `leadstream topics apply`",
     ),
     (
-        kafka.TopicAuthorizationFailedError,
-        "not authorized for a topic: check the ACLs of the Kafka user",
-    ),
-    (
-        kafka.GroupAuthorizationFailedError,
-        "not authorized for the consumer group: check the ACLs of the Kafka user",
-    ),
-    (
-        kafka.TransactionalIdAuthorizationFailed,
-        "not authorized for the transactional id: check the ACLs of the Kafka user",
-    ),
-    (
         kafka.MessageSizeTooLargeError,
         "a record is larger than the topic takes: raise max.message.bytes of the topic",
     ),
@@ -98,7 +84,7 @@ def explain(error: BaseException) -> str:
     for known, mend in _EXPLANATIONS:
         if isinstance(error, known):
             return f"{mend} ({said})"
-    return said
+    return denial(error) or said
 
 
 def is_expected(error: BaseException) -> bool:

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
+from leadstream.schemas.clock import wall_clock_ms
 from leadstream.schemas.connections import aiokafka_options
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.faults import EngineError
 from leadstream.streams.engine.header_names import accept_any_header_name
-from leadstream.streams.engine.partition import StagePartition, wall_clock_ms
+from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.processor import Record, Stage
 
 log = logging.getLogger(__name__)

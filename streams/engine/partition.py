@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -17,6 +17,7 @@ from aiokafka.errors import (
 )
 
 from leadstream.schemas import metrics
+from leadstream.schemas.clock import wall_clock_ms
 from leadstream.schemas.connections import aiokafka_options, group_id
 from leadstream.schemas.dead_letters import is_replayed
 from leadstream.schemas.exit_codes import ExitCode, exit_code_of
@@ -260,8 +261,10 @@ class StagePartition:
         settings = self._settings
         # What somebody sends again may well fail again, and is no sign of a bad deploy.
         letters = [dead for dead in result.dead_letters if not is_replayed(dead.record.headers)]
-        count = sum(not is_replayed(record.headers) for record in records)
-        share = self._share.after(count, len(letters), settings.dead_letter_window_records)
+        again = sum(is_replayed(record.headers) for record in records if record.headers)
+        share = self._share.after(
+            len(records) - again, len(letters), settings.dead_letter_window_records
+        )
         if letters and share.is_above(settings.dead_letter_max_share):
             last = letters[-1]
             raise TooManyDeadLettersError(
@@ -347,11 +350,3 @@ def _first_fault(sent: Sequence[asyncio.Future[Any]]) -> BaseException | None:
 
 def _cause_of(crash: CrashError) -> BaseException:
     return crash.__cause__ or crash
-
-
-Clock = Callable[[], int]
-
-
-def wall_clock_ms() -> int:
-    """Return the UTC epoch time, milliseconds."""
-    return time.time_ns() // 1_000_000

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from leadstream.schemas.connections import aiokafka_options
 from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
 from leadstream.schemas.kafka_rights import READ, WRITE, KafkaRightsError, check_topic_rights
+from leadstream.schemas.kafka_topics import partitions_by_topic
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import dlq_of
 from leadstream.streams.engine.faults import EngineError, SetupError
@@ -70,8 +71,7 @@ async def _partition_counts(settings: Settings) -> dict[str, int]:
     try:
         async with asyncio.timeout(ADMIN_TIMEOUT_S):
             await admin.start()
-            # Naming the topics would let the broker create what is missing; so all are listed.
-            described = await admin.describe_topics()
+            found = await partitions_by_topic(admin)
     except (KafkaError, OSError, TimeoutError) as error:
         reason = f"{type(error).__name__}: {error}".rstrip(": ")
         raise EngineError(
@@ -81,4 +81,4 @@ async def _partition_counts(settings: Settings) -> dict[str, int]:
         ) from None
     finally:
         await admin.close()
-    return {topic["topic"]: len(topic["partitions"]) for topic in described}
+    return {topic: len(partitions) for topic, partitions in found.items()}

@@ -18,12 +18,13 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from leadstream.schemas import metrics
+from leadstream.schemas.clock import Clock, wall_clock_ms
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.fail_stop import FailStop
 from leadstream.streams.engine.faults import EngineError, FencedError, explain
 from leadstream.streams.engine.inputs import SILENCE_TIMEOUT_S, Inputs
 from leadstream.streams.engine.membership import Membership
-from leadstream.streams.engine.partition import Clock, StagePartition, wall_clock_ms
+from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.preflight import check_broker
 from leadstream.streams.engine.processor import Record, Stage
 

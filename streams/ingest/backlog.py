@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from leadstream.schemas.connections import aiokafka_options, group_id
+from leadstream.schemas.kafka_topics import partitions_by_topic
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import INPUTS, LEAD_EVENTS
 
@@ -82,12 +83,7 @@ class Backlog:
         return ends
 
     async def _partitions_of(self, topics: Sequence[str]) -> list[TopicPartition]:
-        # All are described, because naming one would let the broker create what is missing.
         if not self._partitions:
-            for topic in await self._admin.describe_topics():
-                self._partitions[topic["topic"]] = [
-                    TopicPartition(topic["topic"], part["partition"])
-                    for part in topic["partitions"]
-                ]
+            self._partitions = await partitions_by_topic(self._admin)
         names = map(self._settings.topics.full, topics)
         return [partition for name in names for partition in self._partitions[name]]

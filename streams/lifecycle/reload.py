@@ -7,8 +7,8 @@ from typing import Any
 
 import mode
 
+from leadstream.schemas.clock import Clock, wall_clock_ms
 from leadstream.schemas.settings import Settings
-from leadstream.streams.engine.partition import Clock, wall_clock_ms
 from leadstream.streams.lifecycle.stage import LifecycleStage
 
 

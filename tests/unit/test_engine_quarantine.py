@@ -36,7 +36,6 @@ class Ledger:
     def __init__(self) -> None:
         self.store: dict[bytes, bytes | None] = {}
         self.committed: list[list[tuple[str, Any]]] = []
-        self.restores = 0
         self._pending: list[tuple[str, bytes | None, bytes | None, Any]] = []
 
     async def begin_transaction(self) -> None:
@@ -65,7 +64,6 @@ class Ledger:
     async def restore(
         self, settings: Any, topic: str, number: int, take: Callable[..., None], tell: Any
     ) -> Restored:
-        self.restores += 1
         for key, value in self.store.items():
             if key != META_KEY:
                 take(key, value)
