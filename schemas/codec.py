@@ -32,6 +32,7 @@ from leadstream.schemas.versions import (
     load_schema,
     parsed_schema,
     schema_fingerprint,
+    without_docs,
     without_timestamps,
 )
 from leadstream.schemas.writer_bounds import unbounded_part
@@ -183,6 +184,8 @@ class Decoder:
             writer = self._writers.get(key)
             if writer is None:
                 writer = self._writers[key] = self._by_registry_id(key)
+                if writer is self._reader and self._native is not None:
+                    self._native.trust(value[:5])
             return body, writer
         raise DecodeError(
             "not_avro",
@@ -212,6 +215,8 @@ class Decoder:
                 "end: register it without",
             )
         try:
+            if without_docs(found) == without_docs(load_schema(self.name)):
+                return self._reader
             return fastavro.parse_schema(without_timestamps(copy.deepcopy(found)))
         except Exception as error:  # whatever the registry let through
             raise DecodeError(
