@@ -172,6 +172,23 @@ cdef class AvroType:
         raise NotImplementedError
 
 
+cdef inline uint64_t slot_of(const unsigned char *start, Py_ssize_t size) noexcept:
+    """Return a place by the first, middle and last bytes."""
+    cdef uint64_t first = 0, middle = 0, last = 0
+    cdef Py_ssize_t i
+    if size >= 8:
+        memcpy(&first, start, 8)
+        memcpy(&middle, start + (size >> 1) - 4, 8)
+        memcpy(&last, start + size - 8, 8)
+    else:
+        for i in range(size):
+            first = (first << 8) | start[i]
+    first = (first ^ <uint64_t>size) * 0x9E3779B97F4A7C15ULL
+    first ^= middle * 0xC2B2AE3D27D4EB4FULL
+    first ^= last * 0x165667B19E3779F9ULL
+    return (first >> 40) & (MEMO_SLOTS - 1)
+
+
 cdef class Text(AvroType):
     """string; short ASCII values that come again and again are made once.
 
@@ -207,13 +224,8 @@ cdef class Text(AvroType):
         return self.remembered(start, size)
 
     cdef object remembered(self, const unsigned char *start, Py_ssize_t size):
-        cdef uint64_t mixed = size
-        cdef Py_ssize_t i
-        cdef PyObject **slot
+        cdef PyObject **slot = self.memo + slot_of(start, size)
         cdef object value
-        for i in range(size):
-            mixed = (mixed ^ start[i]) * 0x100000001B3ULL
-        slot = self.memo + ((mixed ^ (mixed >> 17)) & (MEMO_SLOTS - 1))
         if slot[0] is not NULL:
             value = <object>slot[0]
             if PyUnicode_GET_LENGTH(value) == size and (
