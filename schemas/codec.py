@@ -2,6 +2,8 @@
 
 A record always says which schema wrote it: a registry id where a registry is configured, the
 schema's CRC-64-AVRO fingerprint where none is. Inputs may also be JSON, one object a record.
+What is in our own schema goes through the compiled codec, where there is one; fastavro reads and
+writes the rest, and alone decides what is refused (infra/adr/0013).
 """
 
 from __future__ import annotations

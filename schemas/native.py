@@ -7,6 +7,7 @@ same through fastavro, several times slower.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -75,13 +76,26 @@ def _record(schema: Any, kind: Any, place: str) -> _avro.Record:
         raise NoPlanError(f"{place}: {kind.cls.__name__} is more than a struct of fields")
     fields = {field.encode_name: field for field in kind.fields}
     names = tuple(field["name"] for field in schema["fields"])
-    if not names or set(names) != fields.keys() != {field.name for field in kind.fields}:
+    named = {field.name for field in kind.fields}
+    if not names or not set(names) == named == fields.keys():
         raise NoPlanError(f"{place}: fields differ from those of {kind.cls.__name__}")
+    if kind.cls.__struct_config__.omit_defaults:
+        _check_defaults(schema, fields, place)
     types = tuple(
         _type(field["type"], fields[field["name"]].type, f"{place}.{field['name']}")
         for field in schema["fields"]
     )
     return _avro.Record(kind.cls, names, types)
+
+
+def _check_defaults(schema: Any, fields: Mapping[str, inspect.Field], place: str) -> None:
+    """Refuse a default that fastavro, which is given none, would write as the schema's own."""
+    for form in schema["fields"]:
+        field = fields[form["name"]]
+        made = field.default_factory
+        default = field.default if made is msgspec.NODEFAULT else made()
+        if not field.required and default != form.get("default", msgspec.NODEFAULT):
+            raise NoPlanError(f"{place}.{field.name}: defaults to {default!r} in the struct only")
 
 
 def _type(schema: Any, kind: Any, place: str) -> _avro.AvroType:
