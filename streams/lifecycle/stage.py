@@ -225,8 +225,8 @@ class LifecyclePartition:
         sayings = absorb(record, events, judges.models, self._stage.limits, now)
         if record.revision == revision:
             if not events:
-                # What it was due for is not so under the present versions.
-                result.store[key] = self._records.keep(key, record, judges)
+                # It asked to be woken early, or is judged by other versions now.
+                result.store[key] = self._records.keep(key, record, judges, exactly=True)
             return
         for saying in sayings:
             result.outputs += self._outputs_of(key, saying)
