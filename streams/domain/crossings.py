@@ -100,22 +100,25 @@ def _holds_until(
     share that is left and N what does not fade and is negative, a score S is f S - (1 - f) N at
     least, whatever the caps.
     """
-    if not is_monotone(state, model):
-        return after
-    score = score_at(state, model, after)
-    half_life_ms, lost_per_ms, negative = math.inf, 0.0, max(0.0, -score.fit)
+    half_life_ms, lost_per_ms, negative = math.inf, 0.0, 0.0
     for name, tally in state.tallies.items():
         rule = model.rules.get(name)
         if rule is None or not tally.value:
             continue
+        if tally.value < 0 or tally.lots:
+            if not is_monotone(state, model):
+                return after
+            negative -= min(tally.value, 0.0)
         if tally.value < 0:
-            negative -= tally.value
-        elif rule.half_life_ms is not None:
+            continue
+        if rule.half_life_ms is not None:
             half_life_ms = min(half_life_ms, rule.half_life_ms)
         elif rule.points_per_ms is not None:
             lost_per_ms += rule.points_per_ms
         elif rule.fades_in_ms is not None:
             lost_per_ms += math.fsum(lot.points for lot in lots_of(tally)) / rule.fades_in_ms
+    score = score_at(state, model, after)
+    negative += max(0.0, -score.fit)
     rounding = (len(state.tallies) + 2) / TICKS
     lasts_ms: float = NEVER_MS
     for criterion in watched:

@@ -68,9 +68,9 @@ class Shadow:
 class ShadowPartition:
     """The leads of one partition under the candidate; without one, only forgets what was kept."""
 
-    def __init__(self, shadow: Shadow | None) -> None:
+    def __init__(self, shadow: Shadow | None, store_format: int) -> None:
         self._shadow = shadow
-        self._records = LeadRecords()
+        self._records = LeadRecords(store_format)
         self._outdated: set[bytes] = set()
         self._failed: set[bytes] = set()
 
