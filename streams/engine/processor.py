@@ -15,7 +15,7 @@ import msgspec
 
 Headers = Sequence[tuple[str, bytes]]
 
-# Structs without the garbage collector's notice: a frozen dataclass takes ten times as long to make.
+# Structs, since a frozen dataclass takes ten times as long to make.
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
