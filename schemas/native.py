@@ -27,6 +27,7 @@ else:
     else:
         AVAILABLE = True
 
+IMPLEMENTATION = "compiled" if AVAILABLE else "fastavro, since the compiled one was not built"
 _log = logging.getLogger(__name__)
 
 

@@ -117,9 +117,7 @@ def without_docs(schema: Any) -> Any:
     if isinstance(schema, list):
         return [without_docs(s) for s in schema]
     if isinstance(schema, dict):
-        return {
-            k: without_docs(v) if k in _NESTED else v for k, v in schema.items() if k != "doc"
-        }
+        return {k: without_docs(v) if k in _NESTED else v for k, v in schema.items() if k != "doc"}
     return schema
 
 
