@@ -46,7 +46,7 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
     double PyLong_AsDouble(object value) except? -1.0
     bint PyLong_CheckExact(object value)
-    bint PyUnicode_CheckExact(object value)
+    bint PyUnicode_Check(object value)
     bint PyUnicode_IS_COMPACT_ASCII(object value)
     void *PyUnicode_DATA(object value)
     Py_ssize_t PyUnicode_GET_LENGTH(object value)
@@ -247,8 +247,9 @@ cdef class Text(AvroType):
     cdef int write(self, object value, Output output) except -1:
         cdef Py_ssize_t size
         cdef bytes encoded
-        if not PyUnicode_CheckExact(value):
+        if not PyUnicode_Check(value):
             raise UnusualError
+        # A member of a StrEnum, which every stage is, is a text too, if not a compact one.
         if PyUnicode_IS_COMPACT_ASCII(value):
             size = PyUnicode_GET_LENGTH(value)
             output.put_long(size)
