@@ -18,6 +18,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from decimal import Decimal as _Decimal
+from enum import EnumType as _EnumType
 
 cdef extern from "Python.h":
     """
@@ -46,7 +47,7 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
     double PyLong_AsDouble(object value) except? -1.0
     bint PyLong_CheckExact(object value)
-    bint PyUnicode_Check(object value)
+    bint PyUnicode_CheckExact(object value)
     bint PyUnicode_IS_COMPACT_ASCII(object value)
     void *PyUnicode_DATA(object value)
     Py_ssize_t PyUnicode_GET_LENGTH(object value)
@@ -247,9 +248,11 @@ cdef class Text(AvroType):
     cdef int write(self, object value, Output output) except -1:
         cdef Py_ssize_t size
         cdef bytes encoded
-        if not PyUnicode_Check(value):
-            raise UnusualError
-        # A member of a StrEnum, which every stage is, is a text too, if not a compact one.
+        if not PyUnicode_CheckExact(value):
+            # Stages are members of a StrEnum; as msgspec has it, a member stands for its value.
+            if type(type(value)) is not _EnumType or not PyUnicode_CheckExact(value._value_):
+                raise UnusualError
+            value = value._value_
         if PyUnicode_IS_COMPACT_ASCII(value):
             size = PyUnicode_GET_LENGTH(value)
             output.put_long(size)

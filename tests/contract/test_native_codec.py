@@ -5,6 +5,7 @@ LEADSTREAM_REQUIRE_NATIVE=1 makes the compiled one's absence a failure; the gate
 
 from __future__ import annotations
 
+import enum
 import gc
 import os
 import re
@@ -26,6 +27,7 @@ from leadstream.schemas import native
 from leadstream.schemas.codec import STRUCT_OF, DecodeError, Decoder, Encoder, SingleObject
 from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
+from leadstream.streams.domain.stages import Stage
 
 HEADER_BYTES = 10
 needs_native = pytest.mark.skipif(
@@ -258,7 +260,31 @@ class Number(int):
     pass
 
 
+class Color(enum.Enum):
+    RED = "red"
+    ONE = 1
+    MIXED = ("r", "e")
+
+
+class Worded(enum.StrEnum):
+    """Its text is not its value."""
+
+    def __new__(cls, text: str, value: Any) -> Worded:
+        member = str.__new__(cls, text)
+        member._value_ = value
+        return member
+
+    A = ("text", "value")
+    B = ("text", 2)
+
+
 ODD_VALUES: list[Any] = [
+    *Stage,
+    *Color,
+    *Worded,
+    {Stage.MQL: 5, Worded.A: 6},
+    {Stage.MQL: "a", "b": Stage.MQL},
+    [Stage.KNOWN, Worded.A, Color.RED],
     None,
     True,
     0,
