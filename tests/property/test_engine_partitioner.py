@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiokafka.partitioner import DefaultPartitioner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadstream.streams.engine.partitioner import FEW, hashes_of
@@ -11,6 +11,7 @@ from leadstream.streams.engine.partitioner import FEW, hashes_of
 KEYS = st.lists(st.binary(max_size=70), max_size=60)
 
 
+@settings(deadline=None)
 @given(KEYS, st.integers(1, 500))
 def test_keys_of_any_length_go_where_javas_default_sends_them(
     keys: list[bytes], count: int
@@ -22,6 +23,7 @@ def test_keys_of_any_length_go_where_javas_default_sends_them(
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=36, max_size=36), min_size=FEW + 1, max_size=40))
 def test_many_keys_of_one_length_go_where_each_goes_alone(keys: list[bytes]) -> None:
     assert hashes_of(keys) == [hashes_of([key])[0] for key in keys]
