@@ -51,8 +51,8 @@ class PartitionWorker:
 
     @property
     def is_idle(self) -> bool:
-        """Whether everything that was given is committed."""
-        return self._busy_since is None and not self._inbox
+        """Whether everything that was given is committed; never again after a fault."""
+        return self._busy_since is None and not self._inbox and not self._task.done()
 
     @property
     def busy_s(self) -> float:

@@ -64,15 +64,13 @@ class RecordBatches:
                 if key is not None:
                     found = partitions[topic]
                     number = found[hashes[key] % len(found)]
-            at_ms = output.timestamp_ms
-            at_ms = self._now_ms if at_ms is None else at_ms
+            at_ms = self._now_ms if output.timestamp_ms is None else output.timestamp_ms
             self._append((topic, number), at_ms, key, output.value, output.headers)
 
     def add_store(self, topic: str, partition: int, entries: Mapping[bytes, bytes | None]) -> None:
         """Add store entries to one partition; raises EngineError where one is too large."""
-        at, now_ms = (topic, partition), self._now_ms
         for key, value in entries.items():
-            self._append(at, now_ms, key, value, ())
+            self._append((topic, partition), self._now_ms, key, value, ())
 
     async def send(self, sent: Sent) -> None:
         """Hand all to the client, and the futures of their acknowledgement to `sent`."""

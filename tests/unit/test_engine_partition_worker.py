@@ -104,8 +104,9 @@ def test_what_comes_during_a_batch_is_the_next_batch() -> None:
         assert not worker.is_idle
         partition.commit.set()
         await partition.until(lambda: partition.done == [[0], [1, 2, 3]])
-        await worker.stop()
+        await asyncio.sleep(0)
         assert worker.is_idle
+        await worker.stop()
 
     asyncio.run(run())
 
@@ -172,5 +173,6 @@ def test_a_fenced_partition_says_so_and_ends_alone_while_any_other_fault_is_told
         assert fenced.fenced is lost.fault
         assert desk.faults == [bad.fault]
         assert fenced.busy_s == broken.busy_s == 0
+        assert not (fenced.is_idle or broken.is_idle), "what they had in hand is not committed"
 
     asyncio.run(run())
