@@ -194,9 +194,12 @@ class Inputs:
             if end is not None
         }
 
-    def bare(self, full: str) -> str:
-        """Return the contract name of an input."""
-        return self._bare[full]
+    def positions_of(self, partition: StagePartition) -> dict[TopicPartition, int]:
+        """Return how far a partition's inputs are committed."""
+        return {
+            tp: partition.positions[self._bare[tp.topic]]
+            for tp in self._inputs_of(partition.number)
+        }
 
     def check_silence(self) -> None:
         """Raise EngineError when the broker has not answered a fetch for long."""

@@ -6,10 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from itertools import repeat
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, ProducerFenced
+from aiokafka.producer import sender
 
 from leadstream.schemas import metrics
 from leadstream.schemas.clock import wall_clock_ms
@@ -32,7 +32,6 @@ from leadstream.streams.engine.positions import META_KEY, Meta, encode_meta
 from leadstream.streams.engine.processor import (
     BatchResult,
     DeadLetter,
-    Output,
     PartitionLogic,
     Record,
     Stage,
@@ -50,9 +49,13 @@ log = logging.getLogger(__name__)
 PRODUCER_START_TIMEOUT_S = 60.0
 PRODUCER_STOP_TIMEOUT_S = 5.0
 PRODUCER_BACKOFF_MS = 20
-"""Also the wait while the broker still writes the markers of the transaction before."""
+MARKERS_BACKOFF_S = 0.003
+"""The wait while the broker still writes the markers of the transaction before."""
 QUARANTINED = "crash"
 """Kind of the dead letters at which the code crashed."""
+
+# The client's own is 20 ms and no option; the markers take a tenth of that.
+sender.BACKOFF_OVERRIDE = MARKERS_BACKOFF_S
 
 
 class StagePartition:
@@ -65,13 +68,13 @@ class StagePartition:
     def __init__(self, settings: Settings, stage: Stage, number: int) -> None:
         self.number = number
         self.positions: dict[str, int] = {}
-        self.committed: dict[str, int] = {}
+        self.told: dict[str, int] = {}
+        """What the group has been told of `positions`, for whoever watches it."""
         self.quiet_until_ms = 0
         self.restored_share = 0.0
         """How much of the store has been read, 0 to 1."""
         self._settings = settings
         self._stage = stage
-        self._full = {topic: settings.topics.full(topic) for topic in stage.inputs}
         self._group_id = group_id(settings, stage.name)
         self._logic: PartitionLogic = stage.open(number)
         self._share = DeadLetterShare()
@@ -227,7 +230,7 @@ class StagePartition:
         limit_s = self._settings.transaction_timeout_ms / 1000
         try:
             async with asyncio.timeout(limit_s):
-                await self._commit(result, Meta(positions, share), now_ms, positions)
+                await self._commit(result, Meta(positions, share), now_ms)
         except TimeoutError:
             raise EngineError(
                 f"{self.where}: the transaction with {span_of(records)} did not commit within "
@@ -240,7 +243,7 @@ class StagePartition:
             raise kind(
                 f"{self.where}: the transaction with {span_of(records)} failed: {explain(error)}"
             ) from error
-        self.positions, self.committed, self._share = positions, dict(positions), share
+        self.positions, self._share = positions, share
         committed_at_ms = wall_clock_ms()
         metrics.batch_committed(
             self._stage.name,
@@ -275,25 +278,16 @@ class StagePartition:
             )
         return share
 
-    async def _commit(
-        self, result: BatchResult, meta: Meta, now_ms: int, positions: dict[str, int]
-    ) -> None:
+    async def _commit(self, result: BatchResult, meta: Meta, now_ms: int) -> None:
         producer = self._producer
         assert producer is not None  # noqa: S101  only `close` takes it away
         batches = await self._batches_of(producer, result, meta, now_ms)
-        offsets = {
-            TopicPartition(self._full[topic], self.number): offset
-            for topic, offset in positions.items()
-        }
         await producer.begin_transaction()
         sent: Sent = []
         try:
             await batches.send(sent)
-            # The client's commit and flush do not raise when a send failed; the futures do. And
-            # only then the offsets: a produce request that meets the coordinator while it adds
-            # the group is refused with NotEnoughReplicas and waits out a retry.
+            # The client's commit and flush do not raise when a send failed; the futures do.
             await asyncio.gather(*sent)
-            await producer.send_offsets_to_transaction(offsets, self._group_id)
             await producer.commit_transaction()
         except (IllegalOperation, AssertionError) as error:
             # How the client words that its producer is dead; the records tell of what.
@@ -304,17 +298,13 @@ class StagePartition:
     ) -> RecordBatches:
         if META_KEY in result.store:
             raise EngineError(f"{self.where}: the store key {META_KEY!r} is the engine's own")
-        full = self._settings.topics.full
-        outputs: dict[str, list[Output]] = {}
-        for output in result.outputs:
-            outputs.setdefault(output.topic, []).append(output)
-        for letter in map(to_output, result.dead_letters, repeat(now_ms)):
-            outputs.setdefault(letter.topic, []).append(letter)
-        batches = RecordBatches(producer, self.where, wall_clock_ms())
-        for topic, those in outputs.items():
-            await batches.add(full(topic), those)
+        batches = RecordBatches(
+            producer, self._settings.topics.full, self.where, now_ms=wall_clock_ms()
+        )
+        letters = [to_output(letter, now_ms) for letter in result.dead_letters]
+        await batches.add([*result.outputs, *letters])
         store = {**result.store, META_KEY: encode_meta(meta)}
-        batches.add_store(full(self._stage.store), self.number, store)
+        batches.add_store(self._stage.store, self.number, store)
         return batches
 
 

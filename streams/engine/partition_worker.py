@@ -15,6 +15,10 @@ from leadstream.streams.engine.faults import FencedError
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.processor import Record
 
+PAUSE_S = 0.005
+"""From a commit to the next batch, unless that is full: until then the broker writes the markers of
+the transaction and would refuse another, and what comes meanwhile is committed together."""
+
 
 class PartitionWorker:
     """Runs batches of one partition until it is stopped, or until a batch fails.
@@ -47,8 +51,8 @@ class PartitionWorker:
 
     @property
     def is_idle(self) -> bool:
-        """Whether everything that was given is committed."""
-        return self._busy_since is None and not self._inbox
+        """Whether everything that was given is committed; never again after a fault."""
+        return self._busy_since is None and not self._inbox and not self._task.done()
 
     @property
     def busy_s(self) -> float:
@@ -81,6 +85,8 @@ class PartitionWorker:
                 await self._turn(now_ms)
                 if self.fenced:
                     return
+                if len(self._inbox) < self._settings.batch_max_records:
+                    await asyncio.sleep(PAUSE_S)
             else:
                 longest_ms = self._settings.poll_timeout_ms
                 await self._rest(longest_ms if due_ms is None else min(longest_ms, due_ms - now_ms))

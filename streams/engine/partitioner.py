@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 
 FEW: Final = 8
 """Up to so many keys are hashed faster one by one than by arrays."""
+POSITIVE: Final = 0x7FFFFFFF
 _SEED: Final = 0x9747B28C
 _M: Final = np.uint32(0x5BD1E995)
 
 Hashes = NDArray[np.uint32]
 
 
-def partitions_of(keys: Sequence[bytes], count: int) -> list[int]:
-    """Return the partition of each key in a topic with `count` partitions."""
+def hashes_of(keys: Sequence[bytes]) -> list[int]:
+    """Return for each key the number of which the remainder by a topic's partitions is its own."""
     if len(keys) <= FEW:
-        return [(murmur2(key) & 0x7FFFFFFF) % count for key in keys]
+        return [murmur2(key) & POSITIVE for key in keys]
     hashes = np.empty(len(keys), np.uint32)
     places: defaultdict[int, list[int]] = defaultdict(list)
     for place, size in enumerate(map(len, keys)):
@@ -29,7 +30,7 @@ def partitions_of(keys: Sequence[bytes], count: int) -> list[int]:
     for size, at in places.items():
         same = keys if len(at) == len(keys) else [keys[place] for place in at]
         hashes[at] = _hashes_of(b"".join(same), len(at), size)
-    found: list[int] = ((hashes & np.uint32(0x7FFFFFFF)) % np.uint32(count)).tolist()
+    found: list[int] = (hashes & np.uint32(POSITIVE)).tolist()
     return found
 
 

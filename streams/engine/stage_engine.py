@@ -34,8 +34,11 @@ log = logging.getLogger(__name__)
 RESTORES_AT_ONCE = 4
 RESTORE_POLL_MS = 20
 RESTORE_TOLD_EVERY_S = 5.0
-WATCH_INTERVAL_S = 2.0
-"""How often the lag is measured and the broker's silence looked at."""
+POLL_PAUSE_S = 0.005
+"""From poll to poll at least: a fetch costs more than most records, so a few come together."""
+WATCH_INTERVAL_S = 0.5
+"""How often the group is told the positions, and the lag and the broker's silence are looked at."""
+FAREWELL_COMMIT_TIMEOUT_S = 2.0
 FENCED_WAIT_S = 5.0
 """How long a worker that lost a partition to another waits for the group to say so."""
 
@@ -135,10 +138,25 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             if self._polling:
                 self._tasks[0].cancel()
             await asyncio.wait(self._tasks)
+        held = [worker.partition for worker in self._active.values()]
         await self._close(list(self._active), list(self._opening))
+        await self._tell_farewell(held)
         await self._inputs.stop()
         await self._membership.leave()
         deadline.cancel()
+
+    async def _tell_farewell(self, held: list[StagePartition]) -> None:
+        positions = {
+            tp: at for partition in held for tp, at in self._inputs.positions_of(partition).items()
+        }
+        if not positions:
+            return
+        try:
+            async with asyncio.timeout(FAREWELL_COMMIT_TIMEOUT_S):
+                await self._membership.commit(positions)
+        except (TimeoutError, KafkaError) as error:
+            # Whoever takes the partitions over tells the group what is in the stores.
+            log.warning("stage %s: left its group's offsets behind: %s", self.stage.name, error)
 
     async def _guarded(self, work: Any) -> None:
         try:
@@ -175,15 +193,16 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
     async def _committed_to(self) -> dict[TopicPartition, int]:
         found: dict[TopicPartition, int] = {}
         for number, worker in self._active.items():
-            read_to = await self._inputs.read_to(number)
-            positions = worker.partition.positions
-            for tp, at in read_to.items():
-                found[tp] = at if worker.is_idle else positions[self._inputs.bare(tp.topic)]
+            if worker.is_idle:
+                found |= await self._inputs.read_to(number)
+            else:
+                found |= self._inputs.positions_of(worker.partition)
         return found
 
     async def _poll(self) -> dict[int, list[Record]]:
         self._polling = True
         try:
+            await asyncio.sleep(max(0.0, self._turned_at + POLL_PAUSE_S - time.monotonic()))
             return await self._inputs.poll(self._poll_timeout_ms())
         finally:
             self._polling = False
@@ -292,20 +311,17 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
     async def _watch(self) -> None:
         """Keep the group's offsets and the lag up to date, also where nothing comes in.
 
-        Only for monitoring: the positions that count are in the store.
+        The positions that count are in the store; in each transaction, the group's would cost the
+        broker as much again.
         """
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
             self._inputs.check_silence()
             read_to = {tp: at for tp, at in self._read_to.items() if tp.partition in self._active}
             metrics.lag_measured(self.stage.name, self._inputs.lags(read_to))
+            told = {n: worker.partition.told for n, worker in self._active.items()}
             moved = {
-                tp: position
-                for tp, position in read_to.items()
-                if position
-                > self._active[tp.partition].partition.committed.get(
-                    self._inputs.bare(tp.topic), -1
-                )
+                tp: at for tp, at in read_to.items() if at > told[tp.partition].get(tp.topic, -1)
             }
             if not moved:
                 continue
@@ -318,6 +334,5 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
                     f"{SILENCE_TIMEOUT_S:.0f} s"
                 ) from None
             if is_committed:
-                for tp, position in moved.items():
-                    if (worker := self._active.get(tp.partition)) is not None:
-                        worker.partition.committed[self._inputs.bare(tp.topic)] = position
+                for tp, at in moved.items():
+                    told[tp.partition][tp.topic] = at

@@ -73,10 +73,6 @@ class RecordingProducer(ProducerStandIn):
         self.log.append(("send", topic, record.key, record.value, partition))
         return self._refuse[1] if self._refuse and topic == self._refuse[0] else None
 
-    async def send_offsets_to_transaction(self, offsets: dict[object, int], group: str) -> None:
-        at = {f"{tp.topic}/{tp.partition}": offset for tp, offset in offsets.items()}  # type: ignore[attr-defined]
-        self.log.append(("offsets", group, at))
-
     async def commit_transaction(self) -> None:
         self.log.append(("commit",))
 
@@ -94,24 +90,23 @@ def partition_of(
     return partition
 
 
-def test_state_positions_and_offsets_are_committed_in_one_transaction() -> None:
+def test_state_and_positions_are_committed_in_one_transaction() -> None:
     producer = RecordingProducer()
     logic = ScriptedLogic(BatchResult(store={b"k": b"state"}))
     partition = partition_of(logic, producer)
     asyncio.run(partition.run([record(offset=6), record(offset=7)], 1000))
-    (begin, state, meta, offsets, commit) = producer.log
+    (begin, state, meta, commit) = producer.log
     assert (begin, commit) == (("begin",), ("commit",))
     assert state == ("send", "p.scripted.store", b"k", b"state", 2)
     assert meta[1:3] == ("p.scripted.store", META_KEY)
     assert json.loads(str(meta[3], "utf-8"))["positions"] == {"left": 8, "right": 5}  # type: ignore[arg-type]
-    assert offsets == ("offsets", "p.leadstream-scripted", {"p.left/2": 8, "p.right/2": 5})
     assert partition.positions == {"left": 8, "right": 5}
 
 
 def test_records_without_effect_still_move_the_positions() -> None:
     producer = RecordingProducer()
     asyncio.run(partition_of(ScriptedLogic(BatchResult()), producer).run([record()], 1000))
-    assert [step[0] for step in producer.log] == ["begin", "send", "offsets", "commit"]
+    assert [step[0] for step in producer.log] == ["begin", "send", "commit"]
 
 
 def test_a_timer_with_nothing_to_say_makes_no_transaction_and_waits_before_it_is_asked_again() -> (

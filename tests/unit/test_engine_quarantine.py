@@ -45,8 +45,6 @@ class Ledger(ProducerStandIn):
     def sent(self, topic: str, partition: int, record: SentRecord) -> None:
         self._pending.append((topic, record.key, record.value, record.headers))
 
-    async def send_offsets_to_transaction(self, offsets: Any, group: str) -> None: ...
-
     async def commit_transaction(self) -> None:
         self.committed.append([(t, v) for t, _, v, _ in self._pending if t != "list.store"])
         self.letters = [h for t, _, _, h in self._pending if t.endswith(".dlq")]
