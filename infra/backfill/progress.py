@@ -23,7 +23,7 @@ class Progress:
         console = Console(stderr=True)
         self._status: Status | None = console.status("") if console.is_terminal else None
         self._interval_s = _TERMINAL_INTERVAL_S if self._status else INTERVAL_S
-        self._began = self._phase_began = self._told_at = time.monotonic()
+        self._began = self._phase_began = self._heard_at = self._told_at = time.monotonic()
         self._phase = ""
 
     def __enter__(self) -> Self:
@@ -43,7 +43,8 @@ class Progress:
         """
         now = time.monotonic()
         if phase != self._phase:
-            self._phase, self._phase_began = phase, now
+            self._phase, self._phase_began = phase, self._heard_at
+        self._heard_at = now
         if now - self._told_at < self._interval_s:
             return
         self._told_at = now

@@ -230,7 +230,7 @@ def _backfill(ctx: click.Context, asked: Asked, into_clickhouse: bool) -> None:
             with ClickHouse(asked.settings, writer=True) as client:
                 migrate(client)
                 done = backfill(asked, client)
-        _say_loaded(done.rows)
+        _say_loaded(dict(sorted(done.rows.items())))
         click.echo(f"folded: {done.events:,} events of {done.leads:,} leads", err=True)
     except (UnreadableError, WorkerError, ClickHouseError) as error:
         raise UserError(str(error)) from None
