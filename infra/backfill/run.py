@@ -6,6 +6,7 @@ of the leads; running it again changes no answer, for every row replaces itself.
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import tempfile
@@ -21,8 +22,9 @@ from typing import Any, Final
 from leadstream.infra.backfill.crew import Crew
 from leadstream.infra.backfill.progress import Progress
 from leadstream.infra.backfill.tellings import merged
-from leadstream.infra.backfill.worker import Plan, Worker, insert_files
+from leadstream.infra.backfill.worker import Plan, RoomError, Worker, insert_files
 from leadstream.schemas.events import EpochMs
+from leadstream.schemas.lock_file import LockHeldError, take_lock
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
 from leadstream.sinks.erasure import erase, merge, read_erased
@@ -32,6 +34,7 @@ from leadstream.streams.backfill.inputs import UnreadableError, blocks_of, size_
 from leadstream.streams.backfill.shards import SHARD_BYTES, number_of, shards_for
 
 WORK_PREFIX: Final = "leadstream-replay-"
+LOCK_FILE: Final = "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def backfill(asked: Asked, client: ClickHouse | None) -> Backfilled:
             tells=asked.tells,
         )
         crew = stack.enter_context(
-            Crew(asked.processes, plan, (UnreadableError, ClickHouseError, OSError))
+            Crew(asked.processes, plan, (UnreadableError, ClickHouseError, RoomError))
         )
         progress = stack.enter_context(Progress())
         split = _split_log(asked, crew, progress, log_bytes)
@@ -195,16 +198,35 @@ def _fold_shards(
 
 @contextmanager
 def _work_directory(parent: Path | None) -> Iterator[Path]:
-    """Make a directory that only its owner reads, and remove all of it, however this ends."""
+    """Make a directory that only its owner reads, and remove all of it, however this ends.
+
+    What a run left that was killed goes first: it holds people's data.
+    """
+    home = Path(tempfile.gettempdir()) if parent is None else parent
     try:
-        directory = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=parent))
+        _remove_left(home)
+        new = Path(tempfile.mkdtemp(prefix=f".{WORK_PREFIX}", dir=home))
+        lock = take_lock(new / LOCK_FILE)
+        # Under this name once it is locked, or another run would take it for left.
+        directory = new.rename(home / new.name.removeprefix("."))
     except OSError as error:
-        raise UnreadableError(f"--work-dir {parent} cannot be used: {error}") from None
+        raise UnreadableError(f"--work-dir {home} cannot be used: {error}") from None
     try:
         yield directory
     finally:
         with _undisturbed():
             shutil.rmtree(directory, ignore_errors=True)
+            os.close(lock)
+
+
+def _remove_left(home: Path) -> None:
+    for left in home.glob(f"{WORK_PREFIX}*"):
+        try:
+            lock = take_lock(left / LOCK_FILE)
+        except (LockHeldError, OSError):
+            continue
+        shutil.rmtree(left, ignore_errors=True)
+        os.close(lock)
 
 
 @contextmanager

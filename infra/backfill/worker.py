@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -15,7 +17,7 @@ from leadstream.infra.backfill.tellings import write_sorted
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import EpochMs
 from leadstream.schemas.settings import Settings
-from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
 from leadstream.sinks.native import NativeRows, Types
 from leadstream.sinks.rows import COLUMNS
 from leadstream.streams.backfill.erasures import Links, links_of
@@ -25,6 +27,13 @@ from leadstream.streams.backfill.shards import ShardWriter, leads_of, remove_sha
 from leadstream.streams.backfill.split import SplitBlock, split
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.models import load_models
+
+PAUSES_S: Final = (1, 2, 5, 10, 20, 30)
+"""Before each further try of an insert."""
+
+
+class RoomError(Exception):
+    """The work directory cannot be written or read; the message names it, and the mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,8 @@ class Worker:
             self._client.close()
 
     def split(self, block: Block) -> SplitBlock:
-        return split(block, self._plan.shards, self._writer)
+        with _room(self._plan.directory):
+            return split(block, self._plan.shards, self._writer)
 
     def links(self, shard: int, leads: Collection[str]) -> Links:
         return links_of(self._plan.directory, shard, leads)
@@ -95,6 +105,12 @@ class Worker:
         self, shard: int, passes: int, now: EpochMs, erased: dict[str, EpochMs]
     ) -> FoldedShard:
         """Fold every lead of a shard, and remove the shard; `erased` are those that are in it."""
+        with _room(self._plan.directory):
+            return self._fold(shard, passes, now, erased)
+
+    def _fold(
+        self, shard: int, passes: int, now: EpochMs, erased: dict[str, EpochMs]
+    ) -> FoldedShard:
         plan = self._plan
         found = FoldedShard()
         output = RowFiles(plan.directory, shard, self._native) if self._native else None
@@ -129,7 +145,28 @@ class Worker:
 
 
 def insert_files(client: ClickHouse, files: dict[str, Path]) -> None:
-    """Insert files of rows, and remove them."""
+    """Insert files of rows, and remove them; what passes is tried again, for rows replace theirs.
+
+    Raises:
+        ClickHouseError: it did not pass within a minute, or never will.
+    """
     for table, file in files.items():
-        client.insert_native(table, COLUMNS[table], file)
+        for pause_s in (*PAUSES_S, None):
+            try:
+                client.insert_native(table, COLUMNS[table], file)
+                break
+            except ClickHouseError as error:
+                if pause_s is None or not error.transient:
+                    raise
+                time.sleep(pause_s)
         file.unlink()
+
+
+@contextmanager
+def _room(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RoomError(
+            f"{directory} cannot be used on: {error}: name a larger place with --work-dir"
+        ) from None
