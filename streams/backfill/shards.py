@@ -43,7 +43,8 @@ def shards_for(log_bytes: int | None, processes: int) -> int:
     """Return into how many shards a log is split; `log_bytes` None: nobody knows its size."""
     if log_bytes is None:
         return MOST_SHARDS
-    return min(MOST_SHARDS, max(2 * processes, log_bytes // SHARD_BYTES + 1))
+    # An event of JSON grows by a third as it is kept; shards are not all of one size.
+    return min(MOST_SHARDS, max(2 * processes, 2 * log_bytes // SHARD_BYTES + 1))
 
 
 class ShardWriter:
