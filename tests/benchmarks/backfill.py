@@ -11,7 +11,9 @@ import argparse
 import os
 import resource
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -55,6 +57,8 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, help="for log, work and data; default: temporary")
     given = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="leadstream-benchmark-", dir=given.directory))
+    # A benchmark that is told to stop must not leave its replay and its log behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     try:
         report("backfill", measure(given, directory), as_json=given.json)
     finally:
@@ -157,7 +161,11 @@ def command(
     )  # fmt: skip
     if samples is not None:
         samples.watch(process.pid)
-    _, said = process.communicate()
+    try:
+        _, said = process.communicate()
+    finally:
+        process.terminate()
+        process.wait()
     return subprocess.CompletedProcess(process.args, process.returncode, None, said)
 
 
