@@ -123,6 +123,11 @@ class ClickHouse:
             self.close()
             raise
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is chDB in this process, which no other process can reach meanwhile."""
+        return self._lock is not None
+
     def __enter__(self) -> ClickHouse:
         return self
 
@@ -203,6 +208,23 @@ class ClickHouse:
                 database=self.database,
                 column_oriented=True,
             )
+        except Exception as error:
+            raise self._fault(error) from None
+
+    def insert_native(self, table: str, columns: Sequence[str], file: Path) -> None:
+        """Insert a file in ClickHouse's Native format; see `leadstream.sinks.native`."""
+        target = self.table(table)
+        try:
+            if self.is_embedded:
+                # The engine reads the file itself; the driver would copy it first.
+                names = ", ".join(map(quoted, columns))
+                path = str(file).replace("\\", "\\\\").replace("'", "\\'")
+                self._client().command(
+                    f"INSERT INTO {target} ({names}) FROM INFILE '{path}' FORMAT Native"
+                )
+            else:
+                with file.open("rb") as body:
+                    self._client().raw_insert(target, list(columns), body, fmt="Native")
         except Exception as error:
             raise self._fault(error) from None
 

@@ -13,6 +13,7 @@ from leadstream.schemas.codec import DecodeError, from_json_object, iso, parse_n
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.streams.ingest.errors import did_you_mean, listed
 from leadstream.streams.ingest.mapping_checks import STRUCT_OF_KIND, TIME_FIELDS
+from leadstream.streams.ingest.usual_lines import usual_event
 
 SCHEMA_OF_KIND = {"touchpoint": "touchpoint", "crm": "crm_event"}
 
@@ -47,6 +48,9 @@ def event_from_json_line(line: str | bytes) -> Touchpoint | CrmEvent:
     Raises:
         DecodeError: not JSON, an unknown kind or field, or a value of the wrong type.
     """
+    usual = usual_event(line)
+    if usual is not None and names_somebody(usual):
+        return usual
     try:
         plain = json.loads(line, parse_float=parse_number)
     except (ValueError, RecursionError) as error:

@@ -1,0 +1,1 @@
+"""A long log through a model with every core, in memory that does not grow with the log."""
