@@ -12,9 +12,10 @@ from leadstream.sinks.batch import KafkaRecord
 
 @dataclass(slots=True)
 class Piece:
-    """The records of one insert, and where each of their partitions ends with them."""
+    """The records of one insert, and where each of their partitions starts and ends with them."""
 
     records: list[KafkaRecord] = field(default_factory=list)
+    starts: dict[TopicPartition, int] = field(default_factory=dict)
     ends: dict[TopicPartition, int] = field(default_factory=dict)
 
 
@@ -50,7 +51,7 @@ class Buffer:
         """Remove and return the next piece of some partitions; None when they have no more."""
         piece, size = Piece(), 0
         for partition in partitions:
-            waiting = self._waiting.get(partition, ())
+            waiting = self._waiting.get(partition, [])
             count = 0
             for record in waiting:
                 if piece.records and size + size_of(record) > self._piece_max_bytes:
@@ -59,9 +60,10 @@ class Buffer:
                 size += size_of(record)
                 count += 1
             if count:
+                piece.starts[partition] = waiting[0].offset
                 piece.ends[partition] = waiting[count - 1].offset + 1
             if count < len(waiting):
-                self._waiting[partition] = list(waiting[count:])
+                self._waiting[partition] = waiting[count:]
                 break
             self._waiting.pop(partition, None)
         self.records -= len(piece.records)
