@@ -83,7 +83,9 @@ class Batch:
         """Add an event; raises ValueError if it holds nothing."""
         if event.crm is not None and is_erasure(event):
             merge(self.erased, {event.lead_id: event.occurred_at})
-        self.of(kind_of(event)).add(event, at)
+        kept = self.of("touchpoints" if event.touchpoint is not None else kind_of(event))
+        kept.values.append(event)
+        kept.at.append(at)
 
     def erase_letter(self, source: Position) -> None:
         """Leave out every state of a dead letter so far, also what was inserted earlier."""
