@@ -17,6 +17,7 @@ class Piece:
     records: list[KafkaRecord] = field(default_factory=list)
     starts: dict[TopicPartition, int] = field(default_factory=dict)
     ends: dict[TopicPartition, int] = field(default_factory=dict)
+    bytes: int = 0
 
 
 class Buffer:
@@ -52,19 +53,20 @@ class Buffer:
 
     def take(self, partitions: Iterable[TopicPartition]) -> Piece | None:
         """Remove and return the next piece of some partitions; None when they have no more."""
-        piece, room = Piece(), self._piece_max_bytes
+        piece = Piece()
         for partition in partitions:
             waiting = self._waiting.get(partition)
             if not waiting:
                 continue
             count, size = len(waiting), self._sizes[partition]
+            room = self._piece_max_bytes - piece.bytes
             if size > room:
                 count, size = _fitting(waiting, room, at_least=0 if piece.records else 1)
             if count:
                 piece.records += waiting[:count]
                 piece.starts[partition] = waiting[0].offset
                 piece.ends[partition] = waiting[count - 1].offset + 1
-                room -= size
+                piece.bytes += size
                 self._remove(partition, count, size)
             if partition in self._waiting:
                 break

@@ -217,7 +217,7 @@ class Sink:
                 return
             for partition, records in found.items():
                 self._keep(partition, records)
-            metrics.buffered(self._buffer.records, self._buffer.bytes)
+            self._tell_held()
             for partition in self._next:
                 self._read_to[partition] = await self._consumer.position(partition)
             if self._is_due():
@@ -226,7 +226,7 @@ class Sink:
 
     def _measure(self) -> None:
         self._turned_at = time.monotonic()
-        metrics.buffered(self._buffer.records, self._buffer.bytes)
+        self._tell_held()
         if self._turned_at < self._lag_at:
             return
         self._lag_at = self._turned_at + LAG_INTERVAL_S
@@ -238,6 +238,10 @@ class Sink:
                 bare = self._settings.topics.bare(partition.topic)
                 lags[bare, partition.partition] = end - self._done(partition)
         metrics.lag_measured(metrics.SINK, lags)
+
+    def _tell_held(self) -> None:
+        held, under_way = self._buffer, self._inserter
+        metrics.buffered(held.records + under_way.records, held.bytes + under_way.bytes)
 
     def _done(self, partition: TopicPartition) -> int:
         """Return up to which offset the partition's records are in ClickHouse."""

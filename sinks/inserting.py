@@ -41,6 +41,7 @@ class Inserter:
         inserted: is told where each piece ends, once its rows and positions are in.
     Attributes:
         rows: inserted per table so far.
+        records, bytes: of Kafka in the insert that is under way.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class Inserter:
         inserted: Callable[[Mapping[TopicPartition, int]], Awaitable[None]],
     ) -> None:
         self.rows: Counter[str] = Counter()
+        self.records = 0
+        self.bytes = 0
         self._client = client
         self._builder = builder
         self._stopping = stopping
@@ -80,6 +83,7 @@ class Inserter:
         times_ms = [record.timestamp for record in piece.records]
         await self.settle()
         self._starts = piece.starts
+        self.records, self.bytes = len(piece.records), piece.bytes
         write = self._write(batch, piece.ends, (min(times_ms), max(times_ms)))
         self._under_way = asyncio.create_task(write)
 
@@ -144,6 +148,7 @@ class Inserter:
         metrics.rows_inserted(rows, times_ms, time.monotonic() - began, now_ms=wall_clock_ms())
         await self._inserted(ends)
         self._starts = {}
+        self.records = self.bytes = 0
 
 
 def _holds(client: ClickHouse, ends: Mapping[Partition, int]) -> bool:
