@@ -9,8 +9,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from lead_logs import examples
 from sink_oracle import oracle_row
 from sink_records import transition
 
@@ -80,7 +81,7 @@ holding = any_of(LeadEvent).filter(lambda event: event.touchpoint or event.crm)
 @pytest.mark.parametrize(
     "records", [holding, *map(any_of, (Transition, SlaEvent, LeakEvent, LeadState))]
 )
-@settings(max_examples=40)
+@examples(40)
 @given(data=st.data())
 def test_columns_hold_of_each_record_what_it_says_alone(
     records: st.SearchStrategy[Record], data: st.DataObject
