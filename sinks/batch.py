@@ -1,4 +1,4 @@
-"""What one flush writes: the rows of a run of Kafka records, decoded, in each table.
+"""What one flush writes: the columns of a run of Kafka records, decoded, for each table.
 
 Nothing is dropped: a record that cannot be read becomes a row of `dead_letters`.
 """
@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, Protocol
 
 from leadstream.schemas import headers
 from leadstream.schemas.codec import DecodeError, Decoder, WriterSchemas
@@ -16,29 +19,30 @@ from leadstream.schemas.dead_letters import letter_id, parse_letter_id, read_let
 from leadstream.schemas.events import LeadEvent, is_erasure
 from leadstream.schemas.topics import (
     DEAD_LETTERS,
+    LEAD_EVENTS,
+    LEAD_LEAKS,
     LEAD_SHADOW,
+    LEAD_SLA,
+    LEAD_STATE,
+    LEAD_TRANSITIONS,
     SCHEMA_OF,
     SUNK,
     TopicNames,
 )
 from leadstream.sinks.clickhouse import ClickHouse
-from leadstream.sinks.erasure import (
-    LEADS_AT_ONCE,
-    TABLES_OF,
-    Erased,
-    erase,
-    merge,
-    without_erased,
-)
-from leadstream.sinks.load import insert_rows, rows_of
-from leadstream.sinks.rows import (
-    COLUMNS,
-    DeadRecord,
-    Position,
-    Row,
-    dead_letter_row,
-    shadow_row,
-)
+from leadstream.sinks.erasure import LEADS_AT_ONCE, TABLES_OF, Erased, erase, merge
+from leadstream.sinks.kept import Kept, kind_of
+from leadstream.sinks.load import insert_columns
+from leadstream.sinks.rows import Columns, DeadRecord, Place, Position
+
+_KIND_OF: Final[Mapping[str, str]] = {
+    LEAD_TRANSITIONS: "transitions",
+    LEAD_SLA: "sla",
+    LEAD_LEAKS: "leaks",
+    LEAD_STATE: "lead_state",
+    LEAD_SHADOW: "shadow_transitions",
+}
+"""What each topic holds, but for `lead.events`, which holds two kinds."""
 
 
 class KafkaRecord(Protocol):
@@ -55,47 +59,62 @@ class KafkaRecord(Protocol):
 
 @dataclass(slots=True)
 class Batch:
-    """Rows per table; what is deleted of them goes before its new rows come.
+    """Records by kind, then columns by table; what is deleted goes before the new rows come.
 
     Attributes:
         erased: leads whose erasure the batch tells of, and up to when.
-        forgotten: per table, leads of which a null value came, behind how many rows.
+        forgotten: per table, leads of which a null value came, behind how many records.
     """
 
-    rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+    kept: dict[str, Kept] = field(default_factory=dict)
+    columns: dict[str, Columns] = field(default_factory=dict)
     erased: Erased = field(default_factory=dict)
     forgotten: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
     erased_letters: set[Position] = field(default_factory=set)
 
+    def of(self, kind: str) -> Kept:
+        """Return the records of a kind, to be added to."""
+        kept = self.kept.get(kind)
+        if kept is None:
+            kept = self.kept[kind] = Kept(kind)
+        return kept
+
+    def add_event(self, event: LeadEvent, at: Place) -> None:
+        """Add an event; raises ValueError if it holds nothing."""
+        if event.crm is not None and is_erasure(event):
+            merge(self.erased, {event.lead_id: event.occurred_at})
+        kept = self.of("touchpoints" if event.touchpoint is not None else kind_of(event))
+        kept.values.append(event)
+        kept.at.append(at)
+
     def erase_letter(self, source: Position) -> None:
         """Leave out every state of a dead letter so far, also what was inserted earlier."""
         self.erased_letters.add(source)
-        rows = self.rows["dead_letters"]
-        place = (source.topic, source.partition, source.offset)
-        rows[:] = [row for row in rows if row[: len(place)] != place]
+        letters = self.of("dead_letters")
+        letters.leave(letter.source != source for letter in letters.values)
 
     def forget(self, topic: str, lead_id: str) -> None:
         """Leave out what a topic told of a lead so far, also what was inserted earlier."""
+        so_far = len(self.of(_KIND_OF[topic]).values)
         for table in TABLES_OF[topic]:
-            self.forgotten[table][lead_id] = len(self.rows[table])
+            self.forgotten[table][lead_id] = so_far
 
-    def drop_erased(self, erased: Mapping[str, int]) -> None:
-        """Leave out the rows of erased leads, once all rows are there."""
-        for table, places in self.forgotten.items():
-            whose = COLUMNS[table].index("lead_id")
-            self.rows[table] = [
-                row for i, row in enumerate(self.rows[table]) if i >= places.get(row[whose], 0)
-            ]
-        if erased:
-            for table, rows in self.rows.items():
-                self.rows[table] = without_erased(table, rows, erased)
+    def finish(self, erased: Mapping[str, int]) -> None:
+        """Make columns of all records but those of leads that are forgotten or erased."""
+        for kind, kept in self.kept.items():
+            behind = self.forgotten.get(kind)
+            if behind:
+                kept.leave(i >= behind.get(r.lead_id, 0) for i, r in enumerate(kept.values))
+            kept.drop_erased(erased)
+            self.columns.update(kept.columns())
+        self.kept.clear()
 
     def insert(self, client: ClickHouse) -> None:
         """Write everything; repeating it changes no answer."""
         erase(client, self.erased, self.forgotten)
         self._delete_letters(client)
-        for table, rows in self.rows.items():
-            insert_rows(client, table, rows)
+        for table, columns in self.columns.items():
+            insert_columns(client, table, columns)
 
     def _delete_letters(self, client: ClickHouse) -> None:
         ids = sorted(letter_id(p.topic, p.partition, p.offset) for p in self.erased_letters)
@@ -108,7 +127,7 @@ class Batch:
 
     def row_counts(self) -> dict[str, int]:
         """Return how many rows `insert` writes per table."""
-        return {table: len(rows) for table, rows in self.rows.items() if rows}
+        return {table: len(columns["offset"]) for table, columns in self.columns.items()}
 
 
 class BatchBuilder:
@@ -120,67 +139,62 @@ class BatchBuilder:
 
     def __init__(self, topics: TopicNames, schemas: WriterSchemas) -> None:
         self.erased: Erased = {}
-        self._topics = topics
-        self._add: dict[str, Callable[[Batch, KafkaRecord], None]] = {}
-        self._decoders: dict[str, Decoder] = {}
-        for topic in SUNK:
-            full = topics.full(topic)
-            if topic in DEAD_LETTERS:
-                self._add[full] = _add_dead_letter
-                continue
-            self._decoders[full] = Decoder(SCHEMA_OF[topic], schemas)
-            self._add[full] = self._add_shadow if topic == LEAD_SHADOW else self._add_decoded
+        self._bare = {topics.full(topic): topic for topic in SUNK}
+        self._decoders = {
+            topic: Decoder(SCHEMA_OF[topic], schemas) for topic in SUNK if topic not in DEAD_LETTERS
+        }
 
     def build(self, records: Sequence[KafkaRecord]) -> Batch:
-        """Return the rows of records that are in order within each partition."""
+        """Return the columns of records that are in order within each partition."""
         batch = Batch()
-        for record in records:
-            try:
-                self._add[record.topic](batch, record)
-            except DecodeError as error:
-                _add_unreadable(batch, record, error.kind, str(error))
-            except ValueError as error:
-                _add_unreadable(batch, record, "wrong_type", str(error))
+        for full, run in groupby(records, key=attrgetter("topic")):
+            add = self._adder(batch, self._bare[full])
+            for record in run:
+                try:
+                    add(record)
+                except DecodeError as error:
+                    _add_unreadable(batch, record, error.kind, str(error))
+                except ValueError as error:
+                    _add_unreadable(batch, record, "wrong_type", str(error))
         merge(self.erased, batch.erased)
-        batch.drop_erased(self.erased)
+        batch.finish(self.erased)
         return batch
 
-    def _add_decoded(self, batch: Batch, record: KafkaRecord) -> None:
-        if headers.CONTROL_CLOCK in record.headers or self._is_forgotten(batch, record):
-            return
-        value = self._decoded(record)
-        if isinstance(value, LeadEvent) and is_erasure(value):
-            merge(batch.erased, {value.lead_id: value.occurred_at})
-        for table, row in rows_of(value, _position(record)):
-            batch.rows[table].append(row)
+    def _adder(self, batch: Batch, topic: str) -> Callable[[KafkaRecord], None]:
+        """Return what takes a record of the topic into the batch."""
+        if topic in DEAD_LETTERS:
+            return partial(_add_dead_letter, batch)
+        decode = self._decoders[topic].decode
+        keep = batch.add_event if topic == LEAD_EVENTS else batch.of(_KIND_OF[topic]).add
+        tells_time = topic != LEAD_SHADOW
 
-    def _add_shadow(self, batch: Batch, record: KafkaRecord) -> None:
-        if not self._is_forgotten(batch, record):
-            row = shadow_row(self._decoded(record), _position(record))
-            batch.rows["shadow_transitions"].append(row)
+        def add(record: KafkaRecord) -> None:
+            value, said = record.value, record.headers
+            if said and tells_time and headers.CONTROL_CLOCK in said:
+                return
+            if value is None and _is_forgotten(batch, topic, record.key):
+                return
+            keep(decode(value, headers.content_type_of(said) if said else None), record)
 
-    def _is_forgotten(self, batch: Batch, record: KafkaRecord) -> bool:
-        """Take a null value, which says that the lead of its key was erased."""
-        topic = self._topics.bare(record.topic)
-        if record.value is not None or record.key is None or topic not in TABLES_OF:
-            return False
-        batch.forget(topic, record.key.decode("utf-8", "replace"))
-        return True
+        return add
 
-    def _decoded(self, record: KafkaRecord) -> Any:
-        content_type = headers.content_type_of(record.headers)
-        return self._decoders[record.topic].decode(record.value, content_type)
+
+def _is_forgotten(batch: Batch, topic: str, key: bytes | None) -> bool:
+    """Take a null value, which says that the lead of its key was erased."""
+    if key is None or topic not in TABLES_OF:
+        return False
+    batch.forget(topic, key.decode("utf-8", "replace"))
+    return True
 
 
 def _add_dead_letter(batch: Batch, record: KafkaRecord) -> None:
-    at = _position(record)
     letter = read_letter(record.key, record.value, record.headers, record.timestamp)
     if letter is None:
         if record.value is None and record.key is not None:
             _erase_letter(batch, record.key)
             return
         dead = DeadRecord(
-            source=at,
+            source=_position(record),
             kind="unknown",
             error="the dead letter carries no explanation",
             failed_at=record.timestamp,
@@ -200,7 +214,7 @@ def _add_dead_letter(batch: Batch, record: KafkaRecord) -> None:
             replayed_at=letter.history.replayed_at,
             changed_at=letter.history.changed_at,
         )
-    batch.rows["dead_letters"].append(dead_letter_row(dead, at))
+    batch.of("dead_letters").add(dead, record)
 
 
 def _erase_letter(batch: Batch, key: bytes) -> None:
@@ -211,16 +225,15 @@ def _erase_letter(batch: Batch, key: bytes) -> None:
 
 
 def _add_unreadable(batch: Batch, record: KafkaRecord, kind: str, error: str) -> None:
-    at = _position(record)
     dead = DeadRecord(
-        source=at,
+        source=_position(record),
         kind=kind,
         error=f"sink: {error}",
         failed_at=record.timestamp,
         key=record.key or b"",
         value=record.value or b"",
     )
-    batch.rows["dead_letters"].append(dead_letter_row(dead, at))
+    batch.of("dead_letters").add(dead, record)
 
 
 def _position(record: KafkaRecord) -> Position:

@@ -2,7 +2,7 @@
 
 Rows go in first, then the positions after them, both into ClickHouse; a crash between the two
 repeats rows, which the tables deduplicate. The group's offsets are committed only so that lag can
-be watched. Decoding and inserting run in one thread of their own; everything else is asyncio.
+be watched. While a piece is inserted, the next is read and decoded, and no more than that.
 """
 
 from __future__ import annotations
@@ -10,19 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from leadstream.schemas import metrics
-from leadstream.schemas.clock import wall_clock_ms
 from leadstream.schemas.codec import WriterSchemas
 from leadstream.schemas.connections import aiokafka_options, group_id, group_instance_id
 from leadstream.schemas.exit_codes import ExitCode
@@ -31,16 +26,12 @@ from leadstream.schemas.kafka_rights import READ, KafkaRightsError, check_topic_
 from leadstream.schemas.registry import writer_schemas
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import SUNK
-from leadstream.sinks.batch import Batch, BatchBuilder, KafkaRecord
+from leadstream.sinks.batch import BatchBuilder, KafkaRecord
 from leadstream.sinks.buffer import Buffer
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
 from leadstream.sinks.erasure import merge, read_erased
-from leadstream.sinks.positions import (
-    Partition,
-    forget_positions,
-    read_positions,
-    write_positions,
-)
+from leadstream.sinks.inserting import Inserter
+from leadstream.sinks.positions import forget_positions, read_positions
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +39,6 @@ T = TypeVar("T")
 
 START_TIMEOUT_S: Final = 30.0
 HEARTBEAT_INTERVAL_MS: Final = 1000
-# Together about a minute, well below Kafka's max.poll.interval of five.
-RETRY_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 LAG_INTERVAL_S: Final = 2.0
 
 
@@ -108,8 +97,8 @@ class Sink:
         self._reread = reread
         self._topics = [settings.topics.full(topic) for topic in SUNK]
         self._builder = BatchBuilder(settings.topics, schemas or writer_schemas(settings))
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sink")
         self._stopping = asyncio.Event()
+        self._inserter = Inserter(client, self._builder, self._stopping, self._inserted)
         self._turn = asyncio.Lock()
         self._consumer: Any = None
         self._buffer = Buffer(settings.sink_batch_max_bytes)
@@ -119,7 +108,6 @@ class Sink:
         self._read_to: dict[TopicPartition, int] = {}
         self._epoch = 0
         self._failure: BaseException | None = None
-        self._rows: Counter[str] = Counter()
         self._joined = False
         self._turned_at = time.monotonic()
         self._lag_at = 0.0
@@ -127,7 +115,7 @@ class Sink:
     @property
     def rows(self) -> dict[str, int]:
         """Rows inserted per table since the start."""
-        return dict(self._rows)
+        return dict(self._inserter.rows)
 
     def status(self) -> SinkStatus:
         """Return whether it has its partitions, which, and how long ago its loop turned."""
@@ -149,12 +137,13 @@ class Sink:
         """
         try:
             if self._reread:
-                await self._in_thread(lambda: forget_positions(self._client))
+                await self._inserter.in_thread(lambda: forget_positions(self._client))
             await self._start()
             while not self._stopping.is_set():
                 await self._step()
             async with self._turn:
                 await self._flush(self._buffer.partitions())
+                await self._inserter.settle()
         except ClickHouseError as error:
             raise SinkError(str(error)) from error
         except (KafkaError, OSError) as error:
@@ -163,7 +152,7 @@ class Sink:
         finally:
             if self._consumer is not None:
                 await self._consumer.stop()
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            await self._inserter.close()
 
     async def progress(self) -> Progress:
         """Return what was inserted and what is left; asks the broker for the ends."""
@@ -220,6 +209,7 @@ class Sink:
         async with self._turn:
             if self._failure is not None:
                 raise self._failure
+            self._inserter.check()
             if epoch != self._epoch:
                 # Partitions changed hands meanwhile: what was fetched may start elsewhere.
                 for partition, offset in self._next.items():
@@ -227,7 +217,7 @@ class Sink:
                 return
             for partition, records in found.items():
                 self._keep(partition, records)
-            metrics.buffered(self._buffer.records, self._buffer.bytes)
+            self._tell_held()
             for partition in self._next:
                 self._read_to[partition] = await self._consumer.position(partition)
             if self._is_due():
@@ -236,7 +226,7 @@ class Sink:
 
     def _measure(self) -> None:
         self._turned_at = time.monotonic()
-        metrics.buffered(self._buffer.records, self._buffer.bytes)
+        self._tell_held()
         if self._turned_at < self._lag_at:
             return
         self._lag_at = self._turned_at + LAG_INTERVAL_S
@@ -249,10 +239,19 @@ class Sink:
                 lags[bare, partition.partition] = end - self._done(partition)
         metrics.lag_measured(metrics.SINK, lags)
 
+    def _tell_held(self) -> None:
+        held, under_way = self._buffer, self._inserter
+        metrics.buffered(held.records + under_way.records, held.bytes + under_way.bytes)
+
     def _done(self, partition: TopicPartition) -> int:
         """Return up to which offset the partition's records are in ClickHouse."""
-        waiting = self._buffer.first_offset(partition)
-        return self._read_to[partition] if waiting is None else waiting
+        for waiting in (
+            self._inserter.first_offset(partition),
+            self._buffer.first_offset(partition),
+        ):
+            if waiting is not None:
+                return waiting
+        return self._read_to[partition]
 
     async def _fetch(self) -> Mapping[TopicPartition, list[KafkaRecord]]:
         fetch = asyncio.ensure_future(
@@ -282,55 +281,21 @@ class Sink:
     def _is_due(self) -> bool:
         if not self._buffer.records:
             return False
+        if self._buffer.records >= self._settings.sink_batch_max_rows:
+            return True
+        if self._buffer.bytes >= self._settings.sink_batch_max_bytes:
+            return True
+        # What cannot be inserted yet may as well grow.
         waited_s = time.monotonic() - self._oldest_at
-        return (
-            self._buffer.records >= self._settings.sink_batch_max_rows
-            or self._buffer.bytes >= self._settings.sink_batch_max_bytes
-            or waited_s >= self._settings.sink_flush_interval_s
-        )
+        return waited_s >= self._settings.sink_flush_interval_s and not self._inserter.busy
 
     async def _flush(self, partitions: list[TopicPartition]) -> None:
-        # Nothing is fetched meanwhile, so a slow ClickHouse does not fill the memory.
         while (piece := self._buffer.take(partitions)) is not None:
-            records = piece.records
-            batch = await self._in_thread(partial(self._builder.build, records))
-            began = time.monotonic()
-            await self._insert(batch, {tuple(tp): end for tp, end in piece.ends.items()})
-            rows = batch.row_counts()
-            self._rows.update(rows)
-            times_ms = [record.timestamp for record in records]
-            metrics.rows_inserted(rows, times_ms, time.monotonic() - began, now_ms=wall_clock_ms())
-            await self._commit(piece.ends)
-            self._turned_at = time.monotonic()
+            await self._inserter.insert(piece)
 
-    async def _insert(self, batch: Batch, ends: Mapping[Partition, int]) -> None:
-        def insert(attempt: int) -> None:
-            # An insert whose answer was lost may have arrived.
-            if attempt and _holds(self._client, ends):
-                return
-            batch.insert(self._client)
-            write_positions(self._client, ends)
-
-        await self._retried("insert", insert)
-
-    async def _retried(self, what: str, work: Callable[[int], T]) -> T:
-        """Run `work`, given how often it failed, until it succeeds or its fault does not pass.
-
-        Once the sink is told to stop, there is one attempt more: the next start resumes anyway.
-        """
-        attempt = 0
-        while True:
-            try:
-                return await self._in_thread(partial(work, attempt))
-            except ClickHouseError as error:
-                last = self._stopping.is_set() or attempt == len(RETRY_PAUSES_S)
-                if last or not error.transient:
-                    raise
-                log.warning("%s failed, attempt %d: %s", what, attempt + 1, error)
-                metrics.insert_retried()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), RETRY_PAUSES_S[attempt])
-            attempt += 1
+    async def _inserted(self, ends: Mapping[TopicPartition, int]) -> None:
+        self._turned_at = time.monotonic()
+        await self._commit(ends)
 
     async def _commit(self, ends: Mapping[TopicPartition, int]) -> None:
         owned = {p: end for p, end in ends.items() if p in self._consumer.assignment()}
@@ -350,9 +315,10 @@ class Sink:
             if not chosen:
                 self._joined = True
                 return
-            known = await self._retried("resuming", lambda _: read_positions(self._client))
+            await self._inserter.settle()
+            known = await self._inserter.retried("resuming", lambda _: read_positions(self._client))
             # Whoever had them may have erased leads meanwhile.
-            erased = await self._retried("resuming", lambda _: read_erased(self._client))
+            erased = await self._inserter.retried("resuming", lambda _: read_erased(self._client))
             merge(self._builder.erased, erased)
             starts = await self._consumer.beginning_offsets(chosen)
             ends = await self._consumer.end_offsets(chosen)
@@ -374,21 +340,14 @@ class Sink:
             chosen = list(partitions)
             if self._failure is None:
                 await self._flush(chosen)
+                await self._inserter.settle()
             for partition in chosen:
                 self._buffer.drop(partition)
                 self._next.pop(partition, None)
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-
     def fail(self, error: BaseException) -> None:
         """Let `run` raise `error`."""
         self._failure = self._failure or error
-
-
-def _holds(client: ClickHouse, ends: Mapping[Partition, int]) -> bool:
-    known = read_positions(client)
-    return all(known.get(partition, 0) >= end for partition, end in ends.items())
 
 
 def _check_range(partition: TopicPartition, position: int, start: int, end: int) -> None:

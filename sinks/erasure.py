@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
+from operator import attrgetter
 from typing import Any, Final
 
 from leadstream.schemas.events import EpochMs
@@ -19,7 +20,6 @@ from leadstream.schemas.topics import (
     LEAD_TRANSITIONS,
 )
 from leadstream.sinks.clickhouse import ClickHouse
-from leadstream.sinks.rows import COLUMNS, Row
 
 TABLES_OF: Final[Mapping[str, tuple[str, ...]]] = {
     LEAD_TRANSITIONS: ("transitions", "score_history"),
@@ -65,11 +65,21 @@ def merge(known: Erased, more: Mapping[str, EpochMs]) -> None:
         known[lead_id] = max(at, known.get(lead_id, at))
 
 
-def without_erased(table: str, rows: Iterable[Row], erased: Mapping[str, EpochMs]) -> list[Row]:
-    """Return the rows of a table that are not from before their lead's erasure."""
-    who, began = (COLUMNS[table].index(column) for column in _BEGAN[table])
-    of = _letter_keys(erased) if table == "dead_letters" else erased
-    return [row for row in rows if row[who] not in of or row[began] > of[row[who]]]
+def survivors(
+    kind: str, records: Sequence[Any], erased: Mapping[str, EpochMs]
+) -> list[bool] | None:
+    """Return which records of a kind are not from before their lead's erasure; None: all.
+
+    Args:
+        kind: of `rows.TABLES`; a record's attributes are named as the columns of its main table.
+    """
+    if not erased:
+        return None
+    who, began = map(attrgetter, _BEGAN[kind])
+    of = _letter_keys(erased) if kind == "dead_letters" else erased
+    if of.keys().isdisjoint(map(who, records)):
+        return None
+    return [who(record) not in of or began(record) > of[who(record)] for record in records]
 
 
 def erase(

@@ -2,50 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from leadstream.schemas.decisions import LeadState, LeakEvent, SlaEvent, Transition
-from leadstream.schemas.events import EpochMs, LeadEvent
+from leadstream.schemas.events import EpochMs
 from leadstream.sinks.clickhouse import ClickHouse
-from leadstream.sinks.erasure import erase, merge, read_erased, without_erased
-from leadstream.sinks.rows import (
-    COLUMNS,
-    Position,
-    Row,
-    lead_event_row,
-    lead_state_row,
-    leak_row,
-    score_history_row,
-    sla_row,
-    transition_row,
-)
+from leadstream.sinks.erasure import erase, merge, read_erased
+from leadstream.sinks.kept import Kept, Record, kind_of
+from leadstream.sinks.rows import TABLES, Columns, Position
 
 BATCH_ROWS = 50_000
 
-Record = LeadEvent | Transition | SlaEvent | LeakEvent | LeadState
 
-
-def rows_of(record: Record, at: Position) -> list[tuple[str, Row]]:
-    """Return the rows of a record, each with its table."""
-    if isinstance(record, LeadEvent):
-        return [lead_event_row(record, at)]
-    if isinstance(record, Transition):
-        return [
-            ("transitions", transition_row(record, at)),
-            ("score_history", score_history_row(record, at)),
-        ]
-    if isinstance(record, SlaEvent):
-        return [("sla", sla_row(record, at))]
-    if isinstance(record, LeakEvent):
-        return [("leaks", leak_row(record, at))]
-    return [("lead_state", lead_state_row(record, at))]
-
-
-def insert_rows(client: ClickHouse, table: str, rows: list[Row]) -> None:
-    """Insert rows in the order of `COLUMNS[table]`."""
-    if rows:
-        client.insert(table, COLUMNS[table], list(zip(*rows, strict=True)))
+def insert_columns(client: ClickHouse, table: str, columns: Columns) -> None:
+    """Insert columns that are named as the table's."""
+    client.insert(table, list(columns), list(columns.values()))
 
 
 def load(
@@ -66,20 +37,24 @@ def load(
     merge(known, erased or {})
     erase(client, erased or {})
     nowhere = Position()
-    waiting: dict[str, list[Row]] = defaultdict(list)
-    loaded: dict[str, int] = defaultdict(int)
+    waiting: dict[str, Kept] = {}
+    loaded: Counter[str] = Counter()
 
-    def insert(table: str) -> None:
-        rows = without_erased(table, waiting[table], known)
-        insert_rows(client, table, rows)
-        loaded[table] += len(rows)
-        waiting[table] = []
+    def insert(kept: Kept) -> None:
+        kept.drop_erased(known)
+        for table in TABLES[kept.kind]:
+            loaded[table] += len(kept.values)
+        for table, columns in kept.columns().items():
+            insert_columns(client, table, columns)
 
     for record in records:
-        for table, row in rows_of(record, nowhere):
-            waiting[table].append(row)
-            if len(waiting[table]) >= batch_rows:
-                insert(table)
-    for table in waiting:
-        insert(table)
+        kind = kind_of(record)
+        kept = waiting.get(kind)
+        if kept is None:
+            kept = waiting[kind] = Kept(kind)
+        kept.add(record, nowhere)
+        if len(kept.values) >= batch_rows:
+            insert(waiting.pop(kind))
+    for kept in waiting.values():
+        insert(kept)
     return dict(loaded)

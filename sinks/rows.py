@@ -1,14 +1,15 @@
-"""Pure functions from records to rows: one tuple a table, in the order of `COLUMNS`.
+"""Pure functions from decoded records to columns: which field becomes which column of a table.
 
-Times stay epoch milliseconds, the driver's fast path. An absent text is empty: an empty channel
-is therefore never the value `unknown`, and answers show it as `(none)`.
+Each takes records of one kind and where each was read, and returns as many values a column. Times
+stay epoch milliseconds and ids integers, the driver's fast path. An absent text is empty: an empty
+channel is therefore never the value `unknown`, and answers show it as `(none)`.
 """
 
 from __future__ import annotations
 
-import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from leadstream.schemas.dead_letters import OPEN
 from leadstream.schemas.decisions import (
@@ -19,61 +20,27 @@ from leadstream.schemas.decisions import (
     SlaEvent,
     Transition,
 )
-from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
+from leadstream.schemas.events import LeadEvent
+from leadstream.sinks.ids import as_uuid, uuid_ints
 
-Row = tuple[Any, ...]
+Columns = dict[str, Sequence[Any]]
+"""Columns of a table by name, all of one length."""
 
-# Source ids that are no UUID become UUIDv5 in this namespace; never change it.
-ID_NAMESPACE: Final = uuid.UUID("6f1f4a5e-6d0a-5b0c-9c55-0f5b8f2f7d11")
 
-_POSITION = "topic partition offset"
-_SOURCE = "event_time ingest_time source_topic source_partition source_offset"
+class Place(Protocol):
+    """Where the sink read a record."""
 
-COLUMNS: Final[dict[str, tuple[str, ...]]] = {
-    table: tuple(names.split())
-    for table, names in {
-        "touchpoints": f"""lead_id occurred_at event_id source_event_id type channel source medium
-            campaign content term url referrer asset category anonymous_id email properties
-            sent_at received_at {_SOURCE} {_POSITION}""",
-        "crm_events": f"""lead_id occurred_at event_id source_event_id type actor owner reason
-            stage opportunity_id amount currency attributes crm_lead_id merged_lead_id
-            {_SOURCE} {_POSITION}""",
-        "transitions": f"""lead_id seq id revision status retracted supersedes cycle from_stage
-            to_stage occurred_at inferred cause cause_event_id cause_type criterion reason
-            reason_given leak model_version score fit engagement grade threshold margin
-            contributions.rule contributions.group contributions.raw contributions.capped
-            contributions.points contributions.hits contributions.event_ids
-            recent_touchpoints.event_id recent_touchpoints.occurred_at recent_touchpoints.type
-            recent_touchpoints.channel recent_touchpoints.campaign recent_touchpoints.asset
-            recent_touchpoints.category buyer_stage persona interest track owner route channel
-            campaign last_channel first_mql_at latest_mql_at sla_policy sla_due_at opportunity_id
-            amount currency {_POSITION}""",
-        "lead_state": f"""lead_id revision stage stage_since cycle score fit engagement grade
-            score_as_of owner reason cooldown_until reached inferred first_mql_at latest_mql_at
-            mql_count channel source medium campaign last_channel last_campaign buyer_stage persona
-            interest track opportunity_id amount currency attributes first_event_at last_event_at
-            event_count late_count unknown_count sla_due_at merged_into model_version hot next_mql
-            {_POSITION}""",
-        "score_history": f"""lead_id seq occurred_at stage cycle score fit engagement grade
-            model_version revision retracted {_POSITION}""",
-        "sla": f"""policy lead_id clock id revision status retracted cycle event occurred_at
-            transition_id started_at warn_at due_at warned_at met_at breached_at cancelled_at
-            target_s response_s met_by_event_id owner grade model_version {_POSITION}""",
-        "leaks": f"""lead_id leak cycle id revision status retracted event occurred_at opened_at
-            resolved_at stage transition_id details resolution cause_event_id owner grade
-            model_version {_POSITION}""",
-        "shadow_transitions": f"""model_version lead_id seq id revision status retracted cycle
-            from_stage to_stage occurred_at inferred cause cause_event_id cause_type criterion
-            reason score fit engagement grade threshold margin route {_POSITION}""",
-        "dead_letters": """source_topic source_partition source_offset kind error failed_at key
-            value status attempts replayed_at changed_at topic partition offset""",
-    }.items()
-}
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the sink read a record; the default is a row that came from no topic."""
+    """A place; the default is of a record that came from no topic."""
 
     topic: str = ""
     partition: int = -1
@@ -99,315 +66,315 @@ class DeadRecord:
     changed_at: int | None = None
 
 
-def as_uuid(event_id: str) -> uuid.UUID:
-    """Return the id as a UUID, or its UUIDv5 where it is not the text of one."""
-    if len(event_id) == 36:
-        try:
-            return uuid.UUID(event_id)
-        except ValueError:
-            pass
-    return uuid.uuid5(ID_NAMESPACE, event_id)
+def touchpoint_columns(events: Sequence[LeadEvent], at: Sequence[Place]) -> Columns:
+    """Return the columns of `touchpoints`; each event has a touchpoint."""
+    touches = [event.touchpoint for event in events if event.touchpoint is not None]
+    return {
+        **_event(events),
+        "type": [touch.type for touch in touches],
+        "channel": [touch.channel or "" for touch in touches],
+        "source": [touch.source or "" for touch in touches],
+        "medium": [touch.medium or "" for touch in touches],
+        "campaign": [touch.campaign or "" for touch in touches],
+        "content": [touch.content or "" for touch in touches],
+        "term": [touch.term or "" for touch in touches],
+        "url": [touch.url or "" for touch in touches],
+        "referrer": [touch.referrer or "" for touch in touches],
+        "asset": [touch.asset or "" for touch in touches],
+        "category": [touch.category or "" for touch in touches],
+        "anonymous_id": [touch.anonymous_id or "" for touch in touches],
+        "email": [touch.email or "" for touch in touches],
+        "properties": [touch.properties for touch in touches],
+        "event_time": [touch.event_time for touch in touches],
+        "sent_at": [touch.sent_at for touch in touches],
+        "received_at": [touch.received_at for touch in touches],
+        **_source(events),
+        **_position(at),
+    }
 
 
-def lead_event_row(event: LeadEvent, at: Position) -> tuple[str, Row]:
-    """Return the table that the event belongs to, and its row there.
-
-    Raises:
-        ValueError: the event holds neither a touchpoint nor a CRM event.
-    """
-    if event.touchpoint is not None:
-        return "touchpoints", touchpoint_row(event, event.touchpoint, at)
-    if event.crm is not None:
-        return "crm_events", crm_event_row(event, event.crm, at)
-    raise ValueError("lead event holds neither a touchpoint nor a CRM event")
-
-
-def touchpoint_row(event: LeadEvent, touch: Touchpoint, at: Position) -> Row:
-    """Return the row of `touchpoints`."""
-    return (
-        event.lead_id,
-        event.occurred_at,
-        as_uuid(event.event_id),
-        event.event_id,
-        touch.type,
-        touch.channel or "",
-        touch.source or "",
-        touch.medium or "",
-        touch.campaign or "",
-        touch.content or "",
-        touch.term or "",
-        touch.url or "",
-        touch.referrer or "",
-        touch.asset or "",
-        touch.category or "",
-        touch.anonymous_id or "",
-        touch.email or "",
-        touch.properties,
-        touch.sent_at,
-        touch.received_at,
-        touch.event_time,
-        *_source(event),
-        *_position(at),
-    )
+def crm_event_columns(events: Sequence[LeadEvent], at: Sequence[Place]) -> Columns:
+    """Return the columns of `crm_events`; each event has a CRM event."""
+    crms = [event.crm for event in events if event.crm is not None]
+    return {
+        **_event(events),
+        "type": [crm.type for crm in crms],
+        "actor": [crm.actor or "" for crm in crms],
+        "owner": [crm.owner or "" for crm in crms],
+        "reason": [crm.reason or "" for crm in crms],
+        "stage": [crm.stage or "" for crm in crms],
+        "opportunity_id": [crm.opportunity_id or "" for crm in crms],
+        "amount": [crm.amount for crm in crms],
+        "currency": [crm.currency or "" for crm in crms],
+        "attributes": [crm.attributes for crm in crms],
+        "crm_lead_id": [crm.lead_id for crm in crms],
+        "merged_lead_id": [crm.merged_lead_id or "" for crm in crms],
+        "event_time": [crm.event_time for crm in crms],
+        **_source(events),
+        **_position(at),
+    }
 
 
-def crm_event_row(event: LeadEvent, crm: CrmEvent, at: Position) -> Row:
-    """Return the row of `crm_events`."""
-    return (
-        event.lead_id,
-        event.occurred_at,
-        as_uuid(event.event_id),
-        event.event_id,
-        crm.type,
-        crm.actor or "",
-        crm.owner or "",
-        crm.reason or "",
-        crm.stage or "",
-        crm.opportunity_id or "",
-        crm.amount,
-        crm.currency or "",
-        crm.attributes,
-        crm.lead_id,
-        crm.merged_lead_id or "",
-        crm.event_time,
-        *_source(event),
-        *_position(at),
-    )
+def transition_columns(said: Sequence[Transition], at: Sequence[Place]) -> Columns:
+    """Return the columns of `transitions`."""
+    rules = [t.contributions for t in said]
+    touches = [t.recent_touchpoints for t in said]
+    return {
+        **_decided(said),
+        "supersedes": [as_uuid(t.supersedes).int if t.supersedes else None for t in said],
+        "reason_given": [t.reason_given or "" for t in said],
+        "leak": [t.leak or "" for t in said],
+        "contributions.rule": [[rule.rule for rule in of] for of in rules],
+        "contributions.group": [[rule.group for rule in of] for of in rules],
+        "contributions.raw": [[rule.raw for rule in of] for of in rules],
+        "contributions.capped": [[rule.capped for rule in of] for of in rules],
+        "contributions.points": [[rule.points for rule in of] for of in rules],
+        "contributions.hits": [[rule.hits for rule in of] for of in rules],
+        "contributions.event_ids": [[rule.event_ids for rule in of] for of in rules],
+        "recent_touchpoints.event_id": [[touch.event_id for touch in of] for of in touches],
+        "recent_touchpoints.occurred_at": [[touch.occurred_at for touch in of] for of in touches],
+        "recent_touchpoints.type": [[touch.type for touch in of] for of in touches],
+        "recent_touchpoints.channel": [[touch.channel or "" for touch in of] for of in touches],
+        "recent_touchpoints.campaign": [[touch.campaign or "" for touch in of] for of in touches],
+        "recent_touchpoints.asset": [[touch.asset or "" for touch in of] for of in touches],
+        "recent_touchpoints.category": [[touch.category or "" for touch in of] for of in touches],
+        "buyer_stage": [t.buyer_stage or "" for t in said],
+        "persona": [t.persona or "" for t in said],
+        "interest": [t.interest or "" for t in said],
+        "track": [t.track or "" for t in said],
+        "owner": [t.owner or "" for t in said],
+        "channel": [t.channel or "" for t in said],
+        "campaign": [t.campaign or "" for t in said],
+        "last_channel": [t.last_channel or "" for t in said],
+        "first_mql_at": [t.first_mql_at for t in said],
+        "latest_mql_at": [t.latest_mql_at for t in said],
+        "sla_policy": [t.sla_policy or "" for t in said],
+        "sla_due_at": [t.sla_due_at for t in said],
+        "opportunity_id": [t.opportunity_id or "" for t in said],
+        "amount": [t.amount for t in said],
+        "currency": [t.currency or "" for t in said],
+        **_position(at),
+    }
 
 
-def transition_row(transition: Transition, at: Position) -> Row:
-    """Return the row of `transitions`."""
-    rules = transition.contributions
-    touches = transition.recent_touchpoints
-    return (
-        transition.lead_id,
-        transition.seq,
-        as_uuid(transition.id),
-        transition.revision,
-        transition.status,
-        int(transition.status == RETRACTED),
-        as_uuid(transition.supersedes) if transition.supersedes else None,
-        transition.cycle,
-        transition.from_stage,
-        transition.to_stage,
-        transition.occurred_at,
-        transition.inferred,
-        transition.cause,
-        transition.cause_event_id or "",
-        transition.cause_type or "",
-        transition.criterion or "",
-        transition.reason or "",
-        transition.reason_given or "",
-        transition.leak or "",
-        transition.model_version,
-        *_score(transition.score),
-        transition.threshold,
-        transition.margin,
-        [rule.rule for rule in rules],
-        [rule.group for rule in rules],
-        [rule.raw for rule in rules],
-        [rule.capped for rule in rules],
-        [rule.points for rule in rules],
-        [rule.hits for rule in rules],
-        [rule.event_ids for rule in rules],
-        [touch.event_id for touch in touches],
-        [touch.occurred_at for touch in touches],
-        [touch.type for touch in touches],
-        [touch.channel or "" for touch in touches],
-        [touch.campaign or "" for touch in touches],
-        [touch.asset or "" for touch in touches],
-        [touch.category or "" for touch in touches],
-        transition.buyer_stage or "",
-        transition.persona or "",
-        transition.interest or "",
-        transition.track or "",
-        transition.owner or "",
-        transition.route or "",
-        transition.channel or "",
-        transition.campaign or "",
-        transition.last_channel or "",
-        transition.first_mql_at,
-        transition.latest_mql_at,
-        transition.sla_policy or "",
-        transition.sla_due_at,
-        transition.opportunity_id or "",
-        transition.amount,
-        transition.currency or "",
-        *_position(at),
-    )
+def shadow_columns(said: Sequence[Transition], at: Sequence[Place]) -> Columns:
+    """Return the columns of `shadow_transitions`."""
+    return {**_decided(said), **_position(at)}
 
 
-def score_history_row(transition: Transition, at: Position) -> Row:
-    """Return the row of `score_history`: the score at the transition."""
-    return (
-        transition.lead_id,
-        transition.seq,
-        transition.occurred_at,
-        transition.to_stage,
-        transition.cycle,
-        *_score(transition.score),
-        transition.model_version,
-        transition.revision,
-        int(transition.status == RETRACTED),
-        *_position(at),
-    )
+def score_history_columns(said: Sequence[Transition], at: Sequence[Place]) -> Columns:
+    """Return the columns of `score_history`: the score at each transition."""
+    return {
+        "lead_id": [t.lead_id for t in said],
+        "seq": [t.seq for t in said],
+        "occurred_at": [t.occurred_at for t in said],
+        "stage": [t.to_stage for t in said],
+        "cycle": [t.cycle for t in said],
+        **_score(t.score for t in said),
+        "model_version": [t.model_version for t in said],
+        "revision": [t.revision for t in said],
+        "retracted": [int(t.status == RETRACTED) for t in said],
+        **_position(at),
+    }
 
 
-def shadow_row(transition: Transition, at: Position) -> Row:
-    """Return the row of `shadow_transitions`."""
-    return (
-        transition.model_version,
-        transition.lead_id,
-        transition.seq,
-        as_uuid(transition.id),
-        transition.revision,
-        transition.status,
-        int(transition.status == RETRACTED),
-        transition.cycle,
-        transition.from_stage,
-        transition.to_stage,
-        transition.occurred_at,
-        transition.inferred,
-        transition.cause,
-        transition.cause_event_id or "",
-        transition.cause_type or "",
-        transition.criterion or "",
-        transition.reason or "",
-        *_score(transition.score),
-        transition.threshold,
-        transition.margin,
-        transition.route or "",
-        *_position(at),
-    )
+def lead_state_columns(states: Sequence[LeadState], at: Sequence[Place]) -> Columns:
+    """Return the columns of `lead_state`."""
+    return {
+        "lead_id": [state.lead_id for state in states],
+        "revision": [state.revision for state in states],
+        "stage": [state.stage for state in states],
+        "stage_since": [state.stage_since for state in states],
+        "cycle": [state.cycle for state in states],
+        **_score(state.score for state in states),
+        "score_as_of": [state.score_as_of for state in states],
+        "owner": [state.owner or "" for state in states],
+        "reason": [state.reason or "" for state in states],
+        "cooldown_until": [state.cooldown_until for state in states],
+        "reached": [state.reached for state in states],
+        "inferred": [state.inferred for state in states],
+        "first_mql_at": [state.first_mql_at for state in states],
+        "latest_mql_at": [state.latest_mql_at for state in states],
+        "mql_count": [state.mql_count for state in states],
+        "channel": [state.channel or "" for state in states],
+        "source": [state.source or "" for state in states],
+        "medium": [state.medium or "" for state in states],
+        "campaign": [state.campaign or "" for state in states],
+        "last_channel": [state.last_channel or "" for state in states],
+        "last_campaign": [state.last_campaign or "" for state in states],
+        "buyer_stage": [state.buyer_stage or "" for state in states],
+        "persona": [state.persona or "" for state in states],
+        "interest": [state.interest or "" for state in states],
+        "track": [state.track or "" for state in states],
+        "opportunity_id": [state.opportunity_id or "" for state in states],
+        "amount": [state.amount for state in states],
+        "currency": [state.currency or "" for state in states],
+        "attributes": [state.attributes for state in states],
+        "first_event_at": [state.first_event_at for state in states],
+        "last_event_at": [state.last_event_at for state in states],
+        "event_count": [state.event_count for state in states],
+        "late_count": [state.late_count for state in states],
+        "unknown_count": [state.unknown_count for state in states],
+        "sla_due_at": [state.sla_due_at for state in states],
+        "merged_into": [state.merged_into or "" for state in states],
+        "model_version": [state.model_version for state in states],
+        "hot": [state.hot for state in states],
+        "next_mql": [state.next_mql for state in states],
+        **_position(at),
+    }
 
 
-def lead_state_row(state: LeadState, at: Position) -> Row:
-    """Return the row of `lead_state`."""
-    return (
-        state.lead_id,
-        state.revision,
-        state.stage,
-        state.stage_since,
-        state.cycle,
-        *_score(state.score),
-        state.score_as_of,
-        state.owner or "",
-        state.reason or "",
-        state.cooldown_until,
-        state.reached,
-        state.inferred,
-        state.first_mql_at,
-        state.latest_mql_at,
-        state.mql_count,
-        state.channel or "",
-        state.source or "",
-        state.medium or "",
-        state.campaign or "",
-        state.last_channel or "",
-        state.last_campaign or "",
-        state.buyer_stage or "",
-        state.persona or "",
-        state.interest or "",
-        state.track or "",
-        state.opportunity_id or "",
-        state.amount,
-        state.currency or "",
-        state.attributes,
-        state.first_event_at,
-        state.last_event_at,
-        state.event_count,
-        state.late_count,
-        state.unknown_count,
-        state.sla_due_at,
-        state.merged_into or "",
-        state.model_version,
-        state.hot,
-        state.next_mql,
-        *_position(at),
-    )
+def sla_columns(events: Sequence[SlaEvent], at: Sequence[Place]) -> Columns:
+    """Return the columns of `sla`; a clock disappears when its start is retracted."""
+    return {
+        "policy": [event.policy for event in events],
+        "clock": uuid_ints([event.clock for event in events]),
+        **_watched(events, "started"),
+        "started_at": [event.started_at for event in events],
+        "warn_at": [event.warn_at for event in events],
+        "due_at": [event.due_at for event in events],
+        "warned_at": [event.warned_at for event in events],
+        "met_at": [event.met_at for event in events],
+        "breached_at": [event.breached_at for event in events],
+        "cancelled_at": [event.cancelled_at for event in events],
+        "target_s": [event.target_s for event in events],
+        "response_s": [event.response_s for event in events],
+        "met_by_event_id": [event.met_by_event_id or "" for event in events],
+        **_position(at),
+    }
 
 
-def sla_row(event: SlaEvent, at: Position) -> Row:
-    """Return the row of `sla`; a clock disappears when its start is retracted."""
-    return (
-        event.policy,
-        event.lead_id,
-        as_uuid(event.clock),
-        as_uuid(event.id),
-        event.revision,
-        event.status,
-        int(event.status == RETRACTED and event.event == "started"),
-        event.cycle,
-        event.event,
-        event.occurred_at,
-        as_uuid(event.transition_id),
-        event.started_at,
-        event.warn_at,
-        event.due_at,
-        event.warned_at,
-        event.met_at,
-        event.breached_at,
-        event.cancelled_at,
-        event.target_s,
-        event.response_s,
-        event.met_by_event_id or "",
-        event.owner or "",
-        event.grade,
-        event.model_version,
-        *_position(at),
-    )
+def leak_columns(events: Sequence[LeakEvent], at: Sequence[Place]) -> Columns:
+    """Return the columns of `leaks`; a leak disappears when its opening is retracted."""
+    return {
+        "leak": [event.leak for event in events],
+        **_watched(events, "opened"),
+        "opened_at": [event.opened_at for event in events],
+        "resolved_at": [event.resolved_at for event in events],
+        "stage": [event.stage for event in events],
+        "details": [event.details or "" for event in events],
+        "resolution": [event.resolution or "" for event in events],
+        "cause_event_id": [event.cause_event_id or "" for event in events],
+        **_position(at),
+    }
 
 
-def leak_row(event: LeakEvent, at: Position) -> Row:
-    """Return the row of `leaks`; a leak disappears when its opening is retracted."""
-    return (
-        event.lead_id,
-        event.leak,
-        event.cycle,
-        as_uuid(event.id),
-        event.revision,
-        event.status,
-        int(event.status == RETRACTED and event.event == "opened"),
-        event.event,
-        event.occurred_at,
-        event.opened_at,
-        event.resolved_at,
-        event.stage,
-        as_uuid(event.transition_id),
-        event.details or "",
-        event.resolution or "",
-        event.cause_event_id or "",
-        event.owner or "",
-        event.grade,
-        event.model_version,
-        *_position(at),
-    )
+def dead_letter_columns(dead: Sequence[DeadRecord], at: Sequence[Place]) -> Columns:
+    """Return the columns of `dead_letters`."""
+    return {
+        "source_topic": [d.source.topic for d in dead],
+        "source_partition": [d.source.partition for d in dead],
+        "source_offset": [d.source.offset for d in dead],
+        "kind": [d.kind for d in dead],
+        "error": [d.error for d in dead],
+        "failed_at": [d.failed_at for d in dead],
+        "key": [d.key for d in dead],
+        "value": [d.value for d in dead],
+        "status": [d.status for d in dead],
+        "attempts": [d.attempts for d in dead],
+        "replayed_at": [d.replayed_at for d in dead],
+        "changed_at": [d.failed_at if d.changed_at is None else d.changed_at for d in dead],
+        **_position(at),
+    }
 
 
-def dead_letter_row(dead: DeadRecord, at: Position) -> Row:
-    """Return the row of `dead_letters`."""
-    return (
-        *_position(dead.source),
-        dead.kind,
-        dead.error,
-        dead.failed_at,
-        dead.key,
-        dead.value,
-        dead.status,
-        dead.attempts,
-        dead.replayed_at,
-        dead.failed_at if dead.changed_at is None else dead.changed_at,
-        *_position(at),
-    )
+def _event(events: Sequence[LeadEvent]) -> Columns:
+    ids = [event.event_id for event in events]
+    return {
+        "lead_id": [event.lead_id for event in events],
+        "occurred_at": [event.occurred_at for event in events],
+        "event_id": uuid_ints(ids),
+        "source_event_id": ids,
+    }
 
 
-def _score(score: Score) -> Row:
-    return score.total, score.fit, score.engagement, score.grade
+def _source(events: Sequence[LeadEvent]) -> Columns:
+    return {
+        "ingest_time": [event.ingest_time for event in events],
+        "source_topic": [event.source_topic for event in events],
+        "source_partition": [event.source_partition for event in events],
+        "source_offset": [event.source_offset for event in events],
+    }
 
 
-def _source(event: LeadEvent) -> Row:
-    return event.ingest_time, event.source_topic, event.source_partition, event.source_offset
+def _decided(said: Sequence[Transition]) -> Columns:
+    return {
+        "lead_id": [t.lead_id for t in said],
+        "seq": [t.seq for t in said],
+        "id": uuid_ints([t.id for t in said]),
+        "revision": [t.revision for t in said],
+        "status": [t.status for t in said],
+        "retracted": [int(t.status == RETRACTED) for t in said],
+        "cycle": [t.cycle for t in said],
+        "from_stage": [t.from_stage for t in said],
+        "to_stage": [t.to_stage for t in said],
+        "occurred_at": [t.occurred_at for t in said],
+        "inferred": [t.inferred for t in said],
+        "cause": [t.cause for t in said],
+        "cause_event_id": [t.cause_event_id or "" for t in said],
+        "cause_type": [t.cause_type or "" for t in said],
+        "criterion": [t.criterion or "" for t in said],
+        "reason": [t.reason or "" for t in said],
+        "model_version": [t.model_version for t in said],
+        **_score(t.score for t in said),
+        "threshold": [t.threshold for t in said],
+        "margin": [t.margin for t in said],
+        "route": [t.route or "" for t in said],
+    }
 
 
-def _position(at: Position) -> Row:
-    return at.topic, at.partition, at.offset
+def _watched(events: Sequence[SlaEvent] | Sequence[LeakEvent], beginning: str) -> Columns:
+    return {
+        "lead_id": [event.lead_id for event in events],
+        "id": uuid_ints([event.id for event in events]),
+        "revision": [event.revision for event in events],
+        "status": [event.status for event in events],
+        "retracted": [int(e.status == RETRACTED and e.event == beginning) for e in events],
+        "cycle": [event.cycle for event in events],
+        "event": [event.event for event in events],
+        "occurred_at": [event.occurred_at for event in events],
+        "transition_id": uuid_ints([event.transition_id for event in events]),
+        "owner": [event.owner or "" for event in events],
+        "grade": [event.grade for event in events],
+        "model_version": [event.model_version for event in events],
+    }
+
+
+def _score(scores: Iterable[Score]) -> Columns:
+    found = list(scores)
+    return {
+        "score": [score.total for score in found],
+        "fit": [score.fit for score in found],
+        "engagement": [score.engagement for score in found],
+        "grade": [score.grade for score in found],
+    }
+
+
+def _position(at: Sequence[Place]) -> Columns:
+    return {
+        "topic": [place.topic for place in at],
+        "partition": [place.partition for place in at],
+        "offset": [place.offset for place in at],
+    }
+
+
+ColumnsOf = Callable[[Sequence[Any], Sequence[Place]], Columns]
+
+TABLES: Final[Mapping[str, Mapping[str, ColumnsOf]]] = {
+    "touchpoints": {"touchpoints": touchpoint_columns},
+    "crm_events": {"crm_events": crm_event_columns},
+    "transitions": {"transitions": transition_columns, "score_history": score_history_columns},
+    "lead_state": {"lead_state": lead_state_columns},
+    "sla": {"sla": sla_columns},
+    "leaks": {"leaks": leak_columns},
+    "shadow_transitions": {"shadow_transitions": shadow_columns},
+    "dead_letters": {"dead_letters": dead_letter_columns},
+}
+"""Per kind of record, named for its main table, the tables that it fills and their columns."""
+
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    table: tuple(columns_of((), ()))
+    for tables in TABLES.values()
+    for table, columns_of in tables.items()
+}
+"""The names of each table's columns."""

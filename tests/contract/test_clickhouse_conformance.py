@@ -31,10 +31,11 @@ from leadstream.schemas.settings import Settings
 from leadstream.sinks.answers import funnel, lead
 from leadstream.sinks.batch import Batch
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
-from leadstream.sinks.load import Record, insert_rows, load
+from leadstream.sinks.kept import Record
+from leadstream.sinks.load import insert_columns, load
 from leadstream.sinks.migrate import migrate
 from leadstream.sinks.positions import forget_positions, read_positions, write_positions
-from leadstream.sinks.rows import DeadRecord, Position, dead_letter_row, lead_state_row
+from leadstream.sinks.rows import DeadRecord, Position, dead_letter_columns
 
 TABLES = ["touchpoints", "crm_events", "transitions", "score_history", "sla", "lead_state"]
 
@@ -287,7 +288,8 @@ def test_a_tombstone_deletes_a_state_and_a_new_one_may_follow(client: ClickHouse
     batch = Batch()
     for lead_id in ("it's", "b"):
         batch.forget(topics.LEAD_STATE, lead_id)
-    batch.rows["lead_state"] = [lead_state_row(lead_state("b", 1, stage="mql"), Position("t", 0))]
+    batch.of("lead_state").add(lead_state("b", 1, stage="mql"), Position("t", 0))
+    batch.finish({})
     for _ in range(2):
         batch.insert(client)
         found = client.query("SELECT lead_id, stage FROM lead_state FINAL").rows
@@ -297,7 +299,9 @@ def test_a_tombstone_deletes_a_state_and_a_new_one_may_follow(client: ClickHouse
 def test_dead_letters_keep_their_bytes(client: ClickHouse) -> None:
     dead = DeadRecord(Position("touchpoints", 1, 2), "not_avro", "why", START_MS, b"\xff", b"\x00'")
     for offset in (7, 8):
-        insert_rows(client, "dead_letters", [dead_letter_row(dead, Position("x.dlq", 0, offset))])
+        insert_columns(
+            client, "dead_letters", dead_letter_columns([dead], [Position("x.dlq", 0, offset)])
+        )
     found = client.query("SELECT hex(key), hex(value), source_offset FROM dead_letters FINAL").rows
     assert found == [("FF", "0027", 2)]
 
@@ -309,9 +313,11 @@ def test_a_dead_letter_is_in_its_latest_state_whatever_comes_late_until_it_is_er
     opened = DeadRecord(source, "not_avro", "why", START_MS, b"", b"")
     again = replace(opened, status="replayed", replayed_at=START_MS + 5, changed_at=START_MS + 5)
     for state in (opened, again, opened):
-        insert_rows(client, "dead_letters", [dead_letter_row(state, Position("x.dlq", 0, 7))])
+        insert_columns(
+            client, "dead_letters", dead_letter_columns([state], [Position("x.dlq", 0, 7)])
+        )
     other = replace(opened, source=Position("touchpoints", 1, 3))
-    insert_rows(client, "dead_letters", [dead_letter_row(other, Position("x.dlq", 0, 8))])
+    insert_columns(client, "dead_letters", dead_letter_columns([other], [Position("x.dlq", 0, 8)]))
     shown = "SELECT id, status, attempts, replayed_at IS NULL FROM v_dead_letters ORDER BY id"
     assert client.query(shown).rows == [
         ("touchpoints-1-2", "replayed", 1, False),

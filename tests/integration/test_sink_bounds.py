@@ -16,7 +16,7 @@ from sink_topics import PARTITIONS, create_topics
 from leadstream.schemas import topics
 from leadstream.schemas.codec import Encoder, SingleObject
 from leadstream.schemas.settings import Settings
-from leadstream.sinks.buffer import Buffer
+from leadstream.sinks.buffer import Buffer, Piece, size_of
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.consumer import Sink
 from leadstream.sinks.migrate import migrate
@@ -77,17 +77,26 @@ async def produce(settings: Settings, first: int, count: int) -> None:
             )
 
 
-def test_a_sink_holds_a_batch_and_one_answer_a_partition_however_slow_clickhouse_is(
+def test_a_sink_holds_two_batches_and_one_answer_a_partition_however_slow_clickhouse_is(
     settings: Settings, client: HeldClickHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held: list[int] = []
-    keep = Buffer.keep
+    taken: list[int] = []
+    keep, take = Buffer.keep, Buffer.take
 
     def counted(buffer: Buffer, *read: Any) -> None:
         keep(buffer, *read)
         held.append(buffer.bytes)
 
+    def weighed(buffer: Buffer, partitions: Any) -> Piece | None:
+        piece = take(buffer, partitions)
+        if piece is not None:
+            assert piece.bytes == sum(map(size_of, piece.records))
+            taken.append(piece.bytes)
+        return piece
+
     monkeypatch.setattr(Buffer, "keep", counted)
+    monkeypatch.setattr(Buffer, "take", weighed)
 
     async def scenario() -> None:
         create_topics(settings)
@@ -95,9 +104,13 @@ def test_a_sink_holds_a_batch_and_one_answer_a_partition_however_slow_clickhouse
         sink = Sink(settings, client)
         task = asyncio.create_task(sink.run())
         assert await asyncio.to_thread(client.reached.wait, DEADLINE_S)
+        async with asyncio.timeout(DEADLINE_S):
+            while len(taken) < 2:
+                await asyncio.sleep(0.02)
         kept = len(held)
         await produce(settings, 60, 30)
-        assert len(held) == kept, "nothing is taken from Kafka while an insert is under way"
+        assert len(held) == kept, "nothing is taken from Kafka while a batch waits for an insert"
+        assert len(taken) == 2
         client.let_go.set()
         async with asyncio.timeout(DEADLINE_S):
             while not (await sink.progress()).caught_up:
@@ -107,6 +120,7 @@ def test_a_sink_holds_a_batch_and_one_answer_a_partition_however_slow_clickhouse
         sink.stop()
         await task
         assert sink.rows["touchpoints"] == 90
+        assert max(taken) <= BATCH_BYTES
         assert max(client.inserts) <= BATCH_BYTES // RECORD_BYTES
         # A broker answers with whole batches, so an answer may be one record longer.
         answers = PARTITIONS * (ANSWER_BYTES + RECORD_BYTES + 1000)

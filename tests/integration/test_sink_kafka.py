@@ -23,7 +23,7 @@ from sink_topics import EXPECTED, LEADS, PARTITIONS, counts, create_topics, prod
 from leadstream.schemas import topics
 from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.schemas.settings import Settings
-from leadstream.sinks import consumer
+from leadstream.sinks import inserting
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
 from leadstream.sinks.consumer import Sink, SinkError
 from leadstream.sinks.migrate import migrate
@@ -169,7 +169,7 @@ class FaultyClickHouse(ClickHouse):
 def test_faults_that_pass_are_retried_and_change_nothing(
     settings: Settings, client: ClickHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "RETRY_PAUSES_S", (0.001,) * 100)
+    monkeypatch.setattr(inserting, "RETRY_PAUSES_S", (0.001,) * 100)
 
     async def scenario() -> None:
         create_topics(settings)

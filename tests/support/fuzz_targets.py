@@ -34,6 +34,7 @@ from leadstream.schemas.events import LATEST_MS, CrmEvent, LeadEvent, Touchpoint
 from leadstream.schemas.settings import Settings, SettingsError, load_settings
 from leadstream.schemas.topics import SCHEMA_OF
 from leadstream.sinks.batch import BatchBuilder
+from leadstream.sinks.rows import Columns
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.engine.faults import EngineError
 from leadstream.streams.engine.positions import Meta, decode_meta, encode_meta
@@ -498,24 +499,20 @@ def batch(data: bytes) -> None:
     builder.erased.clear()
     built = builder.build([record])
     silent = record.value is None or built.erased or headers.CONTROL_CLOCK in record.headers
-    assert silent or any(built.rows.values()), record
-    for table, rows in built.rows.items():
-        check_rows(table, rows)
+    assert silent or built.columns, record
+    for table, columns in built.columns.items():
+        check_columns(table, columns)
 
 
-def check_rows(table: str, rows: list[Any]) -> None:
-    """Serialise rows as the client does for the table's columns; raises where one does not fit."""
+def check_columns(table: str, columns: Columns) -> None:
+    """Serialise columns as the client does for the table's; raises where a value does not fit."""
     from clickhouse_connect.datatypes.registry import get_from_name
     from clickhouse_connect.driver.insert import InsertContext
     from clickhouse_connect.driver.transform import NativeTransform
 
-    from leadstream.sinks.rows import COLUMNS
-
-    if not rows:
-        return
-    types = [get_from_name(column_types()[table][name]) for name in COLUMNS[table]]
-    columns = list(zip(*rows, strict=True))
-    context = InsertContext(table, list(COLUMNS[table]), types, columns, column_oriented=True)
+    types = [get_from_name(column_types()[table][name]) for name in columns]
+    values = list(columns.values())
+    context = InsertContext(table, list(columns), types, values, column_oriented=True)
     for _ in NativeTransform.build_insert(context):
         pass
     if context.insert_exception is not None:

@@ -124,8 +124,8 @@ def test_a_count_that_no_column_holds_is_a_dead_letter_of_the_sink(field: str) -
     encoded = Encoder("lead_state", "lead.state", SingleObject()).encode(state)
     record = Sunk(topics.LEAD_STATE, encoded, b"l", [], timestamp=START_MS)
     built = BatchBuilder(Settings().topics, SingleObject()).build([record])
-    assert [table for table, rows in built.rows.items() if rows] == ["dead_letters"]
-    assert f"$.{field}" in built.rows["dead_letters"][0][4]
+    assert [*built.columns] == ["dead_letters"]
+    assert f"$.{field}" in built.columns["dead_letters"]["error"][0]
 
 
 def test_an_event_from_a_partition_that_kafka_cannot_have_is_a_dead_letter() -> None:
@@ -133,4 +133,4 @@ def test_an_event_from_a_partition_that_kafka_cannot_have_is_a_dead_letter() -> 
     event = LeadEvent(lead_id="l", event_id="e", occurred_at=0, source_partition=2**31)
     value = Encoder("lead_event", topics.LEAD_EVENTS, schemas).encode(event)
     batch = BatchBuilder(TopicNames(), schemas).build([Sunk(topics.LEAD_EVENTS, value, b"l", [])])
-    assert [letter[3] for letter in batch.rows["dead_letters"]] == ["wrong_type"]
+    assert batch.columns["dead_letters"]["kind"] == ["wrong_type"]

@@ -155,10 +155,10 @@ def test_every_record_that_a_release_said_becomes_rows_and_none_a_new_dead_lette
     records = sunk(release.said)
     letters = [r for r in records if r.topic.endswith(topics.DLQ_SUFFIX)]
     batch = BatchBuilder(Settings().topics, SingleObject()).build(records)
-    dead = batch.rows["dead_letters"]
-    assert len(dead) == len(letters) > 0
-    assert {row[0] for row in dead} == set(topics.INPUTS)
-    assert all(row[3] == "not_avro" for row in dead)
+    dead = batch.columns["dead_letters"]
+    assert len(dead["kind"]) == len(letters) > 0
+    assert set(dead["source_topic"]) == set(topics.INPUTS)
+    assert set(dead["kind"]) == {"not_avro"}
 
 
 def test_a_database_of_a_release_is_migrated_and_answers_as_before(

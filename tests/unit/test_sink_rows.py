@@ -17,8 +17,9 @@ from leadstream.schemas.decisions import RETRACTED
 from leadstream.schemas.events import LeadEvent
 from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.sinks.batch import Batch, BatchBuilder
-from leadstream.sinks.load import rows_of
-from leadstream.sinks.rows import COLUMNS, Position, as_uuid
+from leadstream.sinks.ids import as_uuid, uuid_ints
+from leadstream.sinks.kept import Kept, kind_of
+from leadstream.sinks.rows import Columns, Position
 
 NAMES = topics.TopicNames("p.")
 AT = Position("p.lead.events", 3, 14)
@@ -47,8 +48,18 @@ def build(*records: Sent) -> Batch:
     return BatchBuilder(NAMES, SingleObject()).build(records)
 
 
-def as_object(table: str, row: tuple[Any, ...]) -> dict[str, Any]:
-    return dict(zip(COLUMNS[table], row, strict=True))
+def objects(columns: Columns) -> list[dict[str, Any]]:
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def letters(batch: Batch) -> list[dict[str, Any]]:
+    return objects(batch.columns["dead_letters"])
+
+
+def columns_of(record: Any) -> dict[str, Columns]:
+    kept = Kept(kind_of(record))
+    kept.add(record, AT)
+    return kept.columns()
 
 
 @pytest.mark.parametrize(
@@ -62,8 +73,8 @@ def as_object(table: str, row: tuple[Any, ...]) -> dict[str, Any]:
     ],
 )
 def test_each_record_fills_the_columns_of_its_tables_and_says_where_it_was(record: Any) -> None:
-    for table, row in rows_of(record, AT):
-        found = as_object(table, row)
+    for columns in columns_of(record).values():
+        (found,) = objects(columns)
         assert found["lead_id"] == "l"
         assert (found["topic"], found["partition"], found["offset"]) == ("p.lead.events", 3, 14)
 
@@ -76,21 +87,38 @@ def test_an_id_that_is_no_uuid_gets_the_same_uuid_each_time() -> None:
     assert as_uuid("x" * 36).version == 5
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [],
+        [str(uuid.UUID(int=0)), str(uuid.UUID(int=2**128 - 1)), str(uuid.uuid4()).upper()],
+        [str(uuid.uuid4()), "00Q5g"],
+        # Together as long as two UUIDs, with the hyphens in their places.
+        [(two := f"{uuid.uuid4()}{uuid.uuid4()}")[:35], two[35:]],
+        ["{" + uuid.uuid4().hex + "-}-", "urn:" + uuid.uuid4().hex],
+        ["-" + (given := str(uuid.uuid4()))[:7] + given[8:]],
+        [given[:2] + " " + given[3:], given[:2] + "  " + given[4:]],
+        [given[:-1] + "\N{FULLWIDTH DIGIT ONE}", given[:-2] + "_1"],
+    ],
+)
+def test_many_ids_become_the_uuids_that_each_of_them_becomes(ids: list[str]) -> None:
+    assert uuid_ints(ids) == [as_uuid(one).int for one in ids]
+
+
 def test_only_a_retracted_start_removes_a_clock() -> None:
     for event, status, gone in [
         ("started", "effective", 0),
         ("started", RETRACTED, 1),
         ("met", RETRACTED, 0),
     ]:
-        ((table, row),) = rows_of(sla_event("l", event, 1, status=status), AT)
-        assert as_object(table, row)["retracted"] == gone
+        columns = columns_of(sla_event("l", event, 1, status=status))
+        assert columns["sla"]["retracted"] == [gone]
 
 
 def test_an_event_that_holds_nothing_becomes_a_dead_letter() -> None:
     empty = LeadEvent(lead_id="l", event_id="e", occurred_at=1)
     batch = build(sent(topics.LEAD_EVENTS, empty))
-    (row,) = batch.rows["dead_letters"]
-    found = as_object("dead_letters", row)
+    (found,) = letters(batch)
     assert found["kind"] == "wrong_type"
     assert "neither a touchpoint nor a CRM event" in found["error"]
 
@@ -101,16 +129,15 @@ def test_unreadable_records_are_kept_with_their_bytes_and_place(value: bytes) ->
         Sent(NAMES.full(topics.LEAD_TRANSITIONS), value, offset=9),
         sent(topics.LEAD_TRANSITIONS, transition("l", 0, 1), offset=10),
     )
-    (row,) = batch.rows["dead_letters"]
-    found = as_object("dead_letters", row)
+    (found,) = letters(batch)
     assert (found["source_topic"], found["source_offset"]) == ("p.lead.transitions", 9)
     assert found["value"] == value
-    assert len(batch.rows["transitions"]) == 1
+    assert batch.row_counts()["transitions"] == 1
 
 
 def test_a_null_value_erases_where_the_topic_tells_of_leads_and_is_unreadable_elsewhere() -> None:
-    (letter,) = build(Sent(NAMES.full(topics.LEAD_EVENTS), None)).rows["dead_letters"]
-    assert as_object("dead_letters", letter)["kind"] == "empty"
+    (letter,) = letters(build(Sent(NAMES.full(topics.LEAD_EVENTS), None)))
+    assert letter["kind"] == "empty"
     batch = build(Sent(NAMES.full(topics.LEAD_TRANSITIONS), None, key=b"l"))
     assert {*batch.forgotten} == {"transitions", "score_history"}
     assert batch.row_counts() == {}
@@ -132,8 +159,8 @@ def test_a_dead_letter_names_the_record_that_failed() -> None:
         ("leadstream-failed-at", b"1700000000123"),
     ]
     topic = NAMES.full(topics.dlq_of(topics.TOUCHPOINTS))
-    (row,) = build(Sent(topic, b"{", offset=8, headers=headers)).rows["dead_letters"]
-    assert row == (
+    (letter,) = letters(build(Sent(topic, b"{", offset=8, headers=headers)))
+    assert tuple(letter.values()) == (
         "touchpoints", 5, 6, "not_json", "weil\N{LATIN SMALL LETTER A WITH DIAERESIS}",
         1_700_000_000_123, b"k", b"{", "open", 1, None, 1_700_000_000_123, topic, 1, 8,
     )  # fmt: skip
@@ -141,8 +168,8 @@ def test_a_dead_letter_names_the_record_that_failed() -> None:
 
 def test_a_dead_letter_without_explanation_is_kept_under_its_own_place() -> None:
     topic = NAMES.full(topics.dlq_of(topics.CRM_EVENTS))
-    (row,) = build(Sent(topic, None, offset=8, key=None)).rows["dead_letters"]
-    assert row[:4] == (topic, 1, 8, "unknown")
+    (letter,) = letters(build(Sent(topic, None, offset=8, key=None)))
+    assert tuple(letter.values())[:4] == (topic, 1, 8, "unknown")
 
 
 def test_each_state_of_a_letter_is_a_row_and_its_tombstone_takes_them_away() -> None:
@@ -155,7 +182,7 @@ def test_each_state_of_a_letter_is_a_row_and_its_tombstone_takes_them_away() -> 
         Sent(topic, value, key=key, headers=list(said))
         for key, value, said in (letter_record(letter), letter_record(sent_again))
     ]
-    rows = [as_object("dead_letters", row) for row in build(*states).rows["dead_letters"]]
+    rows = letters(build(*states))
     assert [(r["status"], r["attempts"], r["replayed_at"], r["changed_at"]) for r in rows] == [
         ("open", 1, None, 10),
         ("replayed", 1, 20, 20),
@@ -179,7 +206,7 @@ def test_what_a_lead_was_before_its_tombstone_is_not_written() -> None:
         sent(topics.LEAD_STATE, lead_state("a", 2, stage="mql")),
     )
     assert {table: set(leads) for table, leads in batch.forgotten.items()} == {"lead_state": {"a"}}
-    rows = [as_object("lead_state", row) for row in batch.rows["lead_state"]]
+    rows = objects(batch.columns["lead_state"])
     assert [(row["lead_id"], row["stage"]) for row in rows if row["lead_id"] == "a"] == [
         ("a", "mql")
     ]
