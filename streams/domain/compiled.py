@@ -110,9 +110,12 @@ class ModelSet:
             raise ModelError(["no model: give at least one version"])
         self._models = sorted(models, key=lambda m: (m.active_from, m.version))
         self._starts = [m.active_from for m in self._models]
+        self._only = self._models[0] if len(self._models) == 1 else None
 
     def at(self, instant: EpochMs) -> CompiledModel:
         """Return the version active at an instant; before the first one, the first."""
+        if self._only is not None:
+            return self._only
         return self._models[max(0, bisect.bisect_right(self._starts, instant) - 1)]
 
     def next_activation(self, after: EpochMs) -> EpochMs:

@@ -76,6 +76,15 @@ class Circumstances:
             self._score = self._compute_score(self.state, self.now)
         return self._score
 
+    def reaches(self, which: str, threshold: float) -> bool:
+        """Say whether a score is at a threshold: total, fit or engagement."""
+        score: float = getattr(self.score, which)
+        return score >= threshold
+
+    def know_score(self, score: Score) -> None:
+        """Take the score from somebody who has computed it already."""
+        self._score = score
+
     @property
     def points(self) -> Mapping[str, float]:
         """What each rule gives to the score when it was first asked for."""

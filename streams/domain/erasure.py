@@ -105,7 +105,7 @@ def _forget_until(record: LeadRecord, at: EpochMs) -> set[str]:
     record.erased_at = at
     record.head = FoldState(lead_id=record.lead_id)
     record.base = None
-    record.base_at = record.forgotten_until = -NEVER_MS
+    record.base_at = record.forgotten_until = record.quiet_until = -NEVER_MS
     record.tail.replace(sorted(kept, key=lambda entry: (entry.at, entry.event_id)))
     record.said.replace([])
     record.settled = b""

@@ -25,7 +25,7 @@ from leadstream.schemas.events import LeadEvent, is_erasure
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
 from leadstream.streams.domain.erasure import erase, erased_until, note_other_ids
-from leadstream.streams.domain.lifecycle import apply, fire, next_due
+from leadstream.streams.domain.lifecycle import apply, fire, next_due, wake_at
 from leadstream.streams.domain.record import (
     ID_BYTES,
     LeadRecord,
@@ -116,19 +116,22 @@ def absorb(
     record.now = max(record.now, now)
     fresh = _in_order(record, events) if is_folded else None
     if fresh is not None:
-        if not fresh and next_due(record.head, models, record.now) > record.now:
+        if not fresh and _is_quiet(record, models):
             return []
         record.tail.extend([tail_event(event) for event in fresh])
         unfolded = [(event.occurred_at, False, event) for event in fresh]
-        decisions = _fold(record.head, unfolded, models, record.now)
+        decisions, record.quiet_until = _fold(
+            record.head, unfolded, models, record.now, record.quiet_until
+        )
         sayings = [_say(record, decision, Change.NEW) for decision in decisions]
         record.said.extend([said_of(decision) for decision in decisions])
     else:
         changed = _insert(record, events)
-        if is_folded and not changed and next_due(record.head, models, record.now) > record.now:
+        if is_folded and not changed and _is_quiet(record, models):
             return []
         head = _base_state(record)
-        decisions = _fold(head, _unpacked(record.lead_id, record.tail), models, record.now)
+        unfolded = _unpacked(record.lead_id, record.tail)
+        decisions, record.quiet_until = _fold(head, unfolded, models, record.now)
         record.head = head
         sayings = _correct(record, decisions)
     record.revision += 1
@@ -147,7 +150,7 @@ def effective_decisions(
         if event.occurred_at > erased_at:
             earliest.setdefault(event.event_id, event)
     unfolded = [(event.occurred_at, False, event) for event in earliest.values()]
-    return _fold(FoldState(lead_id=lead_id), unfolded, models, now)
+    return _fold(FoldState(lead_id=lead_id), unfolded, models, now)[0]
 
 
 def _in_order(record: LeadRecord, events: Sequence[LeadEvent]) -> list[LeadEvent] | None:
@@ -218,14 +221,34 @@ def _unpacked(lead_id: str, entries: Iterable[TailEvent]) -> list[Unfolded]:
 
 
 def _fold(
-    state: FoldState, events: Iterable[Unfolded], models: ModelSet, now: EpochMs
-) -> list[Decision]:
+    state: FoldState,
+    events: Iterable[Unfolded],
+    models: ModelSet,
+    now: EpochMs,
+    quiet_until: EpochMs = -NEVER_MS,
+) -> tuple[list[Decision], EpochMs]:
+    """Return what is decided, and before which instant nothing happens by itself after that."""
     decisions: list[Decision] = []
     for at, late, event in events:
-        decisions += _fire_until(state, models, at - 1)
+        if at > quiet_until:
+            decisions += _fire_until(state, models, at - 1)
         _, decided = apply(state, event, models.at(at), at=at, late=late)
         decisions += decided
-    return decisions + _fire_until(state, models, now)
+        quiet_until = wake_at(state, models)
+    if now >= quiet_until:
+        decisions += _fire_until(state, models, now)
+        quiet_until = wake_at(state, models)
+    return decisions, quiet_until
+
+
+def _is_quiet(record: LeadRecord, models: ModelSet) -> bool:
+    """Say whether nothing is due by the record's own clock."""
+    now = record.now
+    if now < record.quiet_until:
+        return True
+    if record.quiet_until == -NEVER_MS:
+        record.quiet_until = wake_at(record.head, models)
+    return next_due(record.head, models, now) > now
 
 
 def _fire_until(state: FoldState, models: ModelSet, until: EpochMs) -> list[Decision]:
@@ -329,7 +352,7 @@ def _settle(record: LeadRecord, models: ModelSet, limits: Limits) -> None:
         count += 1
     state = _base_state(record)
     leaving = tail[:count]
-    settled = _fold(state, _unpacked(record.lead_id, leaving), models, -NEVER_MS)
+    settled, _ = _fold(state, _unpacked(record.lead_id, leaving), models, -NEVER_MS)
     record.base = _state_encoder.encode(state)
     _remember_settled(record, leaving)
     note_other_ids(record, leaving)

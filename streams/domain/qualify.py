@@ -86,7 +86,7 @@ def holds(criterion: CompiledCriterion, of: Circumstances) -> bool:
     """Say whether a criterion asks for no more than there is."""
     if criterion.on is not None and (of.event is None or of.event.type not in criterion.on):
         return False
-    if criterion.threshold is not None and criterion.score_of(of.score) < criterion.threshold:
+    if criterion.threshold is not None and not of.reaches(criterion.score, criterion.threshold):
         return False
     return criterion.when is None or criterion.when.holds(of)
 

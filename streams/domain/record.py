@@ -32,6 +32,8 @@ class LeadRecord:
         head: the fold of everything.
         base: the fold of what has settled, encoded; None: nothing has.
         settled: hashes of the latest event ids in the base, one after the other.
+        quiet_until: nothing happens by itself before this instant; not kept in the store, since
+            it holds for some versions of the model only.
     """
 
     lead_id: str
@@ -46,6 +48,7 @@ class LeadRecord:
     now: EpochMs = 0
     erased_at: EpochMs = -NEVER_MS
     other_ids: dict[str, EpochMs] = field(default_factory=dict)
+    quiet_until: EpochMs = field(default=-NEVER_MS, compare=False)
 
 
 def new_record(lead_id: str) -> LeadRecord:

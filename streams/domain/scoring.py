@@ -23,6 +23,8 @@ from leadstream.streams.domain.state import (
 
 FIT_GROUP = "fit"
 DIGITS = 4
+HALF_A_POINT = 0.5
+"""More than the rounding of any number of rules to ticks."""
 
 
 def half_life_decay(points: float, age_days: float, half_life_days: float) -> float:
@@ -86,6 +88,17 @@ class _OfModel(Circumstances):
         if self._score is None:
             self._score = score_at(self.state, self._model, self.now)
         return self._score
+
+    def reaches(self, which: str, threshold: float) -> bool:
+        # Points only fade, so what they were at their last hit bounds what they are.
+        if self._score is None and which != "fit":
+            most = 0.0 if which == "engagement" else sum(self.state.fit_points.values())
+            for tally in self.state.tallies.values():
+                if tally.value > 0:
+                    most += tally.value
+            if most + HALF_A_POINT < threshold:
+                return False
+        return super().reaches(which, threshold)
 
     @property
     def points(self) -> Mapping[str, float]:
@@ -187,24 +200,27 @@ def _ticks_by_rule(
     state: FoldState, model: CompiledModel, at: EpochMs
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Return the points of fit and engagement rules in ticks, so that sums are exact."""
-    source = model.source
     fit = {
         name: _ticks(state.fit_points[name])
         for name, _, _ in model.fit_rules
         if name in state.fit_points
     }
-    _trim(fit, list(fit), source.fit.max)
-    engagement = {
-        name: _ticks(decayed(rule, state.tallies[name], at))
-        for name, rule in model.rules.items()
-        if name in state.tallies
-    }
-    for group, cap in source.engagement.groups.items():
-        _trim(engagement, [n for n in engagement if model.rules[n].group == group], cap)
-    _trim(engagement, list(engagement), source.engagement.max)
-    excess = _trim(engagement, list(engagement), source.max_score, sum(fit.values()))
+    tallies, limits = state.tallies, model.limits
+    engagement: dict[str, int] = {}
+    in_group: dict[str, int] = {}
+    for name, rule in model.rules.items():
+        if name in tallies:
+            ticks = _ticks(decayed(rule, tallies[name], at))
+            engagement[name] = ticks
+            in_group[rule.group] = in_group.get(rule.group, 0) + ticks
+    for group, cap in limits.groups.items():
+        if in_group.get(group, 0) > cap:
+            _trim(engagement, [n for n in engagement if model.rules[n].group == group], cap)
+    _trim(fit, list(fit), limits.fit)
+    _trim(engagement, list(engagement), limits.engagement)
+    excess = _trim(engagement, list(engagement), limits.total, sum(fit.values()))
     if excess > 0:
-        _trim(fit, list(fit), source.max_score, sum(engagement.values()))
+        _trim(fit, list(fit), limits.total, sum(engagement.values()))
     return fit, engagement
 
 
@@ -212,9 +228,9 @@ def _ticks(points: float) -> int:
     return round(points * TICKS)
 
 
-def _trim(ticks: dict[str, int], names: list[str], cap: float, beside: int = 0) -> int:
+def _trim(ticks: dict[str, int], names: list[str], cap: int, beside: int = 0) -> int:
     """Take what exceeds the cap from the last rules; return what could not be taken."""
-    excess = sum(ticks[name] for name in names) + beside - _ticks(cap)
+    excess = sum([ticks[name] for name in names]) + beside - cap
     for name in reversed(names):
         if excess <= 0:
             break
@@ -224,29 +240,33 @@ def _trim(ticks: dict[str, int], names: list[str], cap: float, beside: int = 0) 
     return excess
 
 
-def contributions(state: FoldState, model: CompiledModel, at: EpochMs) -> list[Contribution]:
-    """Return what each rule adds to the score at an instant; the points add up to the score."""
+def contributions(
+    state: FoldState, model: CompiledModel, at: EpochMs
+) -> tuple[list[Contribution], Score]:
+    """Return what each rule adds to the score at an instant, and the score that it adds up to."""
+    fit, engagement = _ticks_by_rule(state, model, at)
     parts = []
-    for name, points in points_by_rule(state, model, at).items():
-        rule = model.rules.get(name)
-        if rule is None:
-            given = state.fit_points[name]
-            part = Contribution(
-                rule=name, group=FIT_GROUP, raw=given, capped=given, points=points, hits=1
+    for name, ticks in fit.items():
+        given = state.fit_points[name]
+        parts.append(
+            Contribution(
+                rule=name, group=FIT_GROUP, raw=given, capped=given, points=ticks / TICKS, hits=1
             )
-        else:
-            tally = state.tallies[name]
-            part = Contribution(
+        )
+    for name, ticks in engagement.items():
+        tally = state.tallies[name]
+        parts.append(
+            Contribution(
                 rule=name,
-                group=rule.group,
+                group=model.rules[name].group,
                 raw=round(tally.raw, DIGITS),
                 capped=round(tally.capped, DIGITS),
-                points=points,
+                points=ticks / TICKS,
                 hits=tally.hits,
                 event_ids=tally.event_ids,
             )
-        parts.append(part)
-    return parts
+        )
+    return parts, _score_of(sum(fit.values()), sum(engagement.values()), state.grade)
 
 
 def score_at(state: FoldState, model: CompiledModel, at: EpochMs) -> Score:
@@ -279,11 +299,15 @@ def score_at(state: FoldState, model: CompiledModel, at: EpochMs) -> Score:
     fit = min(fit, limits.fit)
     if fit + engagement > limits.total:
         fit, engagement = (sum(by.values()) for by in _ticks_by_rule(state, model, at))
+    return _score_of(fit, engagement, state.grade)
+
+
+def _score_of(fit: int, engagement: int, grade: str) -> Score:
     return Score(
         total=(fit + engagement) / TICKS,
         fit=fit / TICKS,
         engagement=engagement / TICKS,
-        grade=state.grade,
+        grade=grade,
     )
 
 

@@ -45,12 +45,13 @@ def move_to(
     cause_id = event.event_id if event is not None else at
     transition_id = decision_id(state.lead_id, state.cycle, f"{origin}>{target}", cause_id)
     of = circumstances(state, model, at)
+    parts, score = contributions(state, model, at)
+    of.know_score(score)
     ended = sla.end_clocks(state, model, target, at, event)
     started: list[Clock] = []
     if not inferred:
         started, replaced = sla.start_clocks(state, model, transition_id, origin, cause, of)
         ended += replaced
-    parts = contributions(state, model, at)
     policy, due_at = sla.deadline_of(started)
     threshold = criterion.threshold if criterion is not None else None
     first = state.first_touch or Origin()

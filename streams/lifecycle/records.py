@@ -65,27 +65,27 @@ class LeadRecords:
     def __contains__(self, key: bytes) -> bool:
         return key in self._values
 
-    def load(self, key: bytes) -> LeadRecord | None:
+    def load(self, key: bytes, judges: Judges) -> LeadRecord | None:
         """Return the record of a lead; whoever changes it must `keep` it."""
-        record = self._at_hand.get(key)
-        if record is not None:
-            return record
         value = self._values.get(key)
-        return None if value is None else self._unpacked(value)
+        if value is None:
+            return None
+        record = self._at_hand.get(key) or self._unpacked(value)
+        due, asked_by = _HEADER.unpack_from(value)
+        record.quiet_until = due if asked_by == judges.id else -NEVER_MS
+        return record
 
     def keep(
         self, key: bytes, record: LeadRecord, judges: Judges, *, exactly: bool = False
     ) -> bytes:
-        """Keep a lead's record, and return it for the store.
+        """Keep a lead's record, absorbed under these versions, and return it for the store.
 
         Args:
             exactly: find the very instant at which the lead is due, which costs a search; else
                 it may ask to be woken earlier.
         """
-        find = next_due if exactly else wake_at
-        value = _HEADER.pack(find(record.head, judges.models), judges.id) + encode_record(
-            record, self._store_format
-        )
+        due = next_due(record.head, judges.models) if exactly else record.quiet_until
+        value = _HEADER.pack(due, judges.id) + encode_record(record, self._store_format)
         self._take(key, value)
         self._at_hand[key] = record
         self._at_hand.move_to_end(key)
@@ -143,6 +143,7 @@ class LeadRecords:
             value = self._values.get(key)
             if value is not None and judged_by(value) != judges.id:
                 record = self._at_hand.get(key) or self._unpacked(value)
+                record.quiet_until = wake_at(record.head, judges.models)
                 changed[key] = self.keep(key, record, judges)
         return changed
 

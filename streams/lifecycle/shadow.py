@@ -161,7 +161,7 @@ class ShadowPartition:
         now: EpochMs,
         now_ms: int,
     ) -> tuple[list[Output], bytes | None]:
-        record = self._records.load(key)
+        record = self._records.load(key, shadow.judges)
         known: list[LeadEvent] = []
         said: list[Transition] = []
         if record is None:

@@ -157,7 +157,7 @@ class LifecyclePartition:
         for key in self._records.take_due(now):
             by_lead.setdefault(key, [])
         for key, events in by_lead.items():
-            lead = self._records.load(key) or new_record(key.decode())
+            lead = self._records.load(key, judges) or new_record(key.decode())
             revision = lead.revision
             late.look_at(lead, events)
             if lead.erased_at > -NEVER_MS or any(map(is_erasure, events)):

@@ -236,7 +236,7 @@ def test_a_person_is_forgotten_everywhere_and_stays_so(
             if lead_id in ada:
                 records = LeadRecords()
                 records.restore(key, value)
-                kept = records.load(key)
+                kept = records.load(key, judges)
                 assert kept is not None
                 assert kept.head.event_count == (lead_id == "ada")
                 assert WORD not in repr(kept).replace(lead_id, "")

@@ -23,7 +23,7 @@ def parts(text: str, *events: LeadEvent, at_days: float = 0) -> dict[str, Contri
     absorb(record, events, versions, Limits())
     at = MONDAY_MS + round(at_days * 24 * HOUR_MS)
     compiled: CompiledModel = versions.at(at)
-    return {part.rule: part for part in contributions(record.head, compiled, at)}
+    return {part.rule: part for part in contributions(record.head, compiled, at)[0]}
 
 
 def test_half_life() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lead_logs import examples
@@ -17,6 +18,7 @@ from leadstream.streams.domain.lead import (
     new_record,
 )
 from leadstream.streams.domain.state import NEVER_MS
+from leadstream.streams.lifecycle.packing import SAMPLES
 from leadstream.streams.lifecycle.records import STALE_DUES_MIN, Judges, LeadRecords
 
 VERSIONS = models(
@@ -43,24 +45,60 @@ def due_at(due: int) -> bytes:
     return struct.pack(">q", due) + JUDGES.id + encode_record(new_record("l"))
 
 
-def test_a_record_comes_back_as_it_was_kept_and_takes_much_less_memory_than_its_encoding() -> None:
-    record, records = lived(100), LeadRecords()
+def test_the_record_of_an_idle_lead_comes_back_as_it_was_kept_and_takes_much_less_memory() -> None:
+    record, records = lived(100), LeadRecords(at_hand=1)
     value = records.keep(b"l", record, JUDGES)
+    records.keep(b"another", lived(1), JUDGES)
     restored = LeadRecords()
     restored.restore(b"l", value)
     for kept in (records, restored):
-        assert kept.load(b"l") == record
+        assert kept.load(b"l", JUDGES) == record
         assert MONDAY_MS < kept.next_due() <= MONDAY_MS + HOUR_MS
         assert len(kept._values[b"l"]) < len(encode_record(record)) / 4
 
 
-def test_a_record_is_unpacked_in_the_store_and_read_either_way() -> None:
-    record, records = lived(3), LeadRecords()
+def test_a_lead_at_hand_is_the_object_that_was_kept() -> None:
+    record, records = lived(3), LeadRecords(at_hand=2)
+    records.keep(b"l", record, JUDGES)
+    assert records.load(b"l", JUDGES) is record
+    records.restore(b"l", None)
+    assert records.load(b"l", JUDGES) is None
+    assert b"l" not in records
+
+
+def test_records_packed_before_and_after_the_dictionary_was_learnt_come_back() -> None:
+    records, kept = LeadRecords(at_hand=1), {}
+    for number in range(SAMPLES + 20):
+        key = f"lead-{number}".encode()
+        kept[key] = lived(1 + number % 3)
+        kept[key].lead_id = kept[key].head.lead_id = key.decode()
+        records.keep(key, kept[key], JUDGES)
+    for key in (*list(kept)[:3], *list(kept)[-3:]):
+        assert records.load(key, JUDGES) == kept[key]
+    first, last = (len(records._values[key]) for key in (b"lead-2", b"lead-1001"))
+    assert last < first
+
+
+@pytest.mark.parametrize("store_format", [1, 2])
+def test_a_record_is_unpacked_in_the_store_and_read_in_either_format(store_format: int) -> None:
+    record, records = lived(3), LeadRecords(store_format)
     value = records.keep(b"l", record, JUDGES)
-    assert value[16:] == encode_record(record)
-    packed = records._values[b"l"]
-    records.restore(b"l", packed)
-    assert records.load(b"l") == record
+    assert value[16:] == encode_record(record, store_format)
+    restored = LeadRecords()
+    restored.restore(b"l", value)
+    assert restored.load(b"l", JUDGES) == record
+
+
+def test_under_other_versions_of_the_model_what_is_known_of_the_next_deadline_is_forgotten() -> (
+    None
+):
+    record, records = lived(3), LeadRecords()
+    records.keep(b"l", record, JUDGES)
+    found = records.load(b"l", JUDGES)
+    assert found is not None and found.quiet_until > MONDAY_MS
+    other = Judges(models("version: '2'"))
+    found = records.load(b"l", other)
+    assert found is not None and found.quiet_until == -NEVER_MS
 
 
 def test_a_lead_whose_due_moves_with_each_event_is_remembered_once() -> None:
