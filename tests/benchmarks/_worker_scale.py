@@ -1,15 +1,21 @@
-"""Events a second of a number of workers on a number of partitions, against one Apache Kafka."""
+"""Events a second of a number of workers on a number of partitions, against one Apache Kafka.
+
+With two workers the partitions move once, before the log is written: what is measured is steady.
+"""
 
 from __future__ import annotations
 
+import re
+import signal
 import time
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from _lab import BulkProducer, Child, Lab, wait_for
 from aiokafka.partitioner import murmur2
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
-from recovery import active
 
 from leadstream.infra.embedded.generator import generate
 from leadstream.schemas import topics
@@ -20,6 +26,7 @@ from leadstream.schemas.settings import Settings
 
 START_TIMEOUT_S = 180.0
 RUN_TIMEOUT_S = 900.0
+STAGES = ("identify", "lifecycle")
 Encoded = list[tuple[str, bytes, bytes]]
 """Topic, key and value of input records."""
 
@@ -31,6 +38,7 @@ class Pipeline:
         self._lab = lab
         self._log = log
         self._runs = 0
+        self.written: dict[str, dict[str, float]] = {}
         self._admin = AdminClient({"bootstrap.servers": lab.kafka.bootstrap})
 
     def run(self, workers: int, partitions: int) -> dict[str, float]:
@@ -41,20 +49,27 @@ class Pipeline:
             self._lab.start(settings, "--web-port", "0", command="worker") for _ in range(workers)
         ]
         try:
-            wait_for(lambda: active(children) == partitions, START_TIMEOUT_S, children)
+            share = len(STAGES) * (partitions // workers)
+            wait_for(
+                lambda: all(owned([child]) >= share for child in children),
+                START_TIMEOUT_S,
+                children,
+            )
+            # Held while the log is written, so that its writing takes nothing from them.
+            signal_all(children, signal.SIGSTOP)
+            self._fill(settings)
+            signal_all(children, signal.SIGCONT)
             before = sum(child.cpu_s() for child in children)
             began = time.monotonic()
-            self._fill(settings)
-            filled_s = time.monotonic() - began
             wait_for(lambda: self._is_done(settings), RUN_TIMEOUT_S, children)
             took_s = time.monotonic() - began
             cpu_s = sum(child.cpu_s() for child in children) - before
+            self.written = self._written(settings)
         finally:
             self._end(settings, children)
         return {
             "events_a_second": len(self._log) / took_s,
             "cpu_us_an_event": cpu_s / len(self._log) * 1e6,
-            "filled_after_share": filled_s / took_s,
         }
 
     def _fill(self, settings: Settings) -> None:
@@ -64,6 +79,19 @@ class Pipeline:
                 place = (murmur2(key) & 0x7FFFFFFF) % count
                 producer.send(settings.topics.full(topic), key, value, place)
 
+    def _written(self, settings: Settings) -> dict[str, dict[str, float]]:
+        """Return records and bytes an input event of each topic, as they lie on the disk."""
+        data, events = self._lab.kafka.data_dir / "data", len(self._log)
+        found = {}
+        for topic in topics.ALL:
+            full = settings.topics.full(topic)
+            size = sum(path.stat().st_size for path in data.glob(f"{full}-[0-9]*/*.log"))
+            ends = self._ends(settings, (topic,)).values()
+            if size:
+                count = sum(end.result().offset for end in ends)
+                found[topic] = {"records": count / events, "bytes": size / events}
+        return found
+
     def _is_done(self, settings: Settings) -> bool:
         inputs = self._left(settings, "identify", topics.INPUTS)
         # After the last record of a transaction lies its marker, which nobody commits.
@@ -72,15 +100,10 @@ class Pipeline:
 
     def _left(self, settings: Settings, component: str, of: tuple[str, ...]) -> list[int]:
         """Return for each partition how much its group has not committed yet."""
-        places = [
-            TopicPartition(settings.topics.full(topic), number)
-            for topic in of
-            for number in range(settings.topic_partitions or 1)
-        ]
-        ends = self._admin.list_offsets({place: OffsetSpec.latest() for place in places})
+        ends = self._ends(settings, of)
         group = group_id(settings, component)
         asked = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, places)]
+            [ConsumerGroupTopicPartitions(group, places_of(settings, of))]
         )
         done = {
             (place.topic, place.partition): max(0, place.offset)
@@ -91,12 +114,36 @@ class Pipeline:
             for place, future in ends.items()
         ]
 
+    def _ends(self, settings: Settings, of: tuple[str, ...]) -> Any:
+        asked = {place: OffsetSpec.latest() for place in places_of(settings, of)}
+        return self._admin.list_offsets(asked)
+
     def _end(self, settings: Settings, children: list[Child]) -> None:
         for child in children:
             child.stop()
         doomed = [settings.topics.full(topic) for topic in topics.ALL]
         for future in self._admin.delete_topics(doomed).values():
             future.result()
+
+
+def places_of(settings: Settings, of: Iterable[str]) -> list[TopicPartition]:
+    """Return all partitions of some topics."""
+    return [
+        TopicPartition(settings.topics.full(topic), number)
+        for topic in of
+        for number in range(settings.topic_partitions or 1)
+    ]
+
+
+def owned(children: list[Child]) -> int:
+    """Return how many partitions, of both stages, the workers say that they process."""
+    told = (re.findall(r"(\w+) partition (\d+): processing from", c.log()) for c in children)
+    return len(set(chain.from_iterable(told)))
+
+
+def signal_all(children: list[Child], number: signal.Signals) -> None:
+    for child in children:
+        child.process.send_signal(number)
 
 
 def market_log(leads: int, end: Any, days: int) -> Encoded:

@@ -103,6 +103,7 @@ def workers(
     return {
         "events": len(log),
         "by_workers_and_partitions": by_workers,
+        "written_an_event": pipeline.written,
         "cost_fit_by_partitions": {
             count: line(medians(of, "cpu_us_an_event")) for count, of in by_workers.items()
         },
