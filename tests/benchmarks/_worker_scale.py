@@ -9,23 +9,26 @@ import re
 import signal
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from itertools import chain
-from typing import Any
 
 from _lab import BulkProducer, Child, Lab, wait_for
 from aiokafka.partitioner import murmur2
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from leadstream.infra.embedded.generator import generate
 from leadstream.schemas import topics
 from leadstream.schemas.codec import Encoder, SingleObject
-from leadstream.schemas.connections import group_id
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.settings import Settings
+from leadstream.streams.identify.accept import accept
+from leadstream.streams.identify.resolver import StatedIdentity
 
 START_TIMEOUT_S = 180.0
 RUN_TIMEOUT_S = 900.0
+QUIET_S = 3.0
+"""Nothing follows the last output for so long, which is not counted."""
 STAGES = ("identify", "lifecycle")
 Encoded = list[tuple[str, bytes, bytes]]
 """Topic, key and value of input records."""
@@ -34,15 +37,16 @@ Encoded = list[tuple[str, bytes, bytes]]
 class Pipeline:
     """Both stages in one or more workers on a log that is there when they start."""
 
-    def __init__(self, lab: Lab, log: Encoded) -> None:
+    def __init__(self, lab: Lab, log: Encoded, lead_events: int) -> None:
         self._lab = lab
         self._log = log
+        self._lead_events = lead_events
         self._runs = 0
         self.written: dict[str, dict[str, float]] = {}
         self._admin = AdminClient({"bootstrap.servers": lab.kafka.bootstrap})
 
     def run(self, workers: int, partitions: int) -> dict[str, float]:
-        """Return what one run took, from when all partitions are owned to the last commit."""
+        """Return what one run took, from when all partitions are owned to the last output."""
         self._runs += 1
         settings = self._lab.settings(f"s{self._runs}.", topic_partitions=partitions, clock="event")
         children = [
@@ -59,11 +63,7 @@ class Pipeline:
             signal_all(children, signal.SIGSTOP)
             self._fill(settings)
             signal_all(children, signal.SIGCONT)
-            before = sum(child.cpu_s() for child in children)
-            began = time.monotonic()
-            wait_for(lambda: self._is_done(settings), RUN_TIMEOUT_S, children)
-            took_s = time.monotonic() - began
-            cpu_s = sum(child.cpu_s() for child in children) - before
+            took_s, cpu_s = self._measured(settings, children)
             self.written = self._written(settings)
         finally:
             self._end(settings, children)
@@ -83,40 +83,42 @@ class Pipeline:
         """Return records and bytes an input event of each topic, as they lie on the disk."""
         data, events = self._lab.kafka.data_dir / "data", len(self._log)
         found = {}
-        for topic in topics.ALL:
+        for topic, count in self._ends(settings, topics.ALL).items():
             full = settings.topics.full(topic)
             size = sum(path.stat().st_size for path in data.glob(f"{full}-[0-9]*/*.log"))
-            ends = self._ends(settings, (topic,)).values()
             if size:
-                count = sum(end.result().offset for end in ends)
                 found[topic] = {"records": count / events, "bytes": size / events}
         return found
 
-    def _is_done(self, settings: Settings) -> bool:
-        inputs = self._left(settings, "identify", topics.INPUTS)
-        # After the last record of a transaction lies its marker, which nobody commits.
-        log = self._left(settings, "lifecycle", (topics.LEAD_EVENTS,))
-        return not any(inputs) and all(left <= 1 for left in log)
+    def _measured(self, settings: Settings, children: list[Child]) -> tuple[float, float]:
+        """Return time and CPU, seconds, until the last output was there."""
+        watched = (topics.LEAD_EVENTS, *topics.TELLING_OF_LEADS)
+        began, before = time.monotonic(), sum(child.cpu_s() for child in children)
+        ends: dict[str, int] = {}
+        ended, cpu_s = began, before
 
-    def _left(self, settings: Settings, component: str, of: tuple[str, ...]) -> list[int]:
-        """Return for each partition how much its group has not committed yet."""
-        ends = self._ends(settings, of)
-        group = group_id(settings, component)
-        asked = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, places_of(settings, of))]
-        )
-        done = {
-            (place.topic, place.partition): max(0, place.offset)
-            for place in asked[group].result().topic_partitions
+        def is_quiet() -> bool:
+            nonlocal ends, ended, cpu_s
+            now, used = time.monotonic(), sum(child.cpu_s() for child in children)
+            if (found := self._ends(settings, watched)) != ends:
+                ends, ended, cpu_s = found, now, used
+            return found[topics.LEAD_EVENTS] >= self._lead_events and now - ended > QUIET_S
+
+        wait_for(is_quiet, RUN_TIMEOUT_S, children)
+        return ended - began, cpu_s - before
+
+    def _ends(self, settings: Settings, of: Iterable[str]) -> dict[str, int]:
+        """Return how far each topic goes, all its partitions together."""
+        numbers = range(settings.topic_partitions or 1)
+        asked = {
+            TopicPartition(settings.topics.full(topic), number): OffsetSpec.latest()
+            for topic in of
+            for number in numbers
         }
-        return [
-            future.result().offset - done[place.topic, place.partition]
-            for place, future in ends.items()
-        ]
-
-    def _ends(self, settings: Settings, of: tuple[str, ...]) -> Any:
-        asked = {place: OffsetSpec.latest() for place in places_of(settings, of)}
-        return self._admin.list_offsets(asked)
+        ends = dict.fromkeys(of, 0)
+        for place, future in self._admin.list_offsets(asked).items():
+            ends[settings.topics.bare(place.topic)] += future.result().offset
+        return ends
 
     def _end(self, settings: Settings, children: list[Child]) -> None:
         for child in children:
@@ -124,15 +126,6 @@ class Pipeline:
         doomed = [settings.topics.full(topic) for topic in topics.ALL]
         for future in self._admin.delete_topics(doomed).values():
             future.result()
-
-
-def places_of(settings: Settings, of: Iterable[str]) -> list[TopicPartition]:
-    """Return all partitions of some topics."""
-    return [
-        TopicPartition(settings.topics.full(topic), number)
-        for topic in of
-        for number in range(settings.topic_partitions or 1)
-    ]
 
 
 def owned(children: list[Child]) -> int:
@@ -146,16 +139,18 @@ def signal_all(children: list[Child], number: signal.Signals) -> None:
         child.process.send_signal(number)
 
 
-def market_log(leads: int, end: Any, days: int) -> Encoded:
-    """Return the synthetic market's events as input records, in their order of arrival."""
+def market_log(leads: int, end: datetime, days: int) -> tuple[Encoded, int]:
+    """Return the synthetic market's events as they arrive, and how many lead events they become."""
     encoders = {
         topic: Encoder(topics.SCHEMA_OF[topic], topic, SingleObject()) for topic in topics.INPUTS
     }
     made: Encoded = []
+    lead_events = 0
     event: Touchpoint | CrmEvent
     for event in generate(leads, 7, end, days):
         is_touch = isinstance(event, Touchpoint)
         topic = topics.TOUCHPOINTS if is_touch else topics.CRM_EVENTS
         key = event.lead_id or (event.anonymous_id if isinstance(event, Touchpoint) else "") or ""
+        lead_events += len(accept(event, StatedIdentity(), topic=topic, partition=0))
         made.append((topic, key.encode(), encoders[topic].encode(event)))
-    return made
+    return made, lead_events

@@ -91,8 +91,8 @@ def workers(
     """Events a second of both stages, by workers and partitions."""
     from _worker_scale import Pipeline, market_log
 
-    log = market_log(round(events / EVENTS_A_LEAD), HISTORY_END, HISTORY_DAYS)
-    pipeline = Pipeline(lab, log)
+    log, lead_events = market_log(round(events / EVENTS_A_LEAD), HISTORY_END, HISTORY_DAYS)
+    pipeline = Pipeline(lab, log, lead_events)
     tell("warming the broker up")
     pipeline.run(1, partitions[0])
     cases = [(count, many) for many in partitions for count in counts if count <= many]
