@@ -45,6 +45,14 @@ python=$(find_python) || { install_packages python3 python3-venv; python=$(find_
 
 venv=${LEADSTREAM_VENV:-.venv}
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+# The codec's extension is optional, and the gate must not test its stand-in alone.
+missing=()
+command -v "${CC:-cc}" >/dev/null || missing+=(gcc libc6-dev)
+headers=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+[ -f "$headers/Python.h" ] || missing+=("$(basename "$headers")-dev")
+[ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+export LEADSTREAM_REQUIRE_NATIVE=1
+
 "$venv/bin/python" -m pip install -q --disable-pip-version-check -e '.[dev]'
 
 mkdir -p build/typing/leadstream

@@ -26,11 +26,13 @@ from leadstream.schemas.events import (
     LeadEvent,
     Touchpoint,
 )
+from leadstream.schemas.native import AVAILABLE, reader_of, writer_of
 from leadstream.schemas.versions import (
     by_fingerprint,
     load_schema,
     parsed_schema,
     schema_fingerprint,
+    without_docs,
     without_timestamps,
 )
 from leadstream.schemas.writer_bounds import unbounded_part
@@ -104,11 +106,18 @@ class SingleObject:
 class Encoder:
     """Encodes structs of one schema for one topic; not thread-safe."""
 
-    def __init__(self, name: str, topic: str, schemas: WriterSchemas) -> None:
+    def __init__(
+        self, name: str, topic: str, schemas: WriterSchemas, *, native: bool = AVAILABLE
+    ) -> None:
         self._schema = parsed_schema(name)
         self._header = schemas.header_for(name, topic)
+        self._native = writer_of(name, STRUCT_OF[name], self._header) if native else None
 
     def encode(self, value: msgspec.Struct) -> bytes:
+        if self._native is not None:
+            written = self._native.write(value)
+            if written is not None:
+                return written
         buffer = io.BytesIO()
         buffer.write(self._header)
         fastavro.schemaless_writer(buffer, self._schema, _to_plain(value))
@@ -118,12 +127,15 @@ class Encoder:
 class Decoder:
     """Decodes records of one topic into structs, whichever known version wrote them."""
 
-    def __init__(self, name: str, schemas: WriterSchemas) -> None:
+    def __init__(self, name: str, schemas: WriterSchemas, *, native: bool = AVAILABLE) -> None:
         self.name = name
         self._type = STRUCT_OF[name]
         self._reader = parsed_schema(name)
         self._schemas = schemas
         self._writers: dict[bytes, Any] = {}
+        self._native = reader_of(name, self._type) if native else None
+        if self._native is not None:
+            self._native.trust(SINGLE_OBJECT_MARKER + schema_fingerprint(load_schema(name)))
 
     def decode(self, value: bytes | None, content_type: str | None = None) -> Any:
         """Return the struct; what is returned can always be encoded again.
@@ -132,9 +144,14 @@ class Decoder:
             DecodeError: with kind empty, not_avro, not_json, unknown_schema,
                 incompatible_schema, truncated, trailing_bytes or wrong_type.
         """
+        as_json = content_type is not None and content_type.startswith("application/json")
+        if self._native is not None and not as_json:
+            made = self._native.read(value)
+            if made is not None:
+                return made
         if not value:
             raise DecodeError("empty", "record has no value")
-        if (content_type or "").startswith("application/json") or value[:1] == b"{":
+        if as_json or value[:1] == b"{":
             return decode_json(self.name, value)
         body, writer = self._writer_of(value)
         buffer = io.BytesIO(body)
@@ -167,6 +184,8 @@ class Decoder:
             writer = self._writers.get(key)
             if writer is None:
                 writer = self._writers[key] = self._by_registry_id(key)
+                if writer is self._reader and self._native is not None:
+                    self._native.trust(value[:5])
             return body, writer
         raise DecodeError(
             "not_avro",
@@ -196,6 +215,8 @@ class Decoder:
                 "end: register it without",
             )
         try:
+            if without_docs(found) == without_docs(load_schema(self.name)):
+                return self._reader
             return fastavro.parse_schema(without_timestamps(copy.deepcopy(found)))
         except Exception as error:  # whatever the registry let through
             raise DecodeError(

@@ -10,9 +10,13 @@ import platform
 from collections import Counter as Count
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from operator import attrgetter
 from typing import Final, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
+
+_TOPIC: Final = attrgetter("topic")
+_TIMESTAMP_MS: Final = attrgetter("timestamp_ms")
 
 SINK: Final = "sink"
 """What the sink calls itself where the workers name their stage."""
@@ -164,15 +168,15 @@ def batch_committed(
     """Count one committed transaction; `outputs` without stores and dead letters."""
     TRANSACTIONS_COMMITTED.labels(stage).inc()
     BATCH_DURATION.labels(stage).observe(duration_s)
-    for topic, count in Count(record.topic for record in records).items():
+    for topic, count in Count(map(_TOPIC, records)).items():
         RECORDS_IN.labels(stage, topic).inc(count)
-    for topic, count in Count(output.topic for output in outputs).items():
+    for topic, count in Count(map(_TOPIC, outputs)).items():
         RECORDS_OUT.labels(stage, topic).inc(count)
     letters = Count((letter.record.topic, letter.kind) for letter in dead_letters)
     for (topic, kind), count in letters.items():
         DEAD_LETTERS.labels(stage, topic, kind).inc(count)
     if records:
-        times = [record.timestamp_ms for record in records]
+        times = list(map(_TIMESTAMP_MS, records))
         oldest_s, newest_s = _ages_s(times, committed_at_ms)
         END_TO_END_LATENCY.labels(stage, "oldest").observe(oldest_s)
         END_TO_END_LATENCY.labels(stage, "newest").observe(newest_s)

@@ -112,6 +112,15 @@ def without_timestamps(schema: Any) -> Any:
     return schema
 
 
+def without_docs(schema: Any) -> Any:
+    """Return the schema without what only people read: two that are equal then write the same."""
+    if isinstance(schema, list):
+        return [without_docs(s) for s in schema]
+    if isinstance(schema, dict):
+        return {k: without_docs(v) if k in _NESTED else v for k, v in schema.items() if k != "doc"}
+    return schema
+
+
 _NESTED = ("type", "fields", "items", "values")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import click
 
 from leadstream.infra.cli import UserError, settings_of
 from leadstream.infra.ops.exits import exit_codes
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -27,6 +30,7 @@ from leadstream.infra.ops.exits import exit_codes
 def command(ctx: click.Context, /, stages: str, **options: Any) -> None:
     """Run the stream processors until SIGTERM or Ctrl-C."""
     from leadstream.infra.ops.worker import run_worker
+    from leadstream.schemas import native
     from leadstream.schemas.logs import set_up_logging
     from leadstream.streams.app import STAGES, create_app, stages_of
 
@@ -37,4 +41,5 @@ def command(ctx: click.Context, /, stages: str, **options: Any) -> None:
     with exit_codes():
         settings = settings_of(ctx, **options)
         set_up_logging(settings)
+        log.info("Avro codec: %s", native.IMPLEMENTATION)
         run_worker(create_app(settings, stages_of(settings, names)), settings)

@@ -33,7 +33,8 @@ from leadstream.schemas.dead_letters import Headers, Letter, letter_record, repl
 from leadstream.schemas.kafka_rights import WRITE
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import DEAD_LETTERS, dlq_of
-from leadstream.streams.engine.partition import MAX_RECORD_BYTES, PRODUCER_BACKOFF_MS
+from leadstream.streams.engine.partition import PRODUCER_BACKOFF_MS
+from leadstream.streams.engine.producing import MAX_RECORD_BYTES
 
 TRANSACTION_TIMEOUT_MS: Final = 20_000
 """After a kill, the workers wait so long at the records of the open transaction."""

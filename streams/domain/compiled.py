@@ -23,6 +23,9 @@ from leadstream.streams.domain.reads import terms_of
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS
 
+TICKS = 10_000
+"""Scores are whole ten-thousandths of a point, so that sums are exact."""
+
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
@@ -60,6 +63,18 @@ class CompiledCriterion:
         return float(getattr(score, self.score))
 
 
+@dataclass(frozen=True, slots=True)
+class CompiledLimits:
+    """Caps of the score in ticks, and what flags a lead as hot."""
+
+    groups: dict[str, int]
+    engagement: int
+    fit: int
+    total: int
+    hot_events: int
+    hot_per_ms: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledModel:
     """One version of the model, ready for the fold."""
@@ -70,6 +85,8 @@ class CompiledModel:
     rules: dict[str, CompiledRule]
     rules_by_type: dict[str, tuple[CompiledRule, ...]]
     fit_rules: tuple[tuple[str, float, Expression], ...]
+    fit_names: frozenset[str]
+    limits: CompiledLimits
     grades: tuple[tuple[str, float], ...]
     engaged: tuple[CompiledCriterion, ...]
     mql: tuple[CompiledCriterion, ...]
@@ -79,6 +96,7 @@ class CompiledModel:
     personas: tuple[tuple[str, Expression], ...]
     routes: tuple[tuple[str, Expression], ...]
     buyer_stage_of: dict[str, str]
+    stage_points: dict[str, float]
     topic_of: dict[str, str]
     content_half_life_ms: float
     sla: CompiledSla
@@ -202,6 +220,8 @@ def compile_model(model: Model) -> CompiledModel:
             (rule.name, rule.points, needed(rule.when, f"fit.rules.{i}.when", of_attributes=True))
             for i, rule in enumerate(model.fit.rules)
         ),
+        fit_names=frozenset(rule.name for rule in model.fit.rules),
+        limits=_compile_limits(model),
         grades=tuple(sorted(model.fit.grades.items())),
         engaged=criteria("engaged", model.criteria.engaged),
         mql=mql,
@@ -221,6 +241,7 @@ def compile_model(model: Model) -> CompiledModel:
             for stage in BUYER_STAGES
             for what in model.nurture.buyer_stages.get(stage, [])
         },
+        stage_points={stage: model.nurture.stage_points.get(stage, 1.0) for stage in BUYER_STAGES},
         topic_of={what: topic for topic, told in model.nurture.topics.items() for what in told},
         content_half_life_ms=model.nurture.half_life_days * MS_PER_DAY,
         sla=compile_sla(model, expression),
@@ -258,6 +279,18 @@ def _repeated_names(model: Model) -> list[str]:
 
 
 _NEVER = Expression("false", None, Facts())
+
+
+def _compile_limits(model: Model) -> CompiledLimits:
+    groups = {group: round(cap * TICKS) for group, cap in model.engagement.groups.items()}
+    return CompiledLimits(
+        groups=groups,
+        engagement=round(model.engagement.max * TICKS),
+        fit=round(model.fit.max * TICKS),
+        total=round(model.max_score * TICKS),
+        hot_events=model.hot.events,
+        hot_per_ms=model.hot.per * MS_PER_SECOND,
+    )
 
 
 def _compile_rule(rule: EngagementRule, when: Expression | None) -> CompiledRule:

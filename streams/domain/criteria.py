@@ -6,7 +6,6 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from functools import cached_property
 from typing import Any, Final
 
 from cel_expr_python import cel
@@ -52,44 +51,54 @@ class ExpressionError(Exception):
 class Circumstances:
     """What expressions read: a lead at an instant, and the event being judged, if there is one."""
 
+    __slots__ = ("_compute_points", "_compute_score", "_points", "_score", "event", "now", "state")
+
     def __init__(
         self,
         state: FoldState,
         now: EpochMs,
         event: Touchpoint | CrmEvent | None,
-        score: Callable[[], Score],
-        points: Callable[[], Mapping[str, float]] = dict,
+        score: Callable[[FoldState, EpochMs], Score],
+        points: Callable[[FoldState, EpochMs], Mapping[str, float]] = lambda *_: {},
     ) -> None:
         self.state = state
         self.now = now
-        self._event = event
+        self.event = event
         self._compute_score = score
         self._compute_points = points
+        self._score: Score | None = None
+        self._points: Mapping[str, float] | None = None
 
-    @cached_property
+    @property
     def score(self) -> Score:
         """The score when it was first asked for."""
-        return self._compute_score()
+        if self._score is None:
+            self._score = self._compute_score(self.state, self.now)
+        return self._score
 
-    @cached_property
+    @property
     def points(self) -> Mapping[str, float]:
         """What each rule gives to the score when it was first asked for."""
-        return self._compute_points()
+        if self._points is None:
+            self._points = self._compute_points(self.state, self.now)
+        return self._points
 
     @property
     def properties(self) -> Mapping[str, str]:
-        if isinstance(self._event, Touchpoint):
-            return self._event.properties
-        return self._event.attributes if self._event is not None else {}
+        if isinstance(self.event, Touchpoint):
+            return self.event.properties
+        return self.event.attributes if self.event is not None else {}
 
     def variable(self, name: str) -> Any:
-        root, field = name.split(".")
-        if root == "event":
-            return getattr(self._event, field, None) or ""
-        return _LEAD_READERS[name](self)
+        return _READERS[name](self)
 
 
-_LEAD_READERS: Final[Mapping[str, Callable[[Circumstances], Any]]] = {
+def _event_reader(field: str) -> Callable[[Circumstances], Any]:
+    return lambda of: getattr(of.event, field, None) or ""
+
+
+_READERS: Final[Mapping[str, Callable[[Circumstances], Any]]] = {
+    **{name: _event_reader(name.removeprefix("event.")) for name in _EVENT_VARIABLES},
     "score.total": lambda of: of.score.total,
     "score.fit": lambda of: of.score.fit,
     "score.engagement": lambda of: of.score.engagement,
@@ -103,9 +112,8 @@ _LEAD_READERS: Final[Mapping[str, Callable[[Circumstances], Any]]] = {
 }
 
 
-_NOBODY: Final = Circumstances(
-    FoldState(lead_id=""), 0, None, lambda: Score(total=0.0, fit=0.0, engagement=0.0, grade="F")
-)
+_NO_SCORE: Final = Score(total=0.0, fit=0.0, engagement=0.0, grade="F")
+_NOBODY: Final = Circumstances(FoldState(lead_id=""), 0, None, lambda *_: _NO_SCORE)
 
 
 class Facts:
@@ -163,15 +171,19 @@ class Expression:
         self.reads = reads_of(text, VARIABLES, FUNCTIONS)
         self._program = program
         self._facts = facts
+        self._variables = tuple(_READERS[name] for name in self.reads.variables)
         self._calls = tuple((_reader(facts, name, args), args) for name, args in self.reads.calls)
-        self._verdicts: dict[tuple[Any, ...], bool] = {}
+        self._only = self._variables[0] if len(self._variables) == 1 and not self._calls else None
+        self._verdicts: dict[Any, bool] = {}
 
     def holds(self, of: Circumstances) -> bool:
         """Say whether it is true; one that cannot be evaluated on these values is not."""
         if not self.reads.is_complete:
             return self.evaluate(of).value() is True
-        variables = (of.variable(name) for name in self.reads.variables)
-        values = (*variables, *self.values_of_calls(of))
+        if self._only is not None:
+            values = self._only(of)
+        else:
+            values = (*[read(of) for read in self._variables], *self.values_of_calls(of))
         verdict = self._verdicts.get(values)
         if verdict is None:
             if len(self._verdicts) >= REMEMBERED_VERDICTS:

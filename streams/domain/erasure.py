@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-import msgspec
+from typing import Final
 
 from leadstream.schemas.events import ERASURE_REQUESTED, CrmEvent, LeadEvent, is_erasure
 from leadstream.streams.domain.identity import other_ids_in
 from leadstream.streams.domain.ids import decision_id
+from leadstream.streams.domain.record import LeadRecord
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
-
-if TYPE_CHECKING:
-    from leadstream.streams.domain.lead import LeadRecord, TailEvent
+from leadstream.streams.domain.stored import TailEvent, event_of
 
 SPREADER: Final = "leadstream"
 """The actor of an erasure that leadstream itself asks for, of a person's other id."""
@@ -83,7 +80,7 @@ def erase(record: LeadRecord, events: Sequence[LeadEvent]) -> Erasure | None:
 def note_other_ids(record: LeadRecord, entries: Iterable[TailEvent]) -> None:
     """Remember the other ids, and when they were first stated, of events that are kept no more."""
     for entry in entries:
-        event = _event_decoder.decode(entry.body)
+        event = event_of(record.lead_id, entry)
         for other in other_ids_in(event):
             known = record.other_ids.get(other, event.occurred_at)
             record.other_ids[other] = min(known, event.occurred_at)
@@ -97,11 +94,11 @@ def _forget_until(record: LeadRecord, at: EpochMs) -> set[str]:
     kept = []
     dropped = []
     for entry in record.tail:
-        occurred_at = _event_decoder.decode(entry.body).occurred_at if entry.late else entry.at
+        occurred_at = entry.at if entry.occurred_at is None else entry.occurred_at
         if occurred_at <= at:
             dropped.append(entry)
         else:
-            kept.append(msgspec.structs.replace(entry, at=occurred_at, late=False))
+            kept.append(TailEvent(occurred_at, entry.event_id, False, entry.body))
     note_other_ids(record, dropped)
     others = {other for other, since in record.other_ids.items() if since <= at}
     record.other_ids = {o: since for o, since in record.other_ids.items() if since > at}
@@ -109,11 +106,8 @@ def _forget_until(record: LeadRecord, at: EpochMs) -> set[str]:
     record.head = FoldState(lead_id=record.lead_id)
     record.base = None
     record.base_at = record.forgotten_until = -NEVER_MS
-    record.tail = sorted(kept, key=lambda entry: (entry.at, entry.event_id))
-    record.said = []
-    record.settled = []
+    record.tail.replace(sorted(kept, key=lambda entry: (entry.at, entry.event_id)))
+    record.said.replace([])
+    record.settled = b""
     record.revision += 1
     return others
-
-
-_event_decoder = msgspec.msgpack.Decoder(LeadEvent)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from functools import lru_cache
+from typing import Final, Literal
 
 from leadstream.schemas.events import LATEST_MS, EpochMs
 from leadstream.streams.domain.compiled import CompiledCriterion, CompiledModel
@@ -75,25 +77,47 @@ def _points_short(missing: float, kind: str, threshold: float) -> str:
     return f"{max(round(missing, 1), 0.1):g} {kind} short of {threshold:g}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Usual:
+    """A part of an expression of a usual kind, and what it names."""
+
+    kind: Literal["count", "seen", "score", "grade", "other"]
+    names: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=1024)
+def _usual(text: str) -> _Usual:
+    text = text.strip()
+    kinds: list[tuple[Literal["count", "seen", "score", "grade"], re.Pattern[str]]] = [
+        ("count", _COUNT),
+        ("seen", _SEEN),
+        ("score", _SCORE),
+        ("grade", _GRADE),
+    ]
+    for kind, pattern in kinds:
+        if found := pattern.fullmatch(text):
+            return _Usual(kind, tuple(group or "" for group in found.groups()))
+    return _Usual("other", (text,))
+
+
 def _in_words(term: Expression, of: Circumstances) -> str:
-    text = term.text.strip()
-    if count := _COUNT.fullmatch(text):
-        event_type, window, above, number = count.groups()
-        needed = int(number) + (above == ">")
-        have = _counted(term, of)
-        within = f" within {window}" if window else ""
-        return f"{have} of {needed} {event_type}{within}"
-    if seen := _SEEN.fullmatch(text):
-        event_type, category = seen.groups()
-        return f"no {event_type} of {category} seen" if category else f"no {event_type} seen"
-    if score := _SCORE.fullmatch(text):
-        kind = _KINDS[score[1].removeprefix("score.").replace("fit.score", "fit")]
-        needed_points = float(score[2])
-        return _points_short(needed_points - of.variable(score[1]), kind, needed_points)
-    if grade := _GRADE.fullmatch(text):
-        best = "A" if grade[1] == "A" else f"{grade[1]} or better"
-        return f"grade {of.state.grade}, not {best}"
-    return f"not true: {text}"
+    usual = _usual(term.text)
+    match usual.kind, usual.names:
+        case "count", (event_type, window, above, number):
+            needed = int(number) + (above == ">")
+            within = f" within {window}" if window else ""
+            return f"{_counted(term, of)} of {needed} {event_type}{within}"
+        case "seen", (event_type, category):
+            return f"no {event_type} of {category} seen" if category else f"no {event_type} seen"
+        case "score", (variable, threshold):
+            kind = _KINDS[variable.removeprefix("score.").replace("fit.score", "fit")]
+            needed_points = float(threshold)
+            return _points_short(needed_points - of.variable(variable), kind, needed_points)
+        case "grade", (grade,):
+            best = "A" if grade == "A" else f"{grade} or better"
+            return f"grade {of.state.grade}, not {best}"
+        case _:
+            return f"not true: {usual.names[0]}"
 
 
 def _counted(term: Expression, of: Circumstances) -> int:

@@ -11,7 +11,6 @@ import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import blake2b
 
 import msgspec
 
@@ -22,14 +21,45 @@ from leadstream.schemas.decisions import (
     SlaEvent,
     Transition,
 )
-from leadstream.schemas.events import LeadEvent
+from leadstream.schemas.events import LeadEvent, is_erasure
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
 from leadstream.streams.domain.erasure import erase, erased_until, note_other_ids
 from leadstream.streams.domain.lifecycle import apply, fire, next_due
+from leadstream.streams.domain.record import (
+    ID_BYTES,
+    LeadRecord,
+    hash_of,
+    holds_hash,
+    new_record,
+)
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
-from leadstream.streams.domain.transitions import Decision
+from leadstream.streams.domain.store_format import decode_record, encode_record
+from leadstream.streams.domain.stored import (
+    TRANSITION,
+    Decision,
+    Said,
+    TailEvent,
+    decision_of,
+    event_of,
+    said_of,
+    tail_event,
+)
 
+__all__ = [
+    "Change",
+    "LeadRecord",
+    "Limits",
+    "Saying",
+    "absorb",
+    "decode_record",
+    "effective_decisions",
+    "encode_record",
+    "new_record",
+]
+
+Unfolded = tuple[EpochMs, bool, LeadEvent]
+"""Where an event counts, whether it came too late for its own time, and the event."""
 SETTLED_IDS = 1024
 # A hot lead keeps so many times `tail_min_events` at most: each of its events costs its tail.
 HOT_TAIL_FACTOR = 4
@@ -46,41 +76,6 @@ class Limits:
     tail_min_events: int = 64
     tail_max_events: int = 1000
     tail_max_bytes: int = 1024 * 1024
-
-
-class TailEvent(msgspec.Struct, array_like=True, frozen=True):
-    """An event that can still be folded again; `at` is where it counts."""
-
-    at: EpochMs
-    event_id: str
-    late: bool
-    body: bytes
-
-
-class Said(msgspec.Struct, array_like=True, frozen=True):
-    """A decision that was said: enough to see that it changed, and to take it back."""
-
-    id: str
-    digest: bytes
-    core: bytes
-    kind: str
-
-
-class LeadRecord(msgspec.Struct, array_like=True):
-    """All that is kept of a lead."""
-
-    lead_id: str
-    head: FoldState
-    base: bytes | None = None
-    base_at: EpochMs = -NEVER_MS
-    forgotten_until: EpochMs = -NEVER_MS
-    tail: list[TailEvent] = []
-    said: list[Said] = []
-    settled: list[int] = []
-    revision: int = 0
-    now: EpochMs = 0
-    erased_at: EpochMs = -NEVER_MS
-    other_ids: dict[str, EpochMs] = {}
 
 
 class Change(StrEnum):
@@ -105,7 +100,7 @@ class Saying:
 
 def absorb(
     record: LeadRecord,
-    events: Iterable[LeadEvent],
+    events: Sequence[LeadEvent],
     models: ModelSet,
     limits: Limits,
     now: EpochMs = 0,
@@ -115,32 +110,30 @@ def absorb(
     Returns what is to be said: in order, each with a revision that grows. After an erasure that
     is all that holds of the lead's new life.
     """
-    events = list(events)
-    erase(record, events)
-    is_folded = record.head.event_count > 0 or not record.tail
-    known = len(record.tail)
-    first_new = _insert(record, events)
-    fresh = record.tail[first_new:]
+    if record.erased_at > -NEVER_MS or any(map(is_erasure, events)):
+        erase(record, events)
+    is_folded = record.head.event_count > 0 or not len(record.tail)
     record.now = max(record.now, now)
-    if is_folded and not fresh and next_due(record.head, models, record.now) > record.now:
-        return []
-    if is_folded and first_new == known and (not fresh or fresh[0].at > record.head.last_fired_at):
-        decisions = _fold(record.head, fresh, models, record.now)
+    fresh = _in_order(record, events) if is_folded else None
+    if fresh is not None:
+        if not fresh and next_due(record.head, models, record.now) > record.now:
+            return []
+        record.tail.extend([tail_event(event) for event in fresh])
+        unfolded = [(event.occurred_at, False, event) for event in fresh]
+        decisions = _fold(record.head, unfolded, models, record.now)
         sayings = [_say(record, decision, Change.NEW) for decision in decisions]
-        record.said += [_said(decision) for decision in decisions]
+        record.said.extend([said_of(decision) for decision in decisions])
     else:
+        changed = _insert(record, events)
+        if is_folded and not changed and next_due(record.head, models, record.now) > record.now:
+            return []
         head = _base_state(record)
-        decisions = _fold(head, record.tail, models, record.now)
+        decisions = _fold(head, _unpacked(record.lead_id, record.tail), models, record.now)
         record.head = head
         sayings = _correct(record, decisions)
     record.revision += 1
     _settle(record, models, limits)
     return sayings
-
-
-def new_record(lead_id: str) -> LeadRecord:
-    """Return the record of a lead that nothing is known of."""
-    return LeadRecord(lead_id=lead_id, head=FoldState(lead_id=lead_id))
 
 
 def effective_decisions(
@@ -153,49 +146,63 @@ def effective_decisions(
     for event in sorted(events, key=lambda event: (event.occurred_at, event.event_id)):
         if event.occurred_at > erased_at:
             earliest.setdefault(event.event_id, event)
-    tail = [_tail_event(event) for event in earliest.values()]
-    return _fold(FoldState(lead_id=lead_id), tail, models, now)
+    unfolded = [(event.occurred_at, False, event) for event in earliest.values()]
+    return _fold(FoldState(lead_id=lead_id), unfolded, models, now)
 
 
-def encode_record(record: LeadRecord) -> bytes:
-    """Return the record as bytes for the store."""
-    return _record_encoder.encode(record)
+def _in_order(record: LeadRecord, events: Sequence[LeadEvent]) -> list[LeadEvent] | None:
+    """Return the unseen events in their order, where all come after what was folded; else None."""
+    tail = record.tail
+    last, after = tail.last, max(record.base_at, record.erased_at, record.head.last_fired_at)
+    fresh: dict[str, LeadEvent] = {}
+    for event in events if len(events) == 1 else sorted(events, key=_event_order):
+        if event.event_id in fresh:
+            continue
+        if event.occurred_at <= after or (event.occurred_at, event.event_id) <= last:
+            return None
+        # A known id may be another telling of its event.
+        if tail.may_hold(event.event_id):
+            return None
+        fresh[event.event_id] = event
+    return list(fresh.values())
 
 
-def decode_record(data: bytes) -> LeadRecord:
-    """Return the record from the store's bytes."""
-    return _record_decoder.decode(data)
+def _event_order(event: LeadEvent) -> tuple[EpochMs, str]:
+    return event.occurred_at, event.event_id
 
 
-def _insert(record: LeadRecord, events: Iterable[LeadEvent]) -> int:
-    """Put unseen events where they belong in the tail; return the first place that changed.
+def _insert(record: LeadRecord, events: Iterable[LeadEvent]) -> bool:
+    """Put unseen events where they belong in the tail; return whether there were any.
 
     Of tellings of one event that differ in time, as retries of a skewed clock do, the earliest
     counts, whichever came first.
     """
-    present = {entry.event_id for entry in record.tail}
-    first_changed = len(record.tail)
+    tail = list(record.tail)
+    present = {entry.event_id for entry in tail}
+    changed = False
     for event in events:
         if event.occurred_at <= record.erased_at:
             continue
         if event.event_id in present:
-            place = _place_of(record.tail, event.event_id)
-            told = record.tail[place]
+            place = _place_of(tail, event.event_id)
+            told = tail[place]
             if told.late or not record.base_at < event.occurred_at < told.at:
                 continue
-            del record.tail[place]
-            first_changed = min(first_changed, place)
-        entry = _tail_event(event)
+            del tail[place]
+        entry = tail_event(event)
         if entry.at <= record.base_at:
             # An id that old may have been forgotten, so a repetition could not be told.
-            if entry.at <= record.forgotten_until or _hashed(event.event_id) in record.settled:
+            if entry.at <= record.forgotten_until or holds_hash(
+                record.settled, hash_of(event.event_id)
+            ):
                 continue
-            entry = TailEvent(record.base_at, event.event_id, True, entry.body)
-        place = bisect.bisect(record.tail, _order(entry), key=_order)
-        record.tail.insert(place, entry)
+            entry = tail_event(event, record.base_at)
+        tail.insert(bisect.bisect(tail, _order(entry), key=_order), entry)
         present.add(event.event_id)
-        first_changed = min(first_changed, place)
-    return first_changed
+        changed = True
+    if changed:
+        record.tail.replace(tail)
+    return changed
 
 
 def _place_of(tail: list[TailEvent], event_id: str) -> int:
@@ -206,18 +213,17 @@ def _order(entry: TailEvent) -> tuple[EpochMs, str]:
     return entry.at, entry.event_id
 
 
-def _tail_event(event: LeadEvent) -> TailEvent:
-    return TailEvent(event.occurred_at, event.event_id, False, _event_encoder.encode(event))
+def _unpacked(lead_id: str, entries: Iterable[TailEvent]) -> list[Unfolded]:
+    return [(entry.at, entry.late, event_of(lead_id, entry)) for entry in entries]
 
 
 def _fold(
-    state: FoldState, entries: Sequence[TailEvent], models: ModelSet, now: EpochMs
+    state: FoldState, events: Iterable[Unfolded], models: ModelSet, now: EpochMs
 ) -> list[Decision]:
     decisions: list[Decision] = []
-    for entry in entries:
-        decisions += _fire_until(state, models, entry.at - 1)
-        event = _event_decoder.decode(entry.body)
-        _, decided = apply(state, event, models.at(entry.at), at=entry.at, late=entry.late)
+    for at, late, event in events:
+        decisions += _fire_until(state, models, at - 1)
+        _, decided = apply(state, event, models.at(at), at=at, late=late)
         decisions += decided
     return decisions + _fire_until(state, models, now)
 
@@ -240,7 +246,7 @@ def _base_state(record: LeadRecord) -> FoldState:
 def _correct(record: LeadRecord, decisions: list[Decision]) -> list[Saying]:
     """Compare what holds now with what was said; say retractions first, then what is new."""
     before = {said.id: said for said in record.said}
-    after = [_said(decision) for decision in decisions]
+    after = [said_of(decision) for decision in decisions]
     held = {said.id for said in after}
     gone = [said for said in record.said if said.id not in held]
     touched = [
@@ -248,16 +254,16 @@ def _correct(record: LeadRecord, decisions: list[Decision]) -> list[Saying]:
         for decision, said in zip(decisions, after, strict=True)
         if said.id not in before or before[said.id].digest != said.digest
     ]
-    threads = {_thread(decision) for decision in (*touched, *map(_core, gone))} - {None}
+    threads = {_thread(decision) for decision in (*touched, *map(decision_of, gone))} - {None}
     seqs = {d.seq for d in decisions if isinstance(d, Transition)}
     vacated = [
         said
         for said in record.said
-        if said.kind == _TRANSITION and said.id in held and _seq(said) not in seqs
+        if said.kind == TRANSITION and said.id in held and _seq(said) not in seqs
     ]
     # Backwards, so that the last word on a clock that never started is the end of its start.
-    sayings = [_say(record, _core(said), Change.RETRACTED) for said in reversed(gone)]
-    sayings += [_say(record, _core(said), Change.MOVED) for said in vacated]
+    sayings = [_say(record, decision_of(said), Change.RETRACTED) for said in reversed(gone)]
+    sayings += [_say(record, decision_of(said), Change.MOVED) for said in vacated]
     superseded = _pair(touched, before, gone)
     for decision, said in zip(decisions, after, strict=True):
         known = before.get(said.id)
@@ -266,13 +272,13 @@ def _correct(record: LeadRecord, decisions: list[Decision]) -> list[Saying]:
             continue
         change = Change.NEW if known is None else Change.CHANGED
         sayings.append(_say(record, decision, change, superseded.get(said.id)))
-    record.said = after
+    record.said.replace(after)
     return sayings
 
 
 def _pair(touched: list[Decision], before: dict[str, Said], gone: list[Said]) -> dict[str, str]:
     """Return, for each new transition, the id of the retracted one that it takes the place of."""
-    free = [core for core in map(_core, gone) if isinstance(core, Transition)]
+    free = [core for core in map(decision_of, gone) if isinstance(core, Transition)]
     pairs: dict[str, str] = {}
     for decision in touched:
         if not isinstance(decision, Transition) or decision.id in before:
@@ -299,18 +305,6 @@ def _say(
     return Saying(numbered, change)
 
 
-def _said(decision: Decision) -> Said:
-    core: Decision = decision
-    if isinstance(decision, Transition):
-        core = msgspec.structs.replace(decision, contributions=[], recent_touchpoints=[])
-    digest = blake2b(_decision_encoder.encode(decision), digest_size=8).digest()
-    return Said(decision.id, digest, _decision_encoder.encode(core), type(decision).__name__)
-
-
-def _core(said: Said) -> Decision:
-    return _core_decoders[said.kind].decode(said.core)
-
-
 def _thread(decision: Decision) -> str | None:
     """Return what ties together the decisions whose last word tells a present state."""
     if isinstance(decision, SlaEvent):
@@ -319,30 +313,33 @@ def _thread(decision: Decision) -> str | None:
 
 
 def _seq(said: Said) -> int:
-    core = _core(said)
+    core = decision_of(said)
     return core.seq if isinstance(core, Transition) else -1
 
 
 def _settle(record: LeadRecord, models: ModelSet, limits: Limits) -> None:
     """Fold the oldest events into the base once there are more than may stay insertable."""
-    count = max(_surplus(record, limits), _surplus_by_bytes(record.tail, limits))
+    if len(record.tail) <= 2 * limits.tail_min_events and record.tail.size <= limits.tail_max_bytes:
+        return
+    tail = record.tail.items()
+    count = max(_surplus(record, limits), _surplus_by_bytes(tail, limits))
     if count == 0:
         return
-    tail = record.tail
     while count < len(tail) and tail[count].at == tail[count - 1].at:
         count += 1
     state = _base_state(record)
-    settled = _fold(state, tail[:count], models, -NEVER_MS)
+    leaving = tail[:count]
+    settled = _fold(state, _unpacked(record.lead_id, leaving), models, -NEVER_MS)
     record.base = _state_encoder.encode(state)
-    _remember_settled(record, tail[:count])
-    note_other_ids(record, tail[:count])
-    record.tail = tail[count:]
-    record.said = record.said[len(settled) :]
+    _remember_settled(record, leaving)
+    note_other_ids(record, leaving)
+    record.tail.replace(tail[count:])
+    record.said.replace(record.said.items()[len(settled) :])
 
 
 def _surplus(record: LeadRecord, limits: Limits) -> int:
     """Return how many of the oldest events are to be settled for their age or number."""
-    tail = record.tail
+    tail = record.tail.items()
     if len(tail) <= 2 * limits.tail_min_events:
         return 0
     expired = bisect.bisect_left(tail, tail[-1].at - limits.horizon_ms, key=lambda entry: entry.at)
@@ -368,29 +365,16 @@ def _surplus_by_bytes(tail: list[TailEvent], limits: Limits) -> int:
 
 
 def _remember_settled(record: LeadRecord, entries: list[TailEvent]) -> None:
-    excess = max(0, len(record.settled) + len(entries) - SETTLED_IDS)
-    if excess > len(record.settled):
-        record.forgotten_until = entries[excess - len(record.settled) - 1].at
+    known = len(record.settled) // ID_BYTES
+    excess = max(0, known + len(entries) - SETTLED_IDS)
+    if excess > known:
+        record.forgotten_until = entries[excess - known - 1].at
     elif excess:
         record.forgotten_until = record.base_at
-    record.settled = [*record.settled, *(_hashed(e.event_id) for e in entries)][excess:]
+    hashes = b"".join([hash_of(entry.event_id) for entry in entries])
+    record.settled = (record.settled + hashes)[excess * ID_BYTES :]
     record.base_at = entries[-1].at
 
 
-def _hashed(event_id: str) -> int:
-    return int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest())
-
-
-_event_encoder = msgspec.msgpack.Encoder()
-_event_decoder = msgspec.msgpack.Decoder(LeadEvent)
 _state_encoder = msgspec.msgpack.Encoder()
 _state_decoder = msgspec.msgpack.Decoder(FoldState)
-_decision_encoder = msgspec.msgpack.Encoder()
-_TRANSITION = Transition.__name__
-_core_decoders: dict[str, msgspec.msgpack.Decoder[Decision]] = {
-    _TRANSITION: msgspec.msgpack.Decoder(Transition),
-    SlaEvent.__name__: msgspec.msgpack.Decoder(SlaEvent),
-    LeakEvent.__name__: msgspec.msgpack.Decoder(LeakEvent),
-}
-_record_encoder = msgspec.msgpack.Encoder()
-_record_decoder = msgspec.msgpack.Decoder(LeadRecord)

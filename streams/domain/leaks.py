@@ -65,8 +65,6 @@ def mend(
     state: FoldState, model: CompiledModel, event: Touchpoint | CrmEvent, at: EpochMs
 ) -> list[LeakEvent]:
     """Resolve what an event mends: an owner, an activity, a reason given afterwards."""
-    if not state.watches and not state.leaks:
-        return []
     said: list[LeakEvent] = []
     if state.owner is not None:
         said += _end(state, model, (Leak.MQL_WITHOUT_OWNER,), Resolution.OWNER_SET, at, event)

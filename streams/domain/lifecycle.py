@@ -8,9 +8,9 @@ from __future__ import annotations
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent
 from leadstream.streams.domain import leaks, sla
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
-from leadstream.streams.domain.crossings import next_crossing
+from leadstream.streams.domain.crossings import is_watching, look_again_at, next_crossing
 from leadstream.streams.domain.identity import ANONYMOUS_PREFIX
-from leadstream.streams.domain.memory import count_busy, exceeds_limit, remember
+from leadstream.streams.domain.memory import count_busy, remember
 from leadstream.streams.domain.moves import Move, decide_move
 from leadstream.streams.domain.qualify import holds, qualify, rearm, release
 from leadstream.streams.domain.returns import begin_rest, next_return, restore, return_lost
@@ -31,23 +31,25 @@ def apply(
     cause = event.touchpoint or event.crm
     if cause is None:
         raise ValueError(f"event {event.event_id} of lead {event.lead_id} is neither kind")
-    decisions: list[Decision] = []
-    if event.touchpoint is not None:
-        count_busy(state, model, at)
-    is_contained = event.touchpoint is not None and exceeds_limit(state, model)
-    attributes_changed = remember(state, model, cause, at, late=late)
+    touch = event.touchpoint
+    contained = touch is not None and count_busy(state, model, at)
+    attributes_changed = remember(state, model, cause, at, late=late, contained=contained)
     if attributes_changed or state.fit_version != model.version:
         score_fit(state, model)
+    decisions: list[Decision] = []
     if state.stage is Stage.ANONYMOUS and not state.lead_id.startswith(ANONYMOUS_PREFIX):
         decisions += move_to(state, model, Stage.KNOWN, at, cause="identified", event=cause)
     before = circumstances(state, model, at, cause)
-    rearm(state, model, before)
-    if event.touchpoint is not None:
-        decisions += return_lost(state, model, before, event.touchpoint, at)
-    if not is_contained:
-        count_event(state, model, event.event_id, before)
-    decisions += sla.meet_clocks(state, model, cause, at)
-    decisions += leaks.mend(state, model, cause, at)
+    if state.spent:
+        rearm(state, model, before)
+    if touch is not None and state.stage is Stage.LOST:
+        decisions += return_lost(state, model, before, touch, at)
+    if not contained:
+        count_event(state, model, cause, before)
+    if state.clocks:
+        decisions += sla.meet_clocks(state, model, cause, at)
+    if state.watches or state.leaks:
+        decisions += leaks.mend(state, model, cause, at)
     if event.crm is not None:
         decisions += _apply_crm_move(state, model, event.crm, at)
     decisions += qualify(state, model, cause, at)
@@ -60,8 +62,14 @@ def next_due(state: FoldState, models: ModelSet, until: EpochMs = NEVER_MS) -> E
     Args:
         until: how far to look; what comes later may be given as any later instant.
     """
-    due = min(sla.next_deadline(state), leaks.next_leak(state))
-    return min(due, next_return(state), next_crossing(state, models, until))
+    due = _next_deadline(state)
+    return min(due, next_crossing(state, models, until)) if is_watching(state) else due
+
+
+def wake_at(state: FoldState, models: ModelSet) -> EpochMs:
+    """Return an instant that is not after `next_due`, and at which to ask for that; cheap."""
+    due = _next_deadline(state)
+    return min(due, look_again_at(state, models)) if is_watching(state) else due
 
 
 def fire(state: FoldState, model: CompiledModel, at: EpochMs) -> tuple[FoldState, list[Decision]]:
@@ -79,6 +87,13 @@ def fire(state: FoldState, model: CompiledModel, at: EpochMs) -> tuple[FoldState
         decisions += restore(state, model, at)
         decisions += qualify(state, model, None, at)
     return state, decisions
+
+
+def _next_deadline(state: FoldState) -> EpochMs:
+    due = sla.next_deadline(state) if state.clocks else NEVER_MS
+    if state.watches:
+        due = min(due, leaks.next_leak(state))
+    return due if state.cooldown_until is None else min(due, next_return(state))
 
 
 def _apply_crm_move(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from leadstream.schemas.decisions import TouchSummary
 from leadstream.schemas.events import (
     CRM_EVENT_TYPES,
     TOUCHPOINT_TYPES,
@@ -13,7 +12,6 @@ from leadstream.schemas.events import (
     Touchpoint,
 )
 from leadstream.streams.domain.compiled import CompiledModel
-from leadstream.streams.domain.durations import MS_PER_SECOND
 from leadstream.streams.domain.nurture import consume
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import (
@@ -26,6 +24,7 @@ from leadstream.streams.domain.state import (
     FoldState,
     Origin,
     Seen,
+    Touch,
     seen_key,
 )
 
@@ -49,13 +48,16 @@ def remember(
     at: EpochMs,
     *,
     late: bool,
+    contained: bool,
 ) -> bool:
     """Note that an event happened and what it tells; return whether the attributes changed.
 
-    Of the touchpoints of a hot lead beyond its limit nothing is noted but their number.
+    Args:
+        contained: it is a touchpoint of a hot lead beyond its limit, of which nothing is noted
+            but its number.
     """
     _remember_arrival(state, at, late)
-    if isinstance(event, Touchpoint) and exceeds_limit(state, model):
+    if contained:
         return False
     _remember_seen(state, event, at)
     if isinstance(event, Touchpoint):
@@ -63,21 +65,22 @@ def remember(
     return _remember_crm(state, event)
 
 
-def count_busy(state: FoldState, model: CompiledModel, at: EpochMs) -> None:
-    """Count a touchpoint for the lead's busy period, and flag the lead once it is too many."""
-    hot = model.source.hot
-    if at - state.busy_from >= hot.per * MS_PER_SECOND:
-        if state.busy_count <= hot.events:
+def count_busy(state: FoldState, model: CompiledModel, at: EpochMs) -> bool:
+    """Count a touchpoint for the lead's busy period, and flag the lead once it is too many.
+
+    Returns:
+        Whether the period has more touchpoints than the model lets count.
+    """
+    limits = model.limits
+    if at - state.busy_from >= limits.hot_per_ms:
+        if state.busy_count <= limits.hot_events:
             state.hot_since = None
         state.busy_from, state.busy_count = at, 0
     state.busy_count += 1
-    if exceeds_limit(state, model) and state.hot_since is None:
+    exceeds = state.busy_count > limits.hot_events
+    if exceeds and state.hot_since is None:
         state.hot_since = at
-
-
-def exceeds_limit(state: FoldState, model: CompiledModel) -> bool:
-    """Say whether the lead's busy period has more touchpoints than the model lets count."""
-    return state.busy_count > model.source.hot.events
+    return exceeds
 
 
 def _remember_arrival(state: FoldState, at: EpochMs, late: bool) -> None:
@@ -85,7 +88,8 @@ def _remember_arrival(state: FoldState, at: EpochMs, late: bool) -> None:
         state.first_at = state.stage_since = at
         state.reached[Stage.ANONYMOUS] = at
     state.event_count += 1
-    state.late_count += late
+    if late:
+        state.late_count += 1
     state.last_at = max(state.last_at, at)
 
 
@@ -93,21 +97,22 @@ def _remember_touchpoint(
     state: FoldState, model: CompiledModel, touch: Touchpoint, at: EpochMs
 ) -> bool:
     origin = Origin(touch.channel, touch.source, touch.medium, touch.campaign)
-    state.first_touch = state.first_touch or origin
+    if state.first_touch is None:
+        state.first_touch = origin
     state.last_touch = origin
-    state.recent = [
-        *state.recent[1 - RECENT_TOUCHES :],
-        TouchSummary(
-            event_id=touch.event_id,
-            occurred_at=at,
-            type=touch.type,
-            channel=touch.channel,
-            campaign=touch.campaign,
-            asset=touch.asset,
-            category=touch.category,
-        ),
-    ]
-    state.unknown_count += touch.type not in TOUCHPOINT_TYPES
+    remembered = Touch(
+        touch.event_id,
+        at,
+        touch.type,
+        touch.channel,
+        touch.campaign,
+        touch.asset,
+        touch.category,
+    )
+    # Lists of a state are shared with what was said, so none is changed in place.
+    state.recent = [*state.recent[1 - RECENT_TOUCHES :], remembered]
+    if touch.type not in TOUCHPOINT_TYPES:
+        state.unknown_count += 1
     consume(state, model, touch, at)
     if touch.type in _TELLS_ATTRIBUTES and touch.properties:
         return _learn(state, touch.properties)
@@ -135,12 +140,25 @@ def _learn(state: FoldState, facts: dict[str, str]) -> bool:
 
 
 def _remember_seen(state: FoldState, event: Touchpoint | CrmEvent, at: EpochMs) -> None:
-    keys = {seen_key(event.type)}
+    seen = state.seen
+    _note(seen, event.type, at)
     if isinstance(event, Touchpoint):
-        keys |= {seen_key(event.type, what) for what in (event.category, event.asset) if what}
-    for key in sorted(keys):
-        seen = state.seen.setdefault(key, Seen())
-        seen.count += 1
-        seen.times = [*seen.times[1 - RECENT_TIMES :], at]
-    while len(state.seen) > MAX_SEEN:
-        del state.seen[min(state.seen, key=lambda key: (state.seen[key].times[-1], key))]
+        category, asset = event.category, event.asset
+        if category:
+            _note(seen, seen_key(event.type, category), at)
+        if asset and asset != category:
+            _note(seen, seen_key(event.type, asset), at)
+    while len(seen) > MAX_SEEN:
+        del seen[min(seen, key=lambda key: (seen[key].times[-1], key))]
+
+
+def _note(seen: dict[str, Seen], key: str, at: EpochMs) -> None:
+    found = seen.get(key)
+    if found is None:
+        seen[key] = Seen(1, [at])
+        return
+    found.count += 1
+    times = found.times
+    times.append(at)
+    if len(times) > RECENT_TIMES:
+        del times[0]

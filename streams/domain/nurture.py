@@ -13,25 +13,32 @@ from leadstream.streams.domain.compiled import BUYER_STAGES, CompiledModel
 from leadstream.streams.domain.state import FoldState, Share
 
 MAX_TOPICS: Final = 20
+_LATEST_FIRST: Final = BUYER_STAGES[::-1]
 
 
 def consume(state: FoldState, model: CompiledModel, touch: Touchpoint, at: EpochMs) -> None:
     """Count what a touchpoint says of the buyer's stage and of the interest."""
-    told = (model.buyer_stage_of.get(what or "") for what in (touch.category, touch.type))
-    stage = next((stage for stage in told if stage is not None), None)
+    stages = model.buyer_stage_of
+    stage = stages.get(touch.category or "") or stages.get(touch.type)
     if stage is not None:
-        points = model.source.nurture.stage_points.get(stage, 1.0)
-        _count(state.content, stage, points, at, model.content_half_life_ms)
-        latest_first = BUYER_STAGES[::-1]
-        state.buyer_stage = max(
-            (s for s in latest_first if s in state.content), key=lambda s: _weight(state.content[s])
-        )
+        _count(state.content, stage, model.stage_points[stage], at, model.content_half_life_ms)
+        content = state.content
+        if len(content) == 1:
+            state.buyer_stage = stage
+        else:
+            state.buyer_stage = max(
+                (s for s in _LATEST_FIRST if s in content), key=lambda s: _weight(content[s])
+            )
     topic = topic_of(model, touch)
     if topic is not None:
         _count(state.topics, topic, 1.0, at, model.content_half_life_ms)
         while len(state.topics) > MAX_TOPICS:
             del state.topics[min(state.topics, key=lambda t: (_weight(state.topics[t]), t))]
-        state.interest = max(state.topics, key=lambda t: (_weight(state.topics[t]), t == topic, t))
+        shares = state.topics
+        if len(shares) == 1:
+            state.interest = topic
+        else:
+            state.interest = max(shares, key=lambda t: (_weight(shares[t]), t == topic, t))
 
 
 def topic_of(model: CompiledModel, touch: Touchpoint) -> str | None:
@@ -44,7 +51,9 @@ def _count(
     shares: dict[str, Share], name: str, points: float, at: EpochMs, half_life_ms: float
 ) -> None:
     """Add points, and bring all shares to the latest instant, so that they can be compared."""
-    now = max([at, *(share.at for share in shares.values())])
+    now = at
+    for share in shares.values():
+        now = max(now, share.at)
     shares.setdefault(name, Share(0.0, now))
     for each, share in shares.items():
         faded = share.points * 2.0 ** (-(now - share.at) / half_life_ms)

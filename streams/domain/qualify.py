@@ -18,8 +18,10 @@ def qualify(
     """Decide engaged, MQL and SQL by the model's criteria."""
     decisions: list[Decision] = []
     of = circumstances(state, model, at, event)
-    rearm(state, model, of)
-    decisions += release(state, model, of, event, at)
+    if state.spent:
+        rearm(state, model, of)
+    if state.stage is Stage.ENGAGED:
+        decisions += release(state, model, of, event, at)
     # Who asks for sales goes straight to MQL, however much the asking also scores.
     asks = state.stage is Stage.KNOWN and first_holding(state, model.mql, of, only_raised=True)
     if state.stage is Stage.KNOWN and not asks:
@@ -82,7 +84,7 @@ def rearm(state: FoldState, model: CompiledModel, of: Circumstances) -> None:
 
 def holds(criterion: CompiledCriterion, of: Circumstances) -> bool:
     """Say whether a criterion asks for no more than there is."""
-    if criterion.on is not None and of.variable("event.type") not in criterion.on:
+    if criterion.on is not None and (of.event is None or of.event.type not in criterion.on):
         return False
     if criterion.threshold is not None and criterion.score_of(of.score) < criterion.threshold:
         return False
@@ -98,9 +100,7 @@ def first_holding(
 ) -> CompiledCriterion | None:
     """Return the first armed criterion that holds; hand-raises are always armed."""
     for criterion in criteria:
-        if only_raised and not criterion.hand_raise:
-            continue
-        if not criterion.hand_raise and criterion.name in state.spent:
+        if not criterion.hand_raise and (only_raised or criterion.name in state.spent):
             continue
         if holds(criterion, of):
             return criterion

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-_TEXT: Final = re.compile(r""""[^"\n]*"|'[^'\n]*'""")
-_UNUSUAL_TEXT: Final = re.compile(r"""\\|\"\"\"|'''|\b[rRbB]+\x00""")
+_TEXT: Final = re.compile(r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'""")
+_UNUSUAL_TEXT: Final = re.compile(r"""\"\"\"|'''|\b[rRbB]+[\x00\x01]""")
 _MASKED: Final = r"\s*\x00(\d+)\x00\s*"
 
 
@@ -30,7 +30,9 @@ def reads_of(text: str, variables: Iterable[str], functions: Iterable[str]) -> R
 
     def mask(found: re.Match[str]) -> str:
         texts.append(found[0][1:-1])
-        return f"\x00{len(texts) - 1}\x00"
+        # What has escapes is no plain argument: a call that names it is not among the calls.
+        mark = "\x01" if "\\" in found[0] else "\x00"
+        return f"{mark}{len(texts) - 1}{mark}"
 
     masked = _TEXT.sub(mask, text)
     is_unusual = any(_UNUSUAL_TEXT.search(found) for found in (text, masked))

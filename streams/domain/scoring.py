@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 
 import msgspec
 
 from leadstream.schemas.decisions import Contribution, Score
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
-from leadstream.streams.domain.compiled import CompiledModel, CompiledRule
+from leadstream.streams.domain.compiled import TICKS, CompiledModel, CompiledRule
 from leadstream.streams.domain.criteria import Circumstances
 from leadstream.streams.domain.state import (
     MAX_LOTS,
@@ -22,7 +23,6 @@ from leadstream.streams.domain.state import (
 
 FIT_GROUP = "fit"
 DIGITS = 4
-TICKS = 10_000
 
 
 def half_life_decay(points: float, age_days: float, half_life_days: float) -> float:
@@ -49,11 +49,12 @@ def decayed(rule: CompiledRule, tally: Tally, now: EpochMs) -> float:
         faded = rule.points_per_ms * age_ms
         return max(0.0, tally.value - faded) if tally.value > 0 else min(0.0, tally.value + faded)
     if rule.fades_in_ms is not None:
-        return math.fsum(_left_of(lot, rule.fades_in_ms, now) for lot in _lots(tally))
+        return math.fsum(_left_of(lot, rule.fades_in_ms, now) for lot in lots_of(tally))
     return tally.value
 
 
-def _lots(tally: Tally) -> list[Lot]:
+def lots_of(tally: Tally) -> list[Lot]:
+    """Return the lots of a tally; one that keeps none is one lot."""
     return tally.lots or [Lot(tally.at, tally.value)]
 
 
@@ -61,29 +62,59 @@ def _left_of(lot: Lot, fades_in_ms: float, now: EpochMs) -> float:
     return lot.points * max(0.0, 1.0 - max(0, now - lot.at) / fades_in_ms)
 
 
+class _OfModel(Circumstances):
+    """Circumstances under one version of the model, which computes score and points when asked."""
+
+    __slots__ = ("_model",)
+
+    def __init__(
+        self,
+        state: FoldState,
+        model: CompiledModel,
+        now: EpochMs,
+        event: Touchpoint | CrmEvent | None,
+    ) -> None:
+        self.state = state
+        self.now = now
+        self.event = event
+        self._model = model
+        self._score = None
+        self._points = None
+
+    @property
+    def score(self) -> Score:
+        if self._score is None:
+            self._score = score_at(self.state, self._model, self.now)
+        return self._score
+
+    @property
+    def points(self) -> Mapping[str, float]:
+        if self._points is None:
+            self._points = points_by_rule(self.state, self._model, self.now)
+        return self._points
+
+
 def circumstances(
     state: FoldState, model: CompiledModel, at: EpochMs, event: Touchpoint | CrmEvent | None = None
 ) -> Circumstances:
     """Return what the model's expressions may read of a lead at an instant."""
-    return Circumstances(
-        state,
-        at,
-        event,
-        lambda: score_at(state, model, at),
-        lambda: points_by_rule(state, model, at),
-    )
+    return _OfModel(state, model, at, event)
 
 
-def count_event(state: FoldState, model: CompiledModel, event_id: str, of: Circumstances) -> None:
+def count_event(
+    state: FoldState, model: CompiledModel, event: Touchpoint | CrmEvent, of: Circumstances
+) -> None:
     """Add what the event of the circumstances scores to the tallies.
 
     Conditions see the score as it was before the event, whichever rule comes first.
     """
+    rules = model.rules_by_type.get(event.type)
+    if rules is None:
+        return
     if state.recycled_at is not None and of.now - state.recycled_at < model.not_counted_ms:
         return
-    rules = model.rules_by_type.get(of.variable("event.type"), ())
     for rule in [rule for rule in rules if rule.when is None or rule.when.holds(of)]:
-        _add_hit(state, rule, event_id, of.now)
+        _add_hit(state, rule, event.event_id, of.now)
 
 
 def _add_hit(state: FoldState, rule: CompiledRule, event_id: str, at: EpochMs) -> None:
@@ -107,7 +138,7 @@ def _add_hit(state: FoldState, rule: CompiledRule, event_id: str, at: EpochMs) -
 
 
 def _with_lot(fades_in_ms: float, tally: Tally, at: EpochMs, points: float) -> list[Lot]:
-    known = _lots(tally) if tally.hits else []
+    known = lots_of(tally) if tally.hits else []
     lots = [lot for lot in known if at - lot.at < fades_in_ms]
     if points:
         lots.append(Lot(at, points))
@@ -220,21 +251,33 @@ def contributions(state: FoldState, model: CompiledModel, at: EpochMs) -> list[C
 
 def score_at(state: FoldState, model: CompiledModel, at: EpochMs) -> Score:
     """Return the score at an instant, the sum of `points_by_rule` to the last digit."""
-    source, in_group = model.source, dict[str, int]()
+    in_group: dict[str, int] = {}
+    rules = model.rules
     for name, tally in state.tallies.items():
-        rule = model.rules.get(name)
-        if rule is not None:
-            ticks = _ticks(decayed(rule, tally, at))
-            in_group[rule.group] = in_group.get(rule.group, 0) + ticks
-    caps = source.engagement.groups
-    within = [
-        min(ticks, _ticks(caps[group])) if group in caps else ticks
-        for group, ticks in in_group.items()
-    ]
-    engagement = min(sum(within), _ticks(source.engagement.max))
-    given = (state.fit_points.get(name, 0.0) for name, _, _ in model.fit_rules)
-    fit = min(sum(map(_ticks, given)), _ticks(source.fit.max))
-    if fit + engagement > _ticks(source.max_score):
+        rule = rules.get(name)
+        if rule is None:
+            continue
+        if rule.half_life_ms is not None:
+            # `decayed` in place: this is where most of the fold's time goes.
+            age_ms = at - tally.at
+            points = tally.value
+            if age_ms > 0:
+                points = points * 2.0 ** (-age_ms / rule.half_life_ms)
+        else:
+            points = decayed(rule, tally, at)
+        in_group[rule.group] = in_group.get(rule.group, 0) + round(points * TICKS)
+    limits = model.limits
+    engagement = 0
+    for group, ticks in in_group.items():
+        cap = limits.groups.get(group)
+        engagement += ticks if cap is None or ticks < cap else cap
+    engagement = min(engagement, limits.engagement)
+    fit = 0
+    for name, given in state.fit_points.items():
+        if name in model.fit_names:
+            fit += round(given * TICKS)
+    fit = min(fit, limits.fit)
+    if fit + engagement > limits.total:
         fit, engagement = (sum(by.values()) for by in _ticks_by_rule(state, model, at))
     return Score(
         total=(fit + engagement) / TICKS,
@@ -265,7 +308,7 @@ def lowest_score(state: FoldState, model: CompiledModel, start: EpochMs, end: Ep
         else:
             value = math.fsum(
                 min(_left_of(lot, rule.fades_in_ms, at) for at in (start, end))
-                for lot in _lots(tally)
+                for lot in lots_of(tally)
             )
         lowest[name] = Tally(value=value, at=end)
     return score_at(msgspec.structs.replace(state, tallies=lowest), model, end)

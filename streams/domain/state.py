@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import msgspec
 
-from leadstream.schemas.decisions import TouchSummary
 from leadstream.streams.domain.stages import Stage
 
 # Instants of the fold are not limited to what the wire can carry: some are never.
@@ -24,14 +23,14 @@ MAX_ATTRIBUTE_NAME = 256
 MAX_ATTRIBUTE_VALUE = 1024
 
 
-class Lot(msgspec.Struct, array_like=True, frozen=True):
+class Lot(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Points that fade together, evenly from `at` on."""
 
     at: EpochMs
     points: float
 
 
-class Tally(msgspec.Struct, array_like=True):
+class Tally(msgspec.Struct, array_like=True, gc=False):
     """What one rule has counted; `value` is the decayed points as of `at`.
 
     Lots are kept only where each event's points fade by themselves.
@@ -48,21 +47,21 @@ class Tally(msgspec.Struct, array_like=True):
     lots: list[Lot] = []
 
 
-class Seen(msgspec.Struct, array_like=True):
+class Seen(msgspec.Struct, array_like=True, gc=False):
     """How often, and when latest, something was seen; times are the latest, oldest first."""
 
     count: int = 0
     times: list[EpochMs] = []
 
 
-class Share(msgspec.Struct, array_like=True, frozen=True):
+class Share(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """How much of the content consumed is about something, as of `at`."""
 
     points: float
     at: EpochMs
 
 
-class Clock(msgspec.Struct, array_like=True):
+class Clock(msgspec.Struct, array_like=True, gc=False):
     """One SLA clock; instants are None until they happen."""
 
     clock: str
@@ -79,7 +78,7 @@ class Clock(msgspec.Struct, array_like=True):
     calendar: str | None = None
 
 
-class Watch(msgspec.Struct, array_like=True, frozen=True):
+class Watch(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An instant at which a leak opens, or ends, unless something comes before."""
 
     leak: str
@@ -87,7 +86,7 @@ class Watch(msgspec.Struct, array_like=True, frozen=True):
     transition_id: str
 
 
-class OpenedLeak(msgspec.Struct, array_like=True):
+class OpenedLeak(msgspec.Struct, array_like=True, gc=False):
     """A leak of the present cycle, mended or not."""
 
     leak: str
@@ -99,7 +98,7 @@ class OpenedLeak(msgspec.Struct, array_like=True):
     is_open: bool = True
 
 
-class Visit(msgspec.Struct, array_like=True, frozen=True):
+class Visit(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The entry of a stage; `returned` where the lead had been there shortly before."""
 
     stage: str
@@ -107,7 +106,7 @@ class Visit(msgspec.Struct, array_like=True, frozen=True):
     returned: bool
 
 
-class Origin(msgspec.Struct, array_like=True, frozen=True):
+class Origin(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Where a touchpoint came from."""
 
     channel: str | None = None
@@ -116,7 +115,20 @@ class Origin(msgspec.Struct, array_like=True, frozen=True):
     campaign: str | None = None
 
 
-class FoldState(msgspec.Struct, array_like=True):
+class Touch(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A recent touchpoint: field for field what a transition tells of it."""
+
+    event_id: str
+    occurred_at: EpochMs
+    type: str
+    channel: str | None = None
+    campaign: str | None = None
+    asset: str | None = None
+    category: str | None = None
+
+
+# None of these refers to itself, so the garbage collector need not look at millions of them.
+class FoldState(msgspec.Struct, array_like=True, gc=False):
     """The fold of a lead's events up to `last_at`; `apply` owns and changes it."""
 
     lead_id: str
@@ -140,7 +152,7 @@ class FoldState(msgspec.Struct, array_like=True):
     seen: dict[str, Seen] = {}
     first_touch: Origin | None = None
     last_touch: Origin | None = None
-    recent: list[TouchSummary] = []
+    recent: list[Touch] = []
     reached: dict[str, EpochMs] = {}
     inferred: list[str] = []
     first_mql_at: EpochMs | None = None

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from leadstream.schemas.decisions import LeakEvent, Score, SlaEvent, Transition
+import msgspec
+
+from leadstream.schemas.decisions import (
+    Score,
+    TouchSummary,
+    Transition,
+)
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain import leaks, sla
 from leadstream.streams.domain.compiled import CompiledCriterion, CompiledModel
@@ -11,8 +17,7 @@ from leadstream.streams.domain.moves import Move
 from leadstream.streams.domain.scoring import circumstances, contributions
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import Clock, FoldState, Origin
-
-Decision = Transition | SlaEvent | LeakEvent
+from leadstream.streams.domain.stored import Decision
 
 
 def move_to(
@@ -71,7 +76,9 @@ def move_to(
         threshold=threshold,
         margin=_margin(criterion, of.score),
         contributions=parts,
-        recent_touchpoints=state.recent,
+        recent_touchpoints=[
+            TouchSummary(**msgspec.structs.asdict(touch)) for touch in state.recent
+        ],
         buyer_stage=state.buyer_stage,
         persona=state.persona,
         interest=state.interest,

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
+FETCH_WAIT_MS = 50
+"""A partition that there is room for again waits for the fetch that is under way, which the broker
+holds back for so long when nothing comes for the others."""
 SILENCE_TIMEOUT_S = 60.0
 """Without any answer to a fetch for this long, the worker stops."""
 
@@ -35,6 +38,8 @@ class Inputs:
         self._stage = stage
         self._bare = {settings.topics.full(topic): topic for topic in stage.inputs}
         self._partitions: dict[int, StagePartition] = {}
+        self._next: dict[TopicPartition, int] = {}
+        self._held: set[int] = set()
         self._heard_at = 0.0
         self._consumer: AIOKafkaConsumer | None = None
 
@@ -44,7 +49,7 @@ class Inputs:
             isolation_level=self._settings.kafka_isolation,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            fetch_max_wait_ms=self._settings.poll_timeout_ms,
+            fetch_max_wait_ms=min(FETCH_WAIT_MS, self._settings.poll_timeout_ms),
             max_partition_fetch_bytes=self._settings.fetch_partition_max_bytes,
         )
         async with asyncio.timeout(START_TIMEOUT_S):
@@ -92,23 +97,55 @@ class Inputs:
         return positions
 
     def follow(self, partitions: Mapping[int, StagePartition]) -> None:
-        """Read these partitions from now on, each from its positions, and no others."""
+        """Read these partitions from now on, and no others.
+
+        Those that were read already go on where they are, others begin at their positions.
+        """
         assert self._consumer is not None  # noqa: S101  `start` came first
+        known, self._next = self._next, {}
+        for number, partition in partitions.items():
+            goes_on = self._partitions.get(number) is partition
+            for tp in self._inputs_of(number):
+                begin = partition.positions[self._bare[tp.topic]]
+                self._next[tp] = known[tp] if goes_on else begin
+            if not goes_on:
+                self._held.discard(number)
         self._partitions = dict(partitions)
+        self._held &= partitions.keys()
         self._heard_at = time.monotonic()
-        if not partitions:
+        self._seek()
+
+    def _seek(self) -> None:
+        """Fetch anew from where each partition is; a new assignment drops what was fetched."""
+        assert self._consumer is not None  # noqa: S101  `start` came first
+        if not self._partitions:
             self._consumer.unsubscribe()
             return
-        self._consumer.assign([tp for number in partitions for tp in self._inputs_of(number)])
-        for number, partition in partitions.items():
-            for tp in self._inputs_of(number):
-                self._consumer.seek(tp, partition.positions[self._bare[tp.topic]])
+        self._consumer.assign(list(self._next))
+        for tp, at in self._next.items():
+            self._consumer.seek(tp, at)
+            if tp.partition in self._held:
+                self._consumer.pause(tp)
+
+    def hold(self, number: int, is_held: bool) -> None:
+        """Fetch no more of a partition, or fetch it again."""
+        if self._consumer is None or number not in self._partitions:
+            return
+        inputs = self._inputs_of(number)
+        if is_held:
+            self._held.add(number)
+            self._consumer.pause(*inputs)
+        else:
+            self._held.discard(number)
+            self._consumer.resume(*inputs)
 
     async def poll(self, timeout_ms: int) -> dict[int, list[Record]]:
         """Return records by partition number, in order within each input.
 
+        Everything that was fetched: what is left in the client keeps it from fetching more.
+
         Raises:
-            EngineError: an offset came again that was committed already.
+            EngineError: an offset came again.
         """
         assert self._consumer is not None  # noqa: S101  `start` came first
         if not self._partitions:
@@ -116,10 +153,7 @@ class Inputs:
             return {}
         fetched: dict[TopicPartition, list[ConsumerRecord]]
         try:
-            fetched = await self._consumer.getmany(
-                timeout_ms=timeout_ms,
-                max_records=self._settings.batch_max_records * len(self._partitions),
-            )
+            fetched = await self._consumer.getmany(timeout_ms=timeout_ms)
         except UnicodeDecodeError:
             if not accept_any_header_name():
                 raise
@@ -128,30 +162,27 @@ class Inputs:
                 "on more slowly, with such bytes as escapes",
                 self._stage.name,
             )
-            self.follow(self._partitions)
+            self._seek()
             return {}
         records: dict[int, list[Record]] = defaultdict(list)
         for tp, batch in fetched.items():
             partition, topic = self._partitions[tp.partition], self._bare[tp.topic]
-            if batch[0].offset < partition.positions[topic]:
+            if batch[0].offset < self._next[tp]:
                 raise EngineError(
                     f"{partition.where}: {tp.topic} offset {batch[0].offset} came again after "
-                    f"{partition.positions[topic] - 1} was committed"
+                    f"{self._next[tp] - 1} was read"
                 )
+            self._next[tp] = batch[-1].offset + 1
             records[tp.partition].extend(
                 Record(topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
                 for r in batch
             )
         return records
 
-    async def read_to(self) -> dict[TopicPartition, int]:
-        """Return how far each input is read; trailing control markers count as read."""
+    async def read_to(self, number: int) -> dict[TopicPartition, int]:
+        """Return how far a partition's inputs are read; trailing control markers count as read."""
         assert self._consumer is not None  # noqa: S101  `start` came first
-        return {
-            tp: await self._consumer.position(tp)
-            for number in self._partitions
-            for tp in self._inputs_of(number)
-        }
+        return {tp: await self._consumer.position(tp) for tp in self._inputs_of(number)}
 
     def lags(self, read_to: Mapping[TopicPartition, int]) -> dict[tuple[str, int], int]:
         """Return the records left to read by bare topic and number, as the last answers told."""

@@ -6,15 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from itertools import repeat
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import (
-    IllegalOperation,
-    MessageSizeTooLargeError,
-    ProducerFenced,
-    UnknownTopicOrPartitionError,
-)
+from aiokafka.errors import IllegalOperation, ProducerFenced
 
 from leadstream.schemas import metrics
 from leadstream.schemas.clock import wall_clock_ms
@@ -42,6 +37,12 @@ from leadstream.streams.engine.processor import (
     Record,
     Stage,
 )
+from leadstream.streams.engine.producing import (
+    MAX_RECORD_BYTES,
+    RECORD_BATCH_BYTES,
+    RecordBatches,
+    Sent,
+)
 from leadstream.streams.engine.restore import restore_store
 
 log = logging.getLogger(__name__)
@@ -50,9 +51,6 @@ PRODUCER_START_TIMEOUT_S = 60.0
 PRODUCER_STOP_TIMEOUT_S = 5.0
 PRODUCER_BACKOFF_MS = 20
 """Also the wait while the broker still writes the markers of the transaction before."""
-PRODUCER_BATCH_BYTES = 256 * 1024
-MAX_RECORD_BYTES = 32 * 1024 * 1024
-"""The broker's max.message.bytes decides; the client only must not be stricter."""
 QUARANTINED = "crash"
 """Kind of the dead letters at which the code crashed."""
 
@@ -88,7 +86,7 @@ class StagePartition:
             **aiokafka_options(self._settings),
             transactional_id=f"{self._group_id}-p{self.number}",
             transaction_timeout_ms=self._settings.transaction_timeout_ms,
-            max_batch_size=PRODUCER_BATCH_BYTES,
+            max_batch_size=RECORD_BATCH_BYTES,
             max_request_size=MAX_RECORD_BYTES,
             retry_backoff_ms=PRODUCER_BACKOFF_MS,
         )
@@ -229,7 +227,7 @@ class StagePartition:
         limit_s = self._settings.transaction_timeout_ms / 1000
         try:
             async with asyncio.timeout(limit_s):
-                await self._commit(self._to_send(result, Meta(positions, share), now_ms), positions)
+                await self._commit(result, Meta(positions, share), now_ms, positions)
         except TimeoutError:
             raise EngineError(
                 f"{self.where}: the transaction with {span_of(records)} did not commit within "
@@ -277,54 +275,47 @@ class StagePartition:
             )
         return share
 
-    def _to_send(self, result: BatchResult, meta: Meta, now_ms: int) -> list[Output]:
-        if META_KEY in result.store:
-            raise EngineError(f"{self.where}: the store key {META_KEY!r} is the engine's own")
-        store, number = self._stage.store, self.number
-        return [
-            *result.outputs,
-            *(to_output(letter, now_ms) for letter in result.dead_letters),
-            *(Output(store, key, value, partition=number) for key, value in result.store.items()),
-            Output(store, META_KEY, encode_meta(meta), partition=number),
-        ]
-
-    async def _commit(self, outputs: Sequence[Output], positions: dict[str, int]) -> None:
+    async def _commit(
+        self, result: BatchResult, meta: Meta, now_ms: int, positions: dict[str, int]
+    ) -> None:
         producer = self._producer
         assert producer is not None  # noqa: S101  only `close` takes it away
+        batches = await self._batches_of(producer, result, meta, now_ms)
         offsets = {
             TopicPartition(self._full[topic], self.number): offset
             for topic, offset in positions.items()
         }
         await producer.begin_transaction()
-        sent: list[asyncio.Future[Any]] = []
+        sent: Sent = []
         try:
-            for output in outputs:
-                sent.append(await self._send(producer, output))
+            await batches.send(sent)
             # The client's commit and flush do not raise when a send failed; the futures do. And
             # only then the offsets: a produce request that meets the coordinator while it adds
             # the group is refused with NotEnoughReplicas and waits out a retry.
-            for future in sent:
-                await future
+            await asyncio.gather(*sent)
             await producer.send_offsets_to_transaction(offsets, self._group_id)
             await producer.commit_transaction()
         except (IllegalOperation, AssertionError) as error:
             # How the client words that its producer is dead; the records tell of what.
             raise _first_fault(sent) or error from error
 
-    async def _send(self, producer: AIOKafkaProducer, output: Output) -> asyncio.Future[Any]:
-        topic = self._settings.topics.full(output.topic)
-        try:
-            future: asyncio.Future[Any] = await producer.send(
-                topic,
-                value=output.value,
-                key=output.key,
-                partition=output.partition,
-                timestamp_ms=output.timestamp_ms,
-                headers=list(output.headers),
-            )
-        except (UnknownTopicOrPartitionError, MessageSizeTooLargeError) as error:
-            raise EngineError(f"{self.where}: cannot send to {topic}: {explain(error)}") from error
-        return future
+    async def _batches_of(
+        self, producer: AIOKafkaProducer, result: BatchResult, meta: Meta, now_ms: int
+    ) -> RecordBatches:
+        if META_KEY in result.store:
+            raise EngineError(f"{self.where}: the store key {META_KEY!r} is the engine's own")
+        full = self._settings.topics.full
+        outputs: dict[str, list[Output]] = {}
+        for output in result.outputs:
+            outputs.setdefault(output.topic, []).append(output)
+        for letter in map(to_output, result.dead_letters, repeat(now_ms)):
+            outputs.setdefault(letter.topic, []).append(letter)
+        batches = RecordBatches(producer, self.where, wall_clock_ms())
+        for topic, those in outputs.items():
+            await batches.add(full(topic), those)
+        store = {**result.store, META_KEY: encode_meta(meta)}
+        batches.add_store(full(self._stage.store), self.number, store)
+        return batches
 
 
 def batches_of(
@@ -343,7 +334,7 @@ def batches_of(
     yield records[start:]
 
 
-def _first_fault(sent: Sequence[asyncio.Future[Any]]) -> BaseException | None:
+def _first_fault(sent: Sent) -> BaseException | None:
     faults = (future.exception() for future in sent if future.done() and not future.cancelled())
     return next((fault for fault in faults if fault is not None), None)
 

@@ -2,7 +2,7 @@
 
 Guarantees, per partition: records in order, one batch at a time, each committed with its outputs,
 its state and its positions in one transaction; any fault ends the process. All in one event loop.
-Partitions that stay with this worker go on while others come and go.
+No partition waits for another; those that stay with this worker go on while others come and go.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from leadstream.streams.engine.faults import EngineError, FencedError, explain
 from leadstream.streams.engine.inputs import SILENCE_TIMEOUT_S, Inputs
 from leadstream.streams.engine.membership import Membership
 from leadstream.streams.engine.partition import StagePartition
+from leadstream.streams.engine.partition_worker import PartitionWorker
 from leadstream.streams.engine.preflight import check_broker
 from leadstream.streams.engine.processor import Record, Stage
 
@@ -83,7 +84,7 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         self._clock = clock
         self._membership = Membership(settings, stage, self._fail_stop)
         self._inputs = Inputs(settings, stage)
-        self._active: dict[int, StagePartition] = {}
+        self._active: dict[int, PartitionWorker] = {}
         self._opening: dict[int, _Opening] = {}
         self._lost: dict[int, _Loss] = {}
         self._restore_slots = asyncio.Semaphore(RESTORES_AT_ONCE)
@@ -116,7 +117,9 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
                 n: self._opening[n].partition.restored_share if n in self._opening else 0.0
                 for n in owned
             },
-            idle_s=time.monotonic() - self._turned_at,
+            idle_s=max(
+                time.monotonic() - self._turned_at, *(w.busy_s for w in self._active.values()), 0.0
+            ),
         )
 
     async def on_start(self) -> None:
@@ -160,24 +163,23 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
 
     async def _turn(self) -> None:
         await self._follow_the_group()
-        records = await self._poll()
-        now_ms = self._clock()
+        for number, worker in list(self._active.items()):
+            if worker.fenced:
+                await self._lose(number, worker.fenced)
+        for number, records in (await self._poll()).items():
+            self._active[number].give(records)
         self._turned_at = time.monotonic()
-        due = {number for number, p in self._active.items() if _is_due(p, now_ms)}
-        working = sorted(records.keys() | due)
-        # All are awaited before the first fault is raised: others may still commit.
-        outcomes = await asyncio.gather(
-            *(self._active[number].run(records.get(number, ()), now_ms) for number in working),
-            return_exceptions=True,
-        )
-        for number, outcome in zip(working, outcomes, strict=True):
-            if isinstance(outcome, FencedError):
-                await self._lose(number, outcome)
-            elif isinstance(outcome, BaseException):
-                raise outcome
         if self._turned_at >= self._read_to_at + WATCH_INTERVAL_S:
-            # Only here is nothing in hand, so that what was read is also committed.
-            self._read_to, self._read_to_at = await self._inputs.read_to(), self._turned_at
+            self._read_to, self._read_to_at = await self._committed_to(), self._turned_at
+
+    async def _committed_to(self) -> dict[TopicPartition, int]:
+        found: dict[TopicPartition, int] = {}
+        for number, worker in self._active.items():
+            read_to = await self._inputs.read_to(number)
+            positions = worker.partition.positions
+            for tp, at in read_to.items():
+                found[tp] = at if worker.is_idle else positions[self._inputs.bare(tp.topic)]
+        return found
 
     async def _poll(self) -> dict[int, list[Record]]:
         self._polling = True
@@ -188,11 +190,7 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
 
     def _poll_timeout_ms(self) -> int:
         timeout_ms = self.settings.poll_timeout_ms
-        if self._opening:
-            timeout_ms = min(timeout_ms, RESTORE_POLL_MS)
-        now_ms = self._clock()
-        dues = [due for p in self._active.values() if (due := p.next_due_ms()) is not None]
-        return max(0, min(timeout_ms, *(due - now_ms for due in dues))) if dues else timeout_ms
+        return min(timeout_ms, RESTORE_POLL_MS) if self._opening else timeout_ms
 
     async def _follow_the_group(self) -> None:
         """Give up what went to others, begin to restore what came, and take up what is restored.
@@ -218,10 +216,12 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             except FencedError as error:
                 await self._lose(number, error)
                 continue
-            self._active[number] = opening.partition
+            self._active[number] = PartitionWorker(
+                opening.partition, self.settings, self._clock, self._inputs.hold, self._guarded
+            )
             log.info("%s: processing from %s", opening.partition.where, opening.partition.positions)
         if gone or dropped or restored:
-            self._inputs.follow(self._active)
+            self._follow()
         metrics.partitions_held(
             self.stage.name, len(self._active), len(owned - self._active.keys())
         )
@@ -267,7 +267,10 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         log.warning("%s", error, extra={"stage": self.stage.name, "partition": number})
         self._lost[number] = _Loss(rounds, time.monotonic())
         await self._close([number] if number in self._active else [], [])
-        self._inputs.follow(self._active)
+        self._follow()
+
+    def _follow(self) -> None:
+        self._inputs.follow({number: w.partition for number, w in self._active.items()})
 
     def _may_open(self, number: int) -> bool:
         loss = self._lost.get(number)
@@ -281,8 +284,10 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         for each in openings:
             each.task.cancel()
         await asyncio.gather(*(each.task for each in openings), return_exceptions=True)
-        partitions = [self._active.pop(number) for number in active]
-        await asyncio.gather(*(p.close() for p in (*partitions, *(o.partition for o in openings))))
+        workers = [self._active.pop(number) for number in active]
+        await asyncio.gather(*(worker.stop() for worker in workers))
+        partitions = [w.partition for w in workers] + [o.partition for o in openings]
+        await asyncio.gather(*(partition.close() for partition in partitions))
 
     async def _watch(self) -> None:
         """Keep the group's offsets and the lag up to date, also where nothing comes in.
@@ -298,7 +303,9 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
                 tp: position
                 for tp, position in read_to.items()
                 if position
-                > self._active[tp.partition].committed.get(self._inputs.bare(tp.topic), -1)
+                > self._active[tp.partition].partition.committed.get(
+                    self._inputs.bare(tp.topic), -1
+                )
             }
             if not moved:
                 continue
@@ -312,10 +319,5 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
                 ) from None
             if is_committed:
                 for tp, position in moved.items():
-                    if (partition := self._active.get(tp.partition)) is not None:
-                        partition.committed[self._inputs.bare(tp.topic)] = position
-
-
-def _is_due(partition: StagePartition, now_ms: int) -> bool:
-    due = partition.next_due_ms()
-    return due is not None and due <= now_ms
+                    if (worker := self._active.get(tp.partition)) is not None:
+                        worker.partition.committed[self._inputs.bare(tp.topic)] = position

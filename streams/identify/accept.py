@@ -34,18 +34,22 @@ def accept(
     partition: int = -1,
     offset: int = -1,
     ingest_time: EpochMs = 0,
+    size: int | None = None,
 ) -> list[LeadEvent]:
     """Return the event under every lead that it belongs to.
 
+    Args:
+        size: of the record that it was read from, bytes; no text has more characters than that.
     Raises:
         DecodeError: nobody is named, the id is empty, a text is too long, or the time is out of
             range.
     """
     if not event.event_id.strip():
         raise DecodeError("no_event_id", "event_id is empty: give each event a unique id")
-    _check_lengths(event, _IDS, ID_MAX_CHARS)
-    texts = _TOUCHPOINT_TEXTS if isinstance(event, Touchpoint) else _CRM_TEXTS
-    _check_lengths(event, texts, TEXT_MAX_CHARS)
+    if size is None or size > ID_MAX_CHARS:
+        _check_lengths(event, _IDS, ID_MAX_CHARS)
+        texts = _TOUCHPOINT_TEXTS if isinstance(event, Touchpoint) else _CRM_TEXTS
+        _check_lengths(event, texts, TEXT_MAX_CHARS)
     occurred_at = corrected_time(event)
     if not EARLIEST_MS <= occurred_at <= LATEST_MS:
         raise DecodeError(

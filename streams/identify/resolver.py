@@ -25,8 +25,8 @@ class StatedIdentity:
             survivor = event.lead_id.strip()
             named = (survivor, merged) if event.type == "lead_merged" else (survivor,)
             return tuple(dict.fromkeys(lead_id for lead_id in named if lead_id))
-        if event.lead_id is not None and event.lead_id.strip():
-            return (event.lead_id.strip(),)
+        if event.lead_id is not None and (lead_id := event.lead_id.strip()):
+            return (lead_id,)
         if event.email is not None and event.email.strip():
             return (lead_of_email(event.email),)
         if event.anonymous_id is not None and event.anonymous_id.strip():

@@ -63,7 +63,9 @@ class IdentifyPartition:
         return None
 
     def _accepted(self, record: Record) -> list[Output]:
-        event = self._decoders[record.topic].decode(record.value, content_type_of(record.headers))
+        value = record.value
+        content_type = content_type_of(record.headers) if record.headers else None
+        event = self._decoders[record.topic].decode(value, content_type)
         lead_events = accept(
             event,
             self._resolver,
@@ -71,6 +73,7 @@ class IdentifyPartition:
             partition=record.partition,
             offset=record.offset,
             ingest_time=record.timestamp_ms,
+            size=len(value) if value is not None else None,
         )
         return [
             Output(topics.LEAD_EVENTS, e.lead_id.encode(), self._encoder.encode(e))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from leadstream.schemas import metrics
 from leadstream.schemas.events import LeadEvent
-from leadstream.streams.domain.lead import LeadRecord
+from leadstream.streams.domain.record import LeadRecord
 
 
 class Lateness:
@@ -18,7 +18,7 @@ class Lateness:
 
     def look_at(self, record: LeadRecord, events: Iterable[LeadEvent]) -> None:
         """Compare events, as they came, with what the lead's record holds before them."""
-        newest_at = record.tail[-1].at if record.tail else record.base_at
+        newest_at = max(record.tail.last[0], record.base_at)
         for event in events:
             at = event.occurred_at
             if at >= newest_at:

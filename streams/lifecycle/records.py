@@ -1,32 +1,33 @@
-"""The leads' records of one partition as bytes, each led by when it wants to be woken.
+"""The leads' records of one partition, each led by when it wants to be woken.
 
-They are packed in memory only: in the store they are as release 0.1.0 reads them, whose workers
-may get a partition from ours in a rolling restart.
+Leads that something happened to lately are at hand as objects; the others are packed bytes. In
+the store records are not packed: there Kafka packs whole batches of them.
 
-The lead says so under certain versions of the model, which stand beside the instant; with other
-versions it must be asked again. A restore of many leads need not unpack them.
+The lead says when it wants to be woken under certain versions of the model, which stand beside
+the instant; with other versions it must be asked again. A restore need not unpack records.
 """
 
 from __future__ import annotations
 
 import heapq
 import struct
-from collections import deque
-
-import lz4.block
+from collections import OrderedDict, deque
 
 from leadstream.schemas.events import EpochMs
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.lead import LeadRecord, decode_record, encode_record
-from leadstream.streams.domain.lifecycle import next_due
+from leadstream.streams.domain.lifecycle import next_due, wake_at
 from leadstream.streams.domain.state import NEVER_MS
+from leadstream.streams.domain.store_format import NEWEST_FORMAT
+from leadstream.streams.lifecycle import packing
 from leadstream.streams.models import fingerprint
 
 _HEADER = struct.Struct(">q8s")
-_LZ4 = b"\xc1"
-"""Marks a packed record; msgpack begins no value with it."""
+_NEVER = struct.pack(">q", NEVER_MS)
 STALE_DUES_MIN = 1000
 """So many outdated entries may wait among those that are due, beside one a lead."""
+LEADS_AT_HAND = 2000
+"""Some 10 kB each; a visit of a lead is over after fewer leads of its partition than these."""
 
 
 class Judges:
@@ -38,11 +39,25 @@ class Judges:
 
 
 class LeadRecords:
-    """Keys to records; tells which are due, and which were not asked under the present versions."""
+    """Keys to records; tells which are due, and which were not asked under the present versions.
 
-    def __init__(self, stale_dues_min: int = STALE_DUES_MIN) -> None:
+    Args:
+        store_format: how records are kept for the store.
+        at_hand: how many leads stay objects.
+    """
+
+    def __init__(
+        self,
+        store_format: int = NEWEST_FORMAT,
+        at_hand: int = LEADS_AT_HAND,
+        stale_dues_min: int = STALE_DUES_MIN,
+    ) -> None:
+        self._store_format = store_format
+        self._most_at_hand = at_hand
         self._stale_dues_min = stale_dues_min
         self._values: dict[bytes, bytes] = {}
+        self._at_hand: OrderedDict[bytes, LeadRecord] = OrderedDict()
+        self._packer = packing.Packer()
         self._due: list[tuple[EpochMs, bytes]] = []
         self._to_ask: deque[bytes] = deque()
         self._asked_by: bytes = b""
@@ -51,28 +66,50 @@ class LeadRecords:
         return key in self._values
 
     def load(self, key: bytes) -> LeadRecord | None:
-        """Return the record of a lead, a new object each time."""
+        """Return the record of a lead; whoever changes it must `keep` it."""
+        record = self._at_hand.get(key)
+        if record is not None:
+            return record
         value = self._values.get(key)
-        return None if value is None else _unpack(value)
+        return None if value is None else self._unpacked(value)
 
-    def keep(self, key: bytes, record: LeadRecord, judges: Judges) -> bytes:
-        """Keep a lead's record, and return it for the store."""
-        due = next_due(record.head, judges.models)
-        value = _HEADER.pack(due, judges.id) + encode_record(record)
-        self.restore(key, value)
+    def keep(
+        self, key: bytes, record: LeadRecord, judges: Judges, *, exactly: bool = False
+    ) -> bytes:
+        """Keep a lead's record, and return it for the store.
+
+        Args:
+            exactly: find the very instant at which the lead is due, which costs a search; else
+                it may ask to be woken earlier.
+        """
+        find = next_due if exactly else wake_at
+        value = _HEADER.pack(find(record.head, judges.models), judges.id) + encode_record(
+            record, self._store_format
+        )
+        self._take(key, value)
+        self._at_hand[key] = record
+        self._at_hand.move_to_end(key)
+        if len(self._at_hand) > self._most_at_hand:
+            idle, _ = self._at_hand.popitem(last=False)
+            self._values[idle] = self._packed(self._values[idle])
         return value
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take a value as `keep` returned it; None removes it."""
-        before = self._values.pop(key, None)
+        self._at_hand.pop(key, None)
         if value is None:
+            self._values.pop(key, None)
+        else:
+            self._take(key, self._packed(value))
+
+    def _take(self, key: bytes, value: bytes) -> None:
+        before = self._values.get(key)
+        self._values[key] = value
+        if value[:8] == _NEVER or (before is not None and before[:8] == value[:8]):
             return
-        self._values[key] = _packed(value)
-        due = _HEADER.unpack_from(value)[0]
-        if due < NEVER_MS and (before is None or _HEADER.unpack_from(before)[0] != due):
-            heapq.heappush(self._due, (due, key))
-            if len(self._due) > 2 * len(self._values) + self._stale_dues_min:
-                self._forget_stale_dues()
+        heapq.heappush(self._due, (_HEADER.unpack_from(value)[0], key))
+        if len(self._due) > 2 * len(self._values) + self._stale_dues_min:
+            self._forget_stale_dues()
 
     def take_due(self, now: EpochMs) -> list[bytes]:
         """Return the leads that are due, which must be folded and kept now."""
@@ -105,7 +142,8 @@ class LeadRecords:
             key = self._to_ask.popleft()
             value = self._values.get(key)
             if value is not None and judged_by(value) != judges.id:
-                changed[key] = self.keep(key, _unpack(value), judges)
+                record = self._at_hand.get(key) or self._unpacked(value)
+                changed[key] = self.keep(key, record, judges)
         return changed
 
     @property
@@ -119,6 +157,16 @@ class LeadRecords:
         self._due = [entry for entry in dues if entry[0] < NEVER_MS]
         heapq.heapify(self._due)
 
+    def _packed(self, value: bytes) -> bytes:
+        size = _HEADER.size
+        return value[:size] + self._packer.pack(value[size:])
+
+    def _unpacked(self, value: bytes) -> LeadRecord:
+        body = memoryview(value)[_HEADER.size :]
+        if body[:1] == packing.MARK:
+            return decode_record(self._packer.unpack(body))
+        return decode_record(body)
+
     def _is_current(self, entry: tuple[EpochMs, bytes]) -> bool:
         value = self._values.get(entry[1])
         return value is not None and _HEADER.unpack_from(value)[0] == entry[0]
@@ -128,15 +176,3 @@ def judged_by(value: bytes) -> bytes:
     """Return the id of the versions under which a kept value was asked."""
     found: bytes = _HEADER.unpack_from(value)[1]
     return found
-
-
-def _packed(value: bytes) -> bytes:
-    head, body = value[: _HEADER.size], value[_HEADER.size :]
-    return value if body.startswith(_LZ4) else b"".join((head, _LZ4, lz4.block.compress(body)))
-
-
-def _unpack(value: bytes) -> LeadRecord:
-    body = value[_HEADER.size :]
-    if body.startswith(_LZ4):
-        body = lz4.block.decompress(memoryview(body)[1:])
-    return decode_record(body)

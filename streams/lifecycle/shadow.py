@@ -22,6 +22,7 @@ from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.lead import LeadRecord, Limits, absorb, new_record
 from leadstream.streams.domain.scoring import score_at
+from leadstream.streams.domain.stored import event_of
 from leadstream.streams.engine.processor import BatchResult, Output
 from leadstream.streams.lifecycle.records import Judges, LeadRecords, judged_by
 
@@ -30,8 +31,6 @@ log = logging.getLogger(__name__)
 SHADOW_KEY: Final = b"\x01shadow:"
 SHADOW_STARTED: Final = "shadow_started"
 """Cause of the record that tells from when on a lead with settled history is under a candidate."""
-
-_event_decoder = msgspec.msgpack.Decoder(LeadEvent)
 
 
 class Shadow:
@@ -69,9 +68,9 @@ class Shadow:
 class ShadowPartition:
     """The leads of one partition under the candidate; without one, only forgets what was kept."""
 
-    def __init__(self, shadow: Shadow | None) -> None:
+    def __init__(self, shadow: Shadow | None, store_format: int) -> None:
         self._shadow = shadow
-        self._records = LeadRecords()
+        self._records = LeadRecords(store_format)
         self._outdated: set[bytes] = set()
         self._failed: set[bytes] = set()
 
@@ -190,8 +189,8 @@ def _begun(lead_id: str, history: LeadRecord | None) -> tuple[LeadRecord, list[L
     if history.base is not None:
         begun.head = msgspec.msgpack.decode(history.base, type=type(history.head))
         begun.base, begun.base_at = history.base, history.base_at
-        begun.forgotten_until, begun.settled = history.forgotten_until, list(history.settled)
-    return begun, [_event_decoder.decode(entry.body) for entry in history.tail]
+        begun.forgotten_until, begun.settled = history.forgotten_until, history.settled
+    return begun, [event_of(lead_id, entry) for entry in history.tail]
 
 
 def _marks(begun: LeadRecord, shadow: Shadow) -> list[Transition]:

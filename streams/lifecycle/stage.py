@@ -13,7 +13,7 @@ from pathlib import Path
 from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchemas
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
-from leadstream.schemas.events import LATEST_MS, EpochMs, LeadEvent
+from leadstream.schemas.events import LATEST_MS, EpochMs, LeadEvent, is_erasure
 from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.schemas.settings import Settings, SettingsError
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
@@ -76,6 +76,7 @@ class LifecycleStage:
         self.watch = ModelWatch(settings.model_path, models) if settings.model_path else None
         self.limits = limits_of(settings)
         self.follows_wall_clock = settings.clock == "wall"
+        self.store_format = settings.store_format
         self.decoder = Decoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], schemas)
         self.encoders = {
             topic: Encoder(topics.SCHEMA_OF[topic], settings.topics.full(topic), schemas)
@@ -134,8 +135,8 @@ class LifecyclePartition:
 
     def __init__(self, stage: LifecycleStage) -> None:
         self._stage = stage
-        self._records = LeadRecords()
-        self._shadow = ShadowPartition(stage.shadow)
+        self._records = LeadRecords(stage.store_format)
+        self._shadow = ShadowPartition(stage.shadow, stage.store_format)
         self._clock: EpochMs = 0
 
     def restore(self, key: bytes, value: bytes | None) -> None:
@@ -150,24 +151,7 @@ class LifecyclePartition:
         result = BatchResult()
         judges = self._stage.judges
         result.store.update(self._records.ask_again(judges, ASKED_AGAIN_MAX))
-        by_lead: dict[bytes, list[LeadEvent]] = {}
-        for record in records:
-            try:
-                clock = clock_of(record)
-                if clock is not None:
-                    self._clock = max(self._clock, clock)
-                    result.store[CLOCK_KEY] = _CLOCK.pack(self._clock)
-                    continue
-                event = self._stage.decoder.decode(record.value)
-                if event.touchpoint is None and event.crm is None:
-                    raise DecodeError("no_event", "holds neither a touchpoint nor a CRM event")
-                key = event.lead_id.encode()
-                if key.startswith(OWN_KEYS):
-                    raise DecodeError("bad_lead_id", f"lead id {event.lead_id!r} is not printable")
-            except DecodeError as error:
-                result.dead_letters.append(DeadLetter(record, error.kind, str(error)))
-                continue
-            by_lead.setdefault(key, []).append(event)
+        by_lead = self._by_lead(records, result)
         now = now_ms if self._stage.follows_wall_clock else self._clock
         late = Lateness()
         for key in self._records.take_due(now):
@@ -176,7 +160,8 @@ class LifecyclePartition:
             lead = self._records.load(key) or new_record(key.decode())
             revision = lead.revision
             late.look_at(lead, events)
-            self._erase(key, lead, events, result)
+            if lead.erased_at > -NEVER_MS or any(map(is_erasure, events)):
+                self._erase(key, lead, events, result)
             history = _copy(lead) if self._shadow.needs_history(key) else None
             self._fold(key, lead, revision, events, judges, now, result)
             self._shadow.fold(key, history, events, now, now_ms, result)
@@ -184,6 +169,35 @@ class LifecyclePartition:
             self._shadow.fold(key, None, (), now, now_ms, result)
         late.publish(self._stage.name)
         return result
+
+    def _by_lead(
+        self, records: Sequence[Record], result: BatchResult
+    ) -> dict[bytes, list[LeadEvent]]:
+        """Return the events of a batch by lead; what is none becomes a dead letter."""
+        by_lead: dict[bytes, list[LeadEvent]] = {}
+        decode = self._stage.decoder.decode
+        for record in records:
+            try:
+                clock = clock_of(record) if record.headers else None
+                if clock is not None:
+                    self._clock = max(self._clock, clock)
+                    result.store[CLOCK_KEY] = _CLOCK.pack(self._clock)
+                    continue
+                event = decode(record.value)
+                if event.touchpoint is None and event.crm is None:
+                    raise DecodeError("no_event", "holds neither a touchpoint nor a CRM event")
+                key = event.lead_id.encode()
+                if key.startswith(OWN_KEYS):
+                    raise DecodeError("bad_lead_id", f"lead id {event.lead_id!r} is not printable")
+            except DecodeError as error:
+                result.dead_letters.append(DeadLetter(record, error.kind, str(error)))
+                continue
+            events = by_lead.get(key)
+            if events is None:
+                by_lead[key] = [event]
+            else:
+                events.append(event)
+        return by_lead
 
     def next_due_ms(self) -> int | None:
         if self._records.is_asking:
@@ -225,8 +239,8 @@ class LifecyclePartition:
         sayings = absorb(record, events, judges.models, self._stage.limits, now)
         if record.revision == revision:
             if not events:
-                # What it was due for is not so under the present versions.
-                result.store[key] = self._records.keep(key, record, judges)
+                # It asked to be woken early, or is judged by other versions now.
+                result.store[key] = self._records.keep(key, record, judges, exactly=True)
             return
         for saying in sayings:
             result.outputs += self._outputs_of(key, saying)

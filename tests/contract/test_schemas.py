@@ -13,6 +13,7 @@ import fastavro
 import msgspec
 import pytest
 from fastavro.validation import validate
+from schema_examples import EXAMPLES, FILES, example
 
 from leadstream.schemas import topics
 from leadstream.schemas.codec import (
@@ -24,30 +25,7 @@ from leadstream.schemas.codec import (
     load_schema,
 )
 
-EXAMPLES = Path(__file__).parents[2] / "schemas/examples"
-FILES = sorted(EXAMPLES.glob("*/*.json"))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def typed(value: Any, schema: Any) -> Any:
-    """Return JSON as the Python values that the Avro schema stands for."""
-    if isinstance(schema, list):
-        return None if value is None else typed(value, schema[1])
-    if isinstance(schema, str):
-        return value
-    if schema.get("logicalType") == "timestamp-millis":
-        return datetime.fromisoformat(value)
-    if schema.get("logicalType") == "decimal":
-        return Decimal(value)
-    match schema["type"]:
-        case "record":
-            return {f["name"]: typed(value[f["name"]], f["type"]) for f in schema["fields"]}
-        case "array":
-            return [typed(item, schema["items"]) for item in value]
-        case "map":
-            return {key: typed(item, schema["values"]) for key, item in value.items()}
-        case other:
-            return typed(value, other)
 
 
 def in_milliseconds(value: Any) -> Any:
@@ -58,12 +36,6 @@ def in_milliseconds(value: Any) -> Any:
     if isinstance(value, list):
         return [in_milliseconds(item) for item in value]
     return value
-
-
-def example(path: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    name = topics.SCHEMA_OF[path.parent.name]
-    schema = load_schema(name)
-    return name, schema, typed(json.loads(path.read_text("utf-8")), schema)
 
 
 def test_every_topic_with_a_schema_has_examples() -> None:

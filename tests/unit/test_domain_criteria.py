@@ -25,7 +25,7 @@ def of(event: Touchpoint | None = None) -> Circumstances:
         },
     )
     score = Score(total=60.0, fit=20.0, engagement=40.0, grade="B")
-    return Circumstances(state, NOW, event, lambda: score)
+    return Circumstances(state, NOW, event, lambda *_: score)
 
 
 PRICING = Touchpoint(

@@ -49,7 +49,7 @@ def evaluations_of(text: str, *states: FoldState) -> int:
     expression = Checker().compile(text)
     with mock.patch.object(expression, "evaluate", wraps=expression.evaluate) as evaluate:
         for state in states:
-            expression.holds(Circumstances(state, MONDAY_MS, None, lambda: NOTHING))
+            expression.holds(Circumstances(state, MONDAY_MS, None, lambda *_: NOTHING))
     return evaluate.call_count
 
 
@@ -75,7 +75,7 @@ def test_time_alone_evaluates_only_when_a_window_counts_differently() -> None:
     state = lead(seen={"page_viewed": Seen(1, [MONDAY_MS])})
     with mock.patch.object(expression, "evaluate", wraps=expression.evaluate) as evaluate:
         held = [
-            expression.holds(Circumstances(state, MONDAY_MS + d * DAY_MS, None, lambda: NOTHING))
+            expression.holds(Circumstances(state, MONDAY_MS + d * DAY_MS, None, lambda *_: NOTHING))
             for d in (0, 1, 2, 3)
         ]
     assert held == [True, True, False, False]

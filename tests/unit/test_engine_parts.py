@@ -11,6 +11,7 @@ import faust
 import pytest
 from aiokafka.errors import ProducerFenced, UnknownTopicOrPartitionError
 from faust.cli.base import find_app
+from producer_stand_in import ProducerStandIn, SentRecord
 
 from leadstream.schemas.exit_codes import ExitCode
 from leadstream.schemas.settings import Settings
@@ -58,8 +59,8 @@ class ScriptedStage:
         return self.logic
 
 
-class RecordingProducer:
-    """Stands in for the transactional producer; `refuse` makes sends to a topic fail."""
+class RecordingProducer(ProducerStandIn):
+    """Notes each step; `refuse` makes sends to a topic fail."""
 
     def __init__(self, refuse: tuple[str, BaseException] | None = None) -> None:
         self.log: list[tuple[object, ...]] = []
@@ -68,14 +69,9 @@ class RecordingProducer:
     async def begin_transaction(self) -> None:
         self.log.append(("begin",))
 
-    async def send(self, topic: str, **record: object) -> asyncio.Future[None]:
-        self.log.append(("send", topic, record["key"], record["value"], record["partition"]))
-        future = asyncio.get_running_loop().create_future()
-        if self._refuse and topic == self._refuse[0]:
-            future.set_exception(self._refuse[1])
-        else:
-            future.set_result(None)
-        return future
+    def sent(self, topic: str, partition: int, record: SentRecord) -> BaseException | None:
+        self.log.append(("send", topic, record.key, record.value, partition))
+        return self._refuse[1] if self._refuse and topic == self._refuse[0] else None
 
     async def send_offsets_to_transaction(self, offsets: dict[object, int], group: str) -> None:
         at = {f"{tp.topic}/{tp.partition}": offset for tp, offset in offsets.items()}  # type: ignore[attr-defined]

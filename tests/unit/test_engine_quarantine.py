@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
+from producer_stand_in import ProducerStandIn, SentRecord
 
 from leadstream.schemas import headers
 from leadstream.schemas.exit_codes import ExitCode, exit_code_of
@@ -30,7 +31,7 @@ from leadstream.streams.engine.processor import BatchResult, DeadLetter, Output,
 from leadstream.streams.engine.restore import Restored
 
 
-class Ledger:
+class Ledger(ProducerStandIn):
     """Stands in for the broker: transactions that were committed, and the store they made."""
 
     def __init__(self) -> None:
@@ -41,11 +42,8 @@ class Ledger:
     async def begin_transaction(self) -> None:
         self._pending = []
 
-    async def send(self, topic: str, **record: Any) -> asyncio.Future[None]:
-        self._pending.append((topic, record["key"], record["value"], record["headers"]))
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        future.set_result(None)
-        return future
+    def sent(self, topic: str, partition: int, record: SentRecord) -> None:
+        self._pending.append((topic, record.key, record.value, record.headers))
 
     async def send_offsets_to_transaction(self, offsets: Any, group: str) -> None: ...
 

@@ -63,6 +63,20 @@ def test_package_data_covers_every_data_file_and_nothing_that_is_not_there() -> 
     assert shipped == in_tree - NOT_SHIPPED
 
 
+def test_every_extension_is_named_and_may_be_missing() -> None:
+    named = setuptools_table()["ext-modules"]
+    sources = {
+        path.relative_to(ROOT).as_posix() for t in MAPPED for path in (ROOT / t).rglob("*.pyx")
+    }
+    assert {source for extension in named for source in extension["sources"]} == sources
+    for extension in named:
+        (source,) = extension["sources"]
+        package, _, module = extension["name"].rpartition(".")
+        assert directory_of(package) / f"{module}.pyx" == ROOT / source
+        assert extension["optional"] is True
+        assert (ROOT / source).with_suffix(".pyi").is_file()
+
+
 def test_the_top_level_is_as_contracted() -> None:
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=False

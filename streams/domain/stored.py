@@ -1,0 +1,129 @@
+"""An event of a tail, and a decision that was said, as they are kept: without field names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
+from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
+from leadstream.streams.domain.state import EpochMs
+
+Decision = Transition | SlaEvent | LeakEvent
+
+_TOUCHPOINT: Final = b"t"
+_CRM_EVENT: Final = b"c"
+TRANSITION: Final = Transition.__name__
+
+
+# The same fields in the same order, kept by place: fields may only be added, at the end.
+class _StoredTouchpoint(Touchpoint, array_like=True, kw_only=True, frozen=True):
+    pass
+
+
+class _StoredCrmEvent(CrmEvent, array_like=True, kw_only=True, frozen=True):
+    pass
+
+
+class _StoredTransition(Transition, array_like=True, kw_only=True, frozen=True):
+    pass
+
+
+class _StoredSlaEvent(SlaEvent, array_like=True, kw_only=True, frozen=True):
+    pass
+
+
+class _StoredLeakEvent(LeakEvent, array_like=True, kw_only=True, frozen=True):
+    pass
+
+
+class TailEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """An event that can still be folded again.
+
+    Attributes:
+        at: where it counts.
+        body: what it says, without its id; see `event_of`.
+        occurred_at: when it happened, where that is not `at`.
+    """
+
+    at: EpochMs
+    event_id: str
+    late: bool
+    body: bytes
+    occurred_at: EpochMs | None = None
+
+
+class Said(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A decision that was said: enough to see that it changed, and to take it back."""
+
+    id: str
+    digest: bytes
+    core: bytes
+    kind: str
+
+
+def tail_event(event: LeadEvent, at: EpochMs | None = None) -> TailEvent:
+    """Return an event as it is kept.
+
+    Args:
+        at: where it counts, if it comes too late for its own time.
+    """
+    cause = event.touchpoint or event.crm
+    if cause is None:
+        raise ValueError(f"event {event.event_id} of lead {event.lead_id} is neither kind")
+    kind = _TOUCHPOINT if event.touchpoint is not None else _CRM_EVENT
+    body = kind + _encode(("", *msgspec.structs.astuple(cause)[1:]))
+    if at is None:
+        return TailEvent(event.occurred_at, event.event_id, False, body)
+    return TailEvent(at, event.event_id, True, body, event.occurred_at)
+
+
+def event_of(lead_id: str, entry: TailEvent) -> LeadEvent:
+    """Return the event that an entry keeps; where it was read from is not kept."""
+    body = memoryview(entry.body)
+    touch = crm = None
+    if body[:1] == _TOUCHPOINT:
+        touch = msgspec.structs.replace(_touchpoint.decode(body[1:]), event_id=entry.event_id)
+    else:
+        crm = msgspec.structs.replace(_crm_event.decode(body[1:]), event_id=entry.event_id)
+    occurred_at = entry.at if entry.occurred_at is None else entry.occurred_at
+    return LeadEvent(
+        lead_id=lead_id,
+        event_id=entry.event_id,
+        occurred_at=occurred_at,
+        touchpoint=touch,
+        crm=crm,
+    )
+
+
+def said_of(decision: Decision) -> Said:
+    """Return what is kept of a decision that is said."""
+    digest = blake2b(_encode(decision), digest_size=8).digest()
+    return Said(decision.id, digest, core_of(decision), type(decision).__name__)
+
+
+def core_of(decision: Decision) -> bytes:
+    """Return a decision without what explains it, as it is kept."""
+    core: Decision = decision
+    if isinstance(decision, Transition):
+        core = msgspec.structs.replace(decision, contributions=[], recent_touchpoints=[])
+    return _encode(msgspec.structs.astuple(core))
+
+
+def decision_of(said: Said) -> Decision:
+    """Return the decision that was said, without what explained it."""
+    decision_type, decoder = _DECISIONS[said.kind]
+    return decision_type(**msgspec.structs.asdict(decoder.decode(said.core)))
+
+
+_encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+_touchpoint = msgspec.msgpack.Decoder(_StoredTouchpoint)
+_crm_event = msgspec.msgpack.Decoder(_StoredCrmEvent)
+_DECISIONS: Final[dict[str, tuple[type[Decision], msgspec.msgpack.Decoder[Any]]]] = {
+    TRANSITION: (Transition, msgspec.msgpack.Decoder(_StoredTransition)),
+    SlaEvent.__name__: (SlaEvent, msgspec.msgpack.Decoder(_StoredSlaEvent)),
+    LeakEvent.__name__: (LeakEvent, msgspec.msgpack.Decoder(_StoredLeakEvent)),
+}
