@@ -27,6 +27,8 @@ from typing import Any
 import click
 from _guarded import GUARDED
 
+from leadstream.schemas.native import AVAILABLE
+
 HERE = Path(__file__).parent
 WORK = HERE / "_guarded.py"
 BOUNDS = HERE / "guard_bounds.json"
@@ -69,7 +71,28 @@ class Bounds:
 def build() -> dict[str, str]:
     """Return what the count depends on beside our code."""
     libraries = {name: version(name) for name in _LIBRARIES}
-    return {"python": sys.version, "machine": platform.machine(), **libraries}
+    return {
+        "python": sys.version,
+        "machine": platform.machine(),
+        "codec": "compiled" if AVAILABLE else "fastavro",
+        "compiler": _compiler() if AVAILABLE else "",
+        **libraries,
+    }
+
+
+def _compiler() -> str:
+    if shutil.which("cc") is None:
+        return ""
+    told = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True)
+    return told.stdout.partition("\n")[0]
+
+
+def not_comparable(stored: dict[str, Any]) -> str | None:
+    """Say why the stored bounds say nothing of this build; None where they do."""
+    ours, theirs = build()["codec"], stored["build"]["codec"]
+    if ours == theirs:
+        return None
+    return f"the bounds are of the {theirs} codec, this build has {ours}: install a C compiler"
 
 
 def bounds_of(stored: dict[str, Any], measured: Costs) -> Bounds:
@@ -131,7 +154,10 @@ def main() -> None:
     options = parser.parse_args()
     measured = measure(GUARDED)
     found = {"build": build(), "instructions": measured}
-    bounds = bounds_of(stored_bounds() if BOUNDS.exists() else found, measured)
+    stored = stored_bounds() if BOUNDS.exists() else found
+    if not options.update and (reason := not_comparable(stored)):
+        raise SystemExit(reason)
+    bounds = bounds_of(stored, measured)
     if options.update:
         BOUNDS.write_text(json.dumps(found, indent=2) + "\n")
     if options.json:

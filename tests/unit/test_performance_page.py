@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from _fit import line, spread
 from _million import on_paper
 from _tables import put, tables
 
 PAGE = Path(__file__).parents[2] / "infra/docs/performance.md"
+PAGE_TEXT = PAGE.read_text("utf-8")
 ORIGIN = {"date": "2026-01-31", "machine": "a machine", "cores": 2}
 
 
@@ -72,13 +74,13 @@ RESULTS: dict[str, Any] = {
 
 
 def test_every_marker_of_the_page_is_a_table_and_every_table_has_a_marker() -> None:
-    marked = re.findall(r"<!-- ([\w-]+):begin -->", PAGE.read_text("utf-8"))
+    marked = re.findall(r"<!-- ([\w-]+):begin -->", PAGE_TEXT)
     assert sorted(marked) == sorted([*tables(RESULTS), "million"])
 
 
 def test_a_table_replaces_what_was_between_its_markers_again_and_again(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(PAGE.read_text("utf-8"), "utf-8")
+    page.write_text(PAGE_TEXT, "utf-8")
     for _ in range(2):
         assert put(page, tables(RESULTS)) == list(tables(RESULTS))
         written = page.read_text("utf-8")
@@ -102,6 +104,17 @@ def test_the_million_follows_from_the_figures() -> None:
     assert "| **broker cores** | **30** |" in told
     assert "| **memory for the state** | **90 GB** |" in told
     assert "| **sinks**, and inserting threads of ClickHouse | **8** |" in told
+
+
+def test_pictures_are_small_and_have_a_ground_of_their_own(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pip install -e '.[bench]'")
+    from _pictures import draw
+
+    files = draw(RESULTS, tmp_path)
+    assert {file.stem for file in files} == set(re.findall(r"performance/([\w-]+)\.svg", PAGE_TEXT))
+    for file in files:
+        assert file.stat().st_size < 60_000
+        assert "fill: #ffffff" in file.read_text("utf-8")
 
 
 def test_a_line_tells_how_far_its_worst_point_lies_off() -> None:
