@@ -58,6 +58,8 @@ def on_paper(results: Mapping[str, Figures]) -> str:
         f"{UTILISATION:.0%} of each core and of each sink is used in the steady state.",
         "Cores like those that measured, one worker process on each; network and disks that "
         "carry what the rows below say.",
+        "Records and bytes an event are those of workers that catch up, in full batches. Where "
+        "batches are smaller, states are written and told more often: at most once an event.",
         f"{LEADS / 1e6:,.0f} M leads, each with as long a history as those of the measurement.",
     ]
     head = ("for 1,000,000 input events/s", "", "from")

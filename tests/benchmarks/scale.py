@@ -125,6 +125,8 @@ def recovery(lab: Lab, sizes: list[int], rounds: int) -> dict[str, Any]:
         figures = restored(lab, settings_of[size], 1, size)
         return {name: figures[name] for name in kept}
 
+    tell("warming the broker up")
+    run(0)
     found = interleaved([0, *sizes], rounds, run)
     return {"by_leads": found, "time_fit": line(medians(found, "restore_s"))}
 
