@@ -38,6 +38,8 @@ if ! docker info >/dev/null 2>&1 && [ -z "${LEADSTREAM_TEST_KAFKA:-}" ]; then
   command -v ip >/dev/null || missing+=(iproute2)  # cuts brokers off in the chaos tests
   [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 fi
+# Counts the instructions of the hot path (tests/benchmarks/guard.py).
+[ "$(uname)" != Linux ] || command -v valgrind >/dev/null || install_packages valgrind
 python=$(find_python) || { install_packages python3 python3-venv; python=$(find_python); } ||
   fail "needs Python 3.11 to 3.13"
 

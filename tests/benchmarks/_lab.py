@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -206,6 +208,7 @@ def report(name: str, figures: dict[str, Any], *, as_json: bool) -> None:
     told = {
         "benchmark": name,
         "date": datetime.now(UTC).date().isoformat(),
+        "machine": machine(),
         "cores": os.cpu_count(),
         "load_1min": round(os.getloadavg()[0], 1),
         **figures,
@@ -215,6 +218,13 @@ def report(name: str, figures: dict[str, Any], *, as_json: bool) -> None:
         return
     for key, value in told.items():
         click.echo(f"{key:>36}  {value}")
+
+
+def machine() -> str:
+    """Return the name of the processor, as well as it is known."""
+    told = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*:\s*(.+)", told.read_text()) if told.exists() else None
+    return found[1] if found else platform.machine()
 
 
 def quantiles(sizes: list[int]) -> dict[str, int]:
