@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from _lab import HISTORY_DAYS, HISTORY_END, BulkProducer
 from aiokafka.partitioner import murmur2
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from leadstream.infra.embedded.generator import generate
 from leadstream.schemas import topics
@@ -152,14 +152,15 @@ def read_topic(settings: Settings, topic: str) -> Iterable[tuple[bytes, bytes]]:
     consumer.assign([TopicPartition(full, number, 0) for number in open_partitions])
     try:
         while open_partitions:
-            records = consumer.consume(10_000, timeout=READ_TIMEOUT_S)
-            if not records:
+            record = consumer.poll(READ_TIMEOUT_S)
+            if record is None:
                 raise SystemExit(f"{full} gave nothing for {READ_TIMEOUT_S:.0f} s before its end")
-            for record in records:
-                if record.error() is not None:
-                    open_partitions.discard(record.partition())
-                else:
-                    yield record.key(), record.value()
+            if record.error() is None:
+                yield record.key(), record.value()
+            elif record.error().code() == KafkaError._PARTITION_EOF:
+                open_partitions.discard(record.partition())
+            else:
+                raise SystemExit(f"{full} cannot be read: {record.error()}")
     finally:
         consumer.close()
 
