@@ -126,7 +126,10 @@ class Contest:
         self._lab = lab
         self._logs = logs
         self._settings_of = settings_of
-        self._admin = AdminClient({"bootstrap.servers": lab.kafka.bootstrap})
+        self._admin = AdminClient(
+            # Silent: at the end the broker stops before this client.
+            {"bootstrap.servers": lab.kafka.bootstrap, "log_level": 0}
+        )
         self._runs = 0
 
     def run(self, contender: Contender) -> Run:

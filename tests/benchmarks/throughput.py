@@ -12,6 +12,7 @@ The slow peers read a shorter log: the whole histories of fewer leads, not a par
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from importlib.util import find_spec
@@ -31,6 +32,8 @@ SETTINGS = {"clock": "event"}
 
 
 def main() -> None:
+    # New topics have no leaders for a moment, which the client tells each time that it retries.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     parser = arguments(__doc__ or "")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--events", type=int, default=200_000, help="of the log, about")

@@ -1,8 +1,9 @@
 """The job as plain Faust: agents, and a table that keeps each lead's record.
 
 As its user guide writes it (agents, codecs, tables), at its default guarantee (at least once), and
-tuned as its users would: Cython where the wheel has it, uvloop, a store in memory whose values stay
-objects, larger buffers, a producer that lingers, no web server, nothing logged but warnings.
+tuned as its users would: Cython where the wheel has it, uvloop, a store in memory, larger buffers,
+a producer that lingers, no web server, nothing logged but warnings. A table keeps either JSON, a
+model or bytes; bytes are the fastest.
 """
 
 from __future__ import annotations
@@ -39,16 +40,6 @@ class AvroCodec(codecs.Codec):  # type: ignore[misc]  # faust is untyped
         return self._avro.encode(s)
 
 
-class RecordCodec(codecs.Codec):  # type: ignore[misc]  # faust is untyped
-    """A lead's record, as the changelog keeps it."""
-
-    def _loads(self, s: bytes) -> Any:
-        return decode_record(s)
-
-    def _dumps(self, s: Any) -> bytes:
-        return encode_record(s)
-
-
 app = faust.App(
     settings.app_id,
     broker=f"kafka://{settings.kafka_bootstrap}",
@@ -79,7 +70,7 @@ touchpoints, crm_events = topic_of(topics.TOUCHPOINTS), topic_of(topics.CRM_EVEN
 lead_events = topic_of(topics.LEAD_EVENTS)
 written = {name: topic_of(name) for name in WRITTEN}
 leads = app.Table(
-    "leads", key_type=bytes, key_serializer="raw", value_serializer=RecordCodec(), partitions=4
+    "leads", key_type=bytes, value_type=bytes, partitions=settings.topic_partitions
 )
 
 
@@ -107,12 +98,11 @@ async def identify_crm_events(stream: Any) -> None:
 async def lifecycle(stream: Any) -> None:
     async for event in stream:
         key = event.lead_id.encode()
-        record = leads.get(key)
-        if record is None:
-            record = new_record(event.lead_id)
+        kept = leads.get(key)
+        record = new_record(event.lead_id) if kept is None else decode_record(kept)
         for topic, value in job.fold(record, [event]):
             await written[topic].send(key=key, value=value)
-        leads[key] = record
+        leads[key] = encode_record(record)
 
 
 if __name__ == "__main__":

@@ -70,16 +70,11 @@ written = {
 }
 
 
-def identify(event: Any) -> list[LeadEvent]:
+def identify(event: Any, key: bytes, timestamp_ms: int, headers: Any) -> list[LeadEvent]:
     ready()
     context = message_context()
-    return job.identify(
-        event,
-        settings.topics.bare(context.topic),
-        context.partition,
-        context.offset,
-        context.timestamp.milliseconds,
-    )
+    topic = settings.topics.bare(context.topic)
+    return job.identify(event, topic, context.partition, context.offset, timestamp_ms)
 
 
 def lifecycle(event: LeadEvent, state: State) -> Iterator[Said]:
@@ -91,7 +86,7 @@ def lifecycle(event: LeadEvent, state: State) -> Iterator[Said]:
 
 
 for name in topics.INPUTS:
-    found = app.dataframe(inputs[name]).apply(identify, expand=True)
+    found = app.dataframe(inputs[name]).apply(identify, expand=True, metadata=True)
     found.to_topic(lead_events, key=lambda event: event.lead_id.encode())
 
 said = app.dataframe(lead_events).apply(lifecycle, stateful=True, expand=True)
