@@ -7,6 +7,7 @@ fastavro as its documentation shows: the library's own codec is part of what is 
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -114,4 +115,4 @@ class Ready:
     def __call__(self) -> None:
         if not self._is_said:
             self._is_said = True
-            print("ready", flush=True)  # noqa: T201  the harness waits for it
+            os.write(1, b"ready\n")  # Faust makes log lines of what is printed
