@@ -191,7 +191,7 @@ class Contest:
             child.check()
             if quiet_s > SILENCE_TIMEOUT_S or now[0] - began[0] > RUN_TIMEOUT_S:
                 raise SystemExit(
-                    f"{contender.name} stopped at {ends}, {wanted} lead events were to come:\n"
+                    f"{contender.name} stands still at {ends}, {wanted} lead events were to come:\n"
                     f"{child.log()[-3000:]}"
                 )
         took_s, cpu_s, broker_cpu_s = (
