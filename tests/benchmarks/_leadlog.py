@@ -26,7 +26,7 @@ from leadstream.streams.models import load_models
 from leadstream.streams.replay import Replay
 
 sys.path.append(str(Path(__file__).parents[1] / "support"))
-from effective import content, effective  # noqa: E402  the tests' own, not on the path of a script
+from effective import content, effective
 
 SEED = 7
 EVENTS_A_LEAD = 12.4

@@ -115,4 +115,6 @@ class Ready:
     def __call__(self) -> None:
         if not self._is_said:
             self._is_said = True
-            os.write(1, b"\nready\n")  # Faust hides the cursor, and makes log lines of what is printed
+            os.write(
+                1, b"\nready\n"
+            )  # Faust hides the cursor, and makes log lines of what is printed

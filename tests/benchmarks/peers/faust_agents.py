@@ -69,9 +69,7 @@ def topic_of(name: str) -> Any:
 touchpoints, crm_events = topic_of(topics.TOUCHPOINTS), topic_of(topics.CRM_EVENTS)
 lead_events = topic_of(topics.LEAD_EVENTS)
 written = {name: topic_of(name) for name in WRITTEN}
-leads = app.Table(
-    "leads", key_type=bytes, value_type=bytes, partitions=settings.topic_partitions
-)
+leads = app.Table("leads", key_type=bytes, value_type=bytes, partitions=settings.topic_partitions)
 
 
 async def identify(stream: Any, topic: str) -> None:

@@ -15,17 +15,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from _lab import HISTORY_DAYS, HISTORY_END  # noqa: E402  the benchmarks' own directory
-from _leadlog import EVENTS_A_LEAD, SEED, Answer, content, effective  # noqa: E402
-from aiokafka.partitioner import murmur2  # noqa: E402
+from _lab import HISTORY_DAYS, HISTORY_END
+from _leadlog import EVENTS_A_LEAD, SEED, Answer, content, effective
+from aiokafka.partitioner import murmur2
 
-from leadstream.infra.embedded.generator import generate  # noqa: E402
-from leadstream.schemas.events import LeadEvent  # noqa: E402
-from leadstream.streams.domain.lead import Limits, absorb, new_record  # noqa: E402
-from leadstream.streams.domain.view import view  # noqa: E402
-from leadstream.streams.identify.accept import accept  # noqa: E402
-from leadstream.streams.identify.resolver import StatedIdentity  # noqa: E402
-from leadstream.streams.models import load_models  # noqa: E402
+from leadstream.infra.embedded.generator import generate
+from leadstream.schemas.events import LeadEvent
+from leadstream.streams.domain.lead import Limits, absorb, new_record
+from leadstream.streams.domain.view import view
+from leadstream.streams.identify.accept import accept
+from leadstream.streams.identify.resolver import StatedIdentity
+from leadstream.streams.models import load_models
 
 Batch = dict[str, list[LeadEvent]]
 
