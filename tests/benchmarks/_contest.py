@@ -35,6 +35,8 @@ SAMPLE_INTERVAL_S = 0.04
 READY_INTERVAL_S = 0.005
 START_TIMEOUT_S = 120.0
 RUN_TIMEOUT_S = 900.0
+WRONG_AFTER_S = 30.0
+"""An answer is wrong if it is, and nothing follows for so long."""
 SILENCE_TIMEOUT_S = 90.0
 """A run in which nothing was written for so long will not end by itself."""
 
@@ -176,6 +178,8 @@ class Contest:
         watched = [topic for stage in contender.stages for topic in written[stage]]
         wanted = len(log.lead_events) if "identify" in contender.stages else 0
         ended, ends = began, self._ends(settings, watched)
+        judged: dict[str, int] = {}
+        fault: WrongAnswerError | None = None
         while True:
             time.sleep(SAMPLE_INTERVAL_S)
             now, found = self._costs(child), self._ends(settings, watched)
@@ -183,14 +187,17 @@ class Contest:
                 ended, ends = now, found
             quiet_s = now[0] - ended[0]
             is_complete = ends.get(topics.LEAD_EVENTS, 0) >= wanted and any(ends.values())
-            if is_complete and quiet_s > contender.quiet_s:
-                # A machine that is busy can stall a contender for longer than it is quiet.
+            if is_complete and quiet_s > contender.quiet_s and ends != judged:
+                judged = ends
+                # A busy machine can stall a contender for longer than that, so that a wrong
+                # answer may be half of one.
                 try:
                     self._check(contender, settings, log)
                     break
-                except WrongAnswerError:
-                    if self._ends(settings, watched) == ends:
-                        raise
+                except WrongAnswerError as error:
+                    fault = error
+            if fault is not None and ends == judged and quiet_s > WRONG_AFTER_S:
+                raise fault
             child.check()
             if quiet_s > SILENCE_TIMEOUT_S or now[0] - began[0] > RUN_TIMEOUT_S:
                 raise SystemExit(

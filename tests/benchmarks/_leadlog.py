@@ -33,6 +33,7 @@ EVENTS_A_LEAD = 12.4
 """Of the synthetic market, with the visitors that nobody knows; to choose how many leads."""
 DECIDED = (topics.LEAD_TRANSITIONS, topics.LEAD_SLA, topics.LEAD_LEAKS)
 READ_TIMEOUT_S = 60.0
+TOLD_CHARS = 500
 
 Event = Touchpoint | CrmEvent
 
@@ -181,5 +182,7 @@ def _difference(what: str, wanted: dict[str, Any], found: dict[str, Any]) -> str
     other = [key for key in wanted.keys() & found.keys() if wanted[key] != found[key]]
     told = f"{what}: {len(missing)} missing, {len(extra)} too many, {len(other)} differ"
     if other:
-        told += f", first {other[0]}: {wanted[other[0]]} is told as {found[other[0]]}"
+        first, given = wanted[other[0]], found[other[0]]
+        fields = {name: (first[name], given[name]) for name in first if first[name] != given[name]}
+        told += f", first {other[0]}: {str(fields)[:TOLD_CHARS]}"
     return told
