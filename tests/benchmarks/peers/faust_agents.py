@@ -12,6 +12,7 @@ import mode.loop
 
 mode.loop.use("uvloop")
 
+import logging  # noqa: E402  the loop comes first, says mode
 from typing import Any  # noqa: E402  the loop comes first, says mode
 
 import faust  # noqa: E402
@@ -22,6 +23,7 @@ from leadstream.schemas import topics  # noqa: E402
 from leadstream.schemas.settings import load_settings  # noqa: E402
 from leadstream.streams.domain.lead import decode_record, encode_record, new_record  # noqa: E402
 
+logging.disable(logging.INFO)  # Faust makes debug records for a handler that drops them
 settings = load_settings()
 job, ready = Job(settings), Ready()
 
