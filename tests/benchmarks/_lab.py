@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,15 +40,25 @@ STOP_TIMEOUT_S = 60.0
 
 
 class Child:
-    """A leadstream process, what it logged, and what it takes of memory."""
+    """A leadstream process, what it logged, and what it takes of memory.
 
-    def __init__(self, arguments: list[str], environment: dict[str, str], log: Path) -> None:
+    Args:
+        program: what is run instead of the command.
+    """
+
+    def __init__(
+        self,
+        arguments: list[str],
+        environment: dict[str, str],
+        log: Path,
+        program: Sequence[str] = (LEADSTREAM,),
+    ) -> None:
         self.log_path = log
         self.started_at = time.monotonic()
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("LEADSTREAM_")}
         with log.open("wb") as stream:
             self.process = subprocess.Popen(
-                [LEADSTREAM, *arguments],
+                [*program, *arguments],
                 env=inherited | environment,
                 stdout=stream,
                 stderr=stream,
@@ -119,14 +129,20 @@ class Lab:
         apply_topics(settings)
         return settings
 
-    def start(self, settings: Settings, *arguments: str, command: str = "") -> Child:
-        """Start a process of the command with these settings."""
+    def start(
+        self,
+        settings: Settings,
+        *arguments: str,
+        command: str = "",
+        program: Sequence[str] = (LEADSTREAM,),
+    ) -> Child:
+        """Start a process of the command, or of another program, with these settings."""
         given = settings.model_dump(include=settings.model_fields_set)
         environment = {f"LEADSTREAM_{name.upper()}": str(value) for name, value in given.items()}
         if self._child_path:
             environment["PYTHONPATH"] = self._child_path
         log = self.directory / f"{len(self._children)}.log"
-        child = Child([*([command] if command else []), *arguments], environment, log)
+        child = Child([*([command] if command else []), *arguments], environment, log, program)
         self._children.append(child)
         return child
 

@@ -1,0 +1,188 @@
+"""The log that all contenders read, and the answer that each must give."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from _lab import HISTORY_DAYS, HISTORY_END, BulkProducer
+from aiokafka.partitioner import murmur2
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from leadstream.infra.embedded.generator import generate
+from leadstream.schemas import topics
+from leadstream.schemas.codec import Decoder, Encoder, SingleObject
+from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
+from leadstream.schemas.settings import Settings
+from leadstream.streams.ingest.producer import send_events
+from leadstream.streams.models import load_models
+from leadstream.streams.replay import Replay
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+from effective import content, effective
+
+SEED = 7
+EVENTS_A_LEAD = 12.4
+"""Of the synthetic market, with the visitors that nobody knows; to choose how many leads."""
+DECIDED = (topics.LEAD_TRANSITIONS, topics.LEAD_SLA, topics.LEAD_LEAKS)
+READ_TIMEOUT_S = 60.0
+TOLD_CHARS = 500
+
+Event = Touchpoint | CrmEvent
+
+
+class WrongAnswerError(Exception):
+    """A contender says something else than the oracle; the message tells what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What holds at the end of a log: decisions in (time, id) order, and each lead's state."""
+
+    decisions: list[dict[str, Any]]
+    states: dict[str, dict[str, Any]]
+
+    def digest(self) -> str:
+        """Return a text that is equal for equal answers."""
+        text = repr((self.decisions, sorted(self.states.items())))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def check(self, found: Answer, who: str) -> None:
+        """Raise `WrongAnswerError` unless `found` is this answer."""
+        if found == self:
+            return
+        faults = [_difference("decisions", _by_id(self.decisions), _by_id(found.decisions))]
+        faults.append(_difference("states", self.states, found.states))
+        raise WrongAnswerError(f"{who} gives another answer: {'; '.join(filter(None, faults))}")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The events in their order of arrival, what follows from them, and how many they become."""
+
+    events: list[Event]
+    lead_events: list[LeadEvent]
+    answer: Answer
+
+
+def make_log(events: int) -> Log:
+    """Return a log of about so many events, and the oracle's answer.
+
+    A shorter log holds the whole histories of fewer leads, so that an event of it costs as much.
+    """
+    made = list(generate(math.ceil(events / EVENTS_A_LEAD), SEED, HISTORY_END, HISTORY_DAYS))
+    oracle = Replay(load_models(None))
+    lead_events: list[LeadEvent] = []
+    for offset, event in enumerate(made):
+        topic = topics.TOUCHPOINTS if isinstance(event, Touchpoint) else topics.CRM_EVENTS
+        accepted, _ = oracle.feed(event, topic=topic, offset=offset)
+        lead_events += accepted
+    decisions = [content(decision) for decision in oracle.effective.decisions()]
+    states = {state.lead_id: content(state) for state in oracle.states()}
+    return Log(made, lead_events, Answer(decisions, states))
+
+
+def fill_inputs(settings: Settings, log: Log) -> None:
+    """Write the events to the input topics, as a producer would."""
+    asyncio.run(send_events(settings, log.events))
+
+
+def fill_lead_events(settings: Settings, log: Log) -> None:
+    """Write what the first stage would write, the input of the second alone."""
+    topic = settings.topics.full(topics.LEAD_EVENTS)
+    encoder = Encoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], topic, SingleObject())
+    with BulkProducer(settings) as producer:
+        for event in log.lead_events:
+            key = event.lead_id.encode()
+            producer.send(topic, key, encoder.encode(event), partition_of(key, settings))
+
+
+def partition_of(key: bytes, settings: Settings) -> int:
+    """Return the partition as Java's producer chooses it."""
+    found: int = (murmur2(key) & 0x7FFFFFFF) % (settings.topic_partitions or 1)
+    return found
+
+
+def read_answer(settings: Settings) -> Answer:
+    """Return what the topics say, as their consumers work it out."""
+    decisions: list[Any] = []
+    for topic in DECIDED:
+        decoder = Decoder(topics.SCHEMA_OF[topic], SingleObject())
+        decisions += [decoder.decode(value) for _, value in read_topic(settings, topic)]
+    # Within a partition the last record of a key is the one with the highest revision.
+    latest = dict(read_topic(settings, topics.LEAD_STATE))
+    decoder = Decoder(topics.SCHEMA_OF[topics.LEAD_STATE], SingleObject())
+    states = {key.decode(): content(decoder.decode(value)) for key, value in latest.items()}
+    return Answer(effective(decisions), states)
+
+
+def check_lead_events(settings: Settings, log: Log, who: str) -> None:
+    """Check that `lead.events` holds each event once, under its lead, with what was told."""
+    decoder = Decoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], SingleObject())
+    found: list[LeadEvent] = [
+        decoder.decode(value) for _, value in read_topic(settings, topics.LEAD_EVENTS)
+    ]
+    wanted, got = sorted(map(_told, log.lead_events)), sorted(map(_told, found))
+    if wanted != got:
+        raise WrongAnswerError(
+            f"{who} gives {len(got)} lead events, not the {len(wanted)} that follow from the log"
+        )
+
+
+def read_topic(settings: Settings, topic: str) -> Iterable[tuple[bytes, bytes]]:
+    """Give keys and values of a topic up to its present end, committed records only."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka_bootstrap,
+            "group.id": "reads-only",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+        }
+    )
+    full = settings.topics.full(topic)
+    open_partitions = set(range(settings.topic_partitions or 1))
+    consumer.assign([TopicPartition(full, number, 0) for number in open_partitions])
+    try:
+        while open_partitions:
+            record = consumer.poll(READ_TIMEOUT_S)
+            if record is None:
+                raise SystemExit(f"{full} gave nothing for {READ_TIMEOUT_S:.0f} s before its end")
+            if record.error() is None:
+                yield record.key(), record.value()
+            elif record.error().code() == KafkaError._PARTITION_EOF:
+                open_partitions.discard(record.partition())
+            else:
+                raise SystemExit(f"{full} cannot be read: {record.error()}")
+    finally:
+        consumer.close()
+
+
+def _told(event: LeadEvent) -> tuple[str, str, int, bytes]:
+    inner = msgspec.msgpack.encode((event.touchpoint, event.crm))
+    return event.lead_id, event.event_id, event.occurred_at, inner
+
+
+def _by_id(decisions: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {decision["id"]: decision for decision in decisions}
+
+
+def _difference(what: str, wanted: dict[str, Any], found: dict[str, Any]) -> str:
+    if wanted == found:
+        return ""
+    missing, extra = wanted.keys() - found.keys(), found.keys() - wanted.keys()
+    other = [key for key in wanted.keys() & found.keys() if wanted[key] != found[key]]
+    told = f"{what}: {len(missing)} missing, {len(extra)} too many, {len(other)} differ"
+    if other:
+        first, given = wanted[other[0]], found[other[0]]
+        fields = {name: (first[name], given[name]) for name in first if first[name] != given[name]}
+        told += f", first {other[0]}: {str(fields)[:TOLD_CHARS]}"
+    return told

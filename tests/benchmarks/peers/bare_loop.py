@@ -1,0 +1,168 @@
+"""The limit: the Kafka hops of leadstream and the fold, in one bare loop, and nothing around them.
+
+aiokafka's `getmany`, the library's codec, whole batches; outputs are written without transactions
+by batches that are built here; leads live as objects, no state is written and no offset committed.
+A fault ends the process.
+
+Usage: bare_loop.py STAGES, `identify`, `lifecycle` or both with a comma.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Any
+
+from _job import WRITTEN, Job
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.partitioner import murmur2
+
+from leadstream.schemas import topics
+from leadstream.schemas.codec import Decoder, Encoder, SingleObject
+from leadstream.schemas.connections import aiokafka_options
+from leadstream.schemas.events import LeadEvent
+from leadstream.schemas.settings import Settings, load_settings
+from leadstream.streams.domain.lead import LeadRecord, new_record
+
+POLL_TIMEOUT_MS = 200
+BATCH_BYTES = 256 * 1024
+Fetched = dict[Any, list[Any]]
+
+
+class Outputs:
+    """Batches by topic and partition, sent at the end of each poll; one poll may be in flight."""
+
+    def __init__(self, settings: Settings, names: tuple[str, ...]) -> None:
+        self._full = {name: settings.topics.full(name) for name in names}
+        self._encoders = {
+            name: Encoder(topics.SCHEMA_OF[name], full, SingleObject())
+            for name, full in self._full.items()
+        }
+        self._producer = AIOKafkaProducer(
+            **aiokafka_options(settings), acks="all", max_batch_size=BATCH_BYTES
+        )
+        self._open: dict[tuple[str, int], Any] = {}
+        self._closed: list[tuple[str, int, Any]] = []
+        self._in_flight: list[asyncio.Future[Any]] = []
+
+    async def start(self) -> None:
+        await self._producer.start()
+
+    def add(self, topic: str, partition: int, key: bytes, value: Any, now_ms: int) -> None:
+        encoded = self._encoders[topic].encode(value)
+        place = (topic, partition)
+        batch = self._open.get(place)
+        if batch is None:
+            batch = self._open[place] = self._producer.create_batch()
+        if batch.append(key=key, value=encoded, timestamp=now_ms) is None:
+            self._closed.append((*place, batch))
+            batch = self._open[place] = self._producer.create_batch()
+            if batch.append(key=key, value=encoded, timestamp=now_ms) is None:
+                raise RuntimeError(f"a record of {len(encoded)} bytes is larger than a batch")
+
+    async def send(self) -> None:
+        batches = [*self._closed, *((*place, batch) for place, batch in self._open.items())]
+        self._open, self._closed = {}, []
+        before, self._in_flight = self._in_flight, []
+        for topic, partition, batch in batches:
+            sent = await self._producer.send_batch(batch, self._full[topic], partition=partition)
+            self._in_flight.append(sent)
+        await asyncio.gather(*before)
+
+
+@cache
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition as Java's producer chooses it."""
+    found: int = (murmur2(key) & 0x7FFFFFFF) % partitions
+    return found
+
+
+def identify(settings: Settings, job: Job, outputs: Outputs) -> Callable[[Fetched], None]:
+    """Return the step from both inputs to `lead.events`."""
+    bare = {settings.topics.full(topic): topic for topic in topics.INPUTS}
+    decoders = {
+        full: Decoder(topics.SCHEMA_OF[topic], SingleObject()) for full, topic in bare.items()
+    }
+    partitions = settings.topic_partitions or 1
+
+    def step(fetched: Fetched) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        for place, records in fetched.items():
+            decode, topic, number = decoders[place.topic].decode, bare[place.topic], place.partition
+            for record in records:
+                event = decode(record.value)
+                for found in job.identify(event, topic, number, record.offset, record.timestamp):
+                    key = found.lead_id.encode()
+                    partition = partition_of(key, partitions)
+                    outputs.add(topics.LEAD_EVENTS, partition, key, found, now_ms)
+
+    return step
+
+
+def lifecycle(job: Job, outputs: Outputs) -> Callable[[Fetched], None]:
+    """Return the step from `lead.events` to everything that is said."""
+    decode = Decoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], SingleObject()).decode
+    leads: dict[str, LeadRecord] = {}
+
+    def step(fetched: Fetched) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        for place, records in fetched.items():
+            by_lead: dict[str, list[LeadEvent]] = {}
+            for record in records:
+                event = decode(record.value)
+                by_lead.setdefault(event.lead_id, []).append(event)
+            for lead_id, events in by_lead.items():
+                lead = leads.get(lead_id)
+                if lead is None:
+                    lead = leads[lead_id] = new_record(lead_id)
+                key = lead_id.encode()
+                for topic, value in job.fold(lead, events):
+                    outputs.add(topic, place.partition, key, value, now_ms)
+
+    return step
+
+
+async def loop(
+    consumer: AIOKafkaConsumer, step: Callable[[Fetched], None], send: Callable[[], Awaitable[None]]
+) -> None:
+    """Read, do the step, write; for ever."""
+    while True:
+        fetched = await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS)
+        if fetched:
+            step(fetched)
+        await send()
+
+
+async def main(stages: list[str]) -> None:
+    settings = load_settings()
+    job = Job(settings)
+    loops = []
+    for stage in stages:
+        inputs = topics.INPUTS if stage == "identify" else (topics.LEAD_EVENTS,)
+        outputs = Outputs(settings, (topics.LEAD_EVENTS,) if stage == "identify" else WRITTEN)
+        await outputs.start()
+        consumer = AIOKafkaConsumer(
+            *map(settings.topics.full, inputs),
+            **aiokafka_options(settings),
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=settings.fetch_partition_max_bytes,
+        )
+        await consumer.start()
+        is_first = stage == "identify"
+        step = identify(settings, job, outputs) if is_first else lifecycle(job, outputs)
+        loops.append(loop(consumer, step, outputs.send))
+    print("ready", flush=True)  # noqa: T201  the harness waits for it
+    await asyncio.gather(*loops)
+
+
+if __name__ == "__main__":
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main(sys.argv[1].split(",")))
+    else:
+        uvloop.run(main(sys.argv[1].split(",")))

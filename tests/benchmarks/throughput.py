@@ -1,0 +1,128 @@
+"""Events a second and CPU an event: leadstream, its peers, and its limit, on one broker and log.
+
+The job is the same for all: two input topics (Avro), the lead of each event, `lead.events`, the
+fold with the shipped model, then transitions, SLA events, leaks and states; what is measured of it,
+from when to when, stands in `_contest.py`. Each run is a fresh process on empty output topics,
+each answer is compared with the replay's. A benchmark's round runs every contender once, in an
+order that turns; ratios are of the same round. Events a second are input events (of the second
+stage alone: lead events).
+
+The slow peers read a shorter log: the whole histories of fewer leads, not a part of each.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from _contest import CONTENDERS, Contender, Contest, Run, fold_alone
+from _lab import Lab, arguments, report
+from _leadlog import Log, WrongAnswerError, fill_inputs, fill_lead_events, make_log
+from _standings import plot, standings, table
+
+from leadstream.schemas.settings import Settings
+
+FOLD = "fold"
+SETTINGS = {"clock": "event"}
+"""History: deadlines follow event time, or each lead's would fire at once."""
+
+
+def main() -> None:
+    # New topics have no leaders for a moment, which the client tells each time that it retries.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--events", type=int, default=200_000, help="of the log, about")
+    parser.add_argument("--slow-events", type=int, default=30_000, help="of the slow peers' log")
+    parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", choices=[*(c.name for c in CONTENDERS), FOLD]
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the figures")
+    options = parser.parse_args()
+    chosen = [c for c in CONTENDERS if not options.only or c.name in options.only]
+    absent = [c.name for c in chosen if c.needs and find_spec(c.needs) is None]
+    if absent and options.only:
+        parser.error(f"{', '.join(absent)} not installed: pip install 'leadstream[bench]'")
+    if absent:
+        tell(f"left out, because not installed: {', '.join(absent)}; extra `bench` has them")
+        chosen = [c for c in chosen if c.name not in absent]
+    tell(f"making the log and its answer, {options.events:,} events")
+    logs = {False: make_log(options.events)}
+    if any(c.is_slow for c in chosen):
+        logs[True] = make_log(min(options.events, options.slow_events))
+    runs: dict[str, list[Run]] = {c.name: [] for c in chosen}
+    with Lab(options.child_path) as lab:
+        settings_of = prepare(lab, logs, options.partitions)
+        contest = Contest(lab, logs, settings_of)
+        warm_up(contest, logs, options.rounds)
+        for number in range(options.rounds):
+            turn = number % max(1, len(chosen))
+            for contender in [*chosen[turn:], *chosen[:turn]]:
+                run = attempt(contest, contender)
+                runs[contender.name].append(run)
+                tell(f"round {number + 1}: {contender.name} {told(run)}")
+            if not options.only or FOLD in options.only:
+                run = fold_alone(logs[False], options.events, settings_of[False])
+                runs.setdefault(FOLD, []).append(run)
+                tell(f"round {number + 1}: {FOLD} {told(run)}")
+    figures: dict[str, Any] = {
+        "rounds": options.rounds,
+        "partitions": options.partitions,
+        "log_events": len(logs[False].events),
+        "slow_log_events": len(logs[True].events) if True in logs else None,
+        "leads": len(logs[False].answer.states),
+        **standings(runs),
+    }
+    if options.plot:
+        plot(figures, options.plot)
+    if not options.json:
+        tell("")
+        table(figures)
+        return
+    report("throughput", figures, as_json=True)
+
+
+def prepare(lab: Lab, logs: dict[bool, Log], partitions: int) -> dict[bool | None, Settings]:
+    """Fill the input topics, once for all; return the settings under which they are found."""
+    found: dict[bool | None, Settings] = {}
+    for is_slow, log in logs.items():
+        prefix = "slow." if is_slow else "full."
+        tell(f"filling {prefix}, {len(log.events):,} events")
+        found[is_slow] = lab.settings(prefix, topic_partitions=partitions, **SETTINGS)
+        fill_inputs(found[is_slow], log)
+    found[None] = lab.settings("second.", topic_partitions=partitions, **SETTINGS)
+    fill_lead_events(found[None], logs[False])
+    return found
+
+
+def warm_up(contest: Contest, logs: dict[bool, Log], rounds: int) -> None:
+    """Let the broker's compiler see the work before it is measured; not for a single round."""
+    if rounds > 1:
+        first = next(c for c in CONTENDERS if c.name == "leadstream")
+        tell(f"warming up: {told(attempt(contest, first))}")
+
+
+def attempt(contest: Contest, contender: Contender) -> Run:
+    try:
+        return contest.run(contender)
+    except WrongAnswerError as error:
+        raise SystemExit(f"not measured: {error}") from None
+
+
+def told(run: Run) -> str:
+    return f"{run.events_per_s:,.0f} events/s, {run.cpu_us_per_event:.1f} µs CPU an event"
+
+
+def tell(line: str) -> None:
+    """Say on stderr how far it is."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

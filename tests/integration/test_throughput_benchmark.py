@@ -1,0 +1,41 @@
+"""The throughput benchmark runs, on a tiny log, and checks the answers that it measures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "throughput.py"
+PEERS = ("bytewax", "quixstreams")
+
+
+def measured(*options: str) -> dict[str, Any]:
+    given = ["--rounds", "1", "--events", "200", "--partitions", "2", "--json", *options]
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARK), *given], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
+
+
+def test_leadstream_its_limit_and_the_fold_are_measured(java: None) -> None:
+    """Each gives the oracle's answer, or there would be no figures."""
+    figures = measured("--only", "leadstream", "limit", "fold")
+    for name in ("leadstream", "limit", "fold"):
+        found = figures["contenders"][name]
+        assert found["events_per_s"]["median"] > 0
+        assert found["cpu_us_per_event"]["median"] > 0
+    assert figures["ratios"]["a/d: leadstream / limit"]["events_per_s"]["median"] > 0
+
+
+@pytest.mark.skipif(not all(map(find_spec, PEERS)), reason="extra `bench` is not installed")
+def test_the_peers_give_the_same_answer(java: None) -> None:
+    figures = measured("--only", "faust", *PEERS)
+    assert set(figures["contenders"]) == {"faust", *PEERS}
