@@ -36,10 +36,12 @@ class Inputs:
     def __init__(self, settings: Settings, stage: Stage) -> None:
         self._settings = settings
         self._stage = stage
-        self._bare = {settings.topics.full(topic): topic for topic in stage.inputs}
+        self._full = {topic: settings.topics.full(topic) for topic in stage.inputs}
+        self._bare = {full: topic for topic, full in self._full.items()}
         self._partitions: dict[int, StagePartition] = {}
         self._next: dict[TopicPartition, int] = {}
-        self._held: set[int] = set()
+        self._held: set[TopicPartition] = set()
+        self._reached: dict[TopicPartition, int] = {}
         self._heard_at = 0.0
         self._consumer: AIOKafkaConsumer | None = None
 
@@ -109,9 +111,9 @@ class Inputs:
                 begin = partition.positions[self._bare[tp.topic]]
                 self._next[tp] = known[tp] if goes_on else begin
             if not goes_on:
-                self._held.discard(number)
+                self._held -= set(self._inputs_of(number))
         self._partitions = dict(partitions)
-        self._held &= partitions.keys()
+        self._held &= self._next.keys()
         self._heard_at = time.monotonic()
         self._seek()
 
@@ -124,20 +126,29 @@ class Inputs:
         self._consumer.assign(list(self._next))
         for tp, at in self._next.items():
             self._consumer.seek(tp, at)
-            if tp.partition in self._held:
+            if tp in self._held:
                 self._consumer.pause(tp)
 
-    def hold(self, number: int, is_held: bool) -> None:
-        """Fetch no more of a partition, or fetch it again."""
+    def hold(self, number: int, topic: str, is_held: bool) -> None:
+        """Fetch no more of an input of a partition, or fetch it again."""
         if self._consumer is None or number not in self._partitions:
             return
-        inputs = self._inputs_of(number)
+        tp = TopicPartition(self._full[topic], number)
         if is_held:
-            self._held.add(number)
-            self._consumer.pause(*inputs)
+            self._held.add(tp)
+            self._consumer.pause(tp)
         else:
-            self._held.discard(number)
-            self._consumer.resume(*inputs)
+            self._held.discard(tp)
+            self._consumer.resume(tp)
+
+    def is_at_end(self, number: int, topic: str) -> bool:
+        """Say whether all of an input that can be read for now has been read."""
+        if self._consumer is None or number not in self._partitions:
+            return True
+        tp = TopicPartition(self._full[topic], number)
+        stable = self._consumer.last_stable_offset(tp)
+        end = self._consumer.highwater(tp) if stable in (None, -1) else stable
+        return end is not None and self._reached.get(tp, self._next[tp]) >= end
 
     async def poll(self, timeout_ms: int) -> dict[int, list[Record]]:
         """Return records by partition number, in order within each input.
@@ -164,6 +175,9 @@ class Inputs:
             )
             self._seek()
             return {}
+        if len(self._bare) > 1:
+            # Behind the last record there may be markers of transactions, which count as read.
+            self._reached = {tp: await self._consumer.position(tp) for tp in self._next}
         records: dict[int, list[Record]] = defaultdict(list)
         for tp, batch in fetched.items():
             partition, topic = self._partitions[tp.partition], self._bare[tp.topic]

@@ -145,6 +145,11 @@ class StagePartition:
             log.warning("%s: the producer did not close in time", self.where, extra=self._context)
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """The stage's inputs, by their contract names."""
+        return self._stage.inputs
+
+    @property
     def where(self) -> str:
         return f"stage {self._stage.name} partition {self.number}"
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from leadstream.schemas.clock import Clock
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.faults import FencedError
+from leadstream.streams.engine.inbox import Inbox
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.processor import Record
 
@@ -20,11 +22,17 @@ PAUSE_S = 0.005
 the transaction and would refuse another, and what comes meanwhile is committed together."""
 
 
+AWAITED_MS = 20
+"""How often to look whether the records that wait for another input need to wait any longer."""
+
+
 class PartitionWorker:
     """Runs batches of one partition until it is stopped, or until a batch fails.
 
     Args:
-        hold: called with True when enough is waiting, with False when there is room again.
+        hold: called for an input with True when enough of it is waiting, with False when there is
+            room again.
+        is_at_end: tells whether all of an input has been read for now.
         guard: runs the task, and is told of each fault but being fenced.
     """
 
@@ -33,7 +41,8 @@ class PartitionWorker:
         partition: StagePartition,
         settings: Settings,
         clock: Clock,
-        hold: Callable[[int, bool], None],
+        hold: Callable[[int, str, bool], None],
+        is_at_end: Callable[[int, str], bool],
         guard: Callable[[Awaitable[None]], Awaitable[None]],
     ) -> None:
         self.partition = partition
@@ -41,9 +50,13 @@ class PartitionWorker:
         self._settings = settings
         self._clock = clock
         self._hold = hold
-        self._inbox: list[Record] = []
-        self._inbox_bytes = 0
-        self._is_held = False
+        self._inbox = Inbox(
+            partition.inputs,
+            settings.batch_max_records,
+            settings.fetch_partition_max_bytes,
+            partial(is_at_end, partition.number),
+        )
+        self._held: set[str] = set()
         self._is_leaving = False
         self._busy_since: float | None = None
         self._wake: asyncio.Future[None] | None = None
@@ -61,14 +74,8 @@ class PartitionWorker:
 
     def give(self, records: Sequence[Record]) -> None:
         """Add records to the next batch."""
-        self._inbox += records
-        self._inbox_bytes += sum(len(record.value or b"") for record in records)
-        if not self._is_held and (
-            len(self._inbox) >= self._settings.batch_max_records
-            or self._inbox_bytes >= self._settings.fetch_partition_max_bytes
-        ):
-            self._is_held = True
-            self._hold(self.partition.number, True)
+        self._inbox.add(records)
+        self._hold_what_is_full()
         self._nudge()
 
     async def stop(self) -> None:
@@ -81,22 +88,29 @@ class PartitionWorker:
         while not self._is_leaving:
             now_ms = self._clock()
             due_ms = self.partition.next_due_ms()
-            if self._inbox or (due_ms is not None and due_ms <= now_ms):
-                await self._turn(now_ms)
+            records = self._inbox.take()
+            if records or (due_ms is not None and due_ms <= now_ms):
+                self._hold_what_is_full()
+                await self._turn(records, now_ms)
                 if self.fenced:
                     return
                 if len(self._inbox) < self._settings.batch_max_records:
                     await asyncio.sleep(PAUSE_S)
             else:
                 longest_ms = self._settings.poll_timeout_ms
+                if self._inbox:
+                    longest_ms = min(longest_ms, AWAITED_MS)
                 await self._rest(longest_ms if due_ms is None else min(longest_ms, due_ms - now_ms))
 
-    async def _turn(self, now_ms: int) -> None:
+    def _hold_what_is_full(self) -> None:
+        for topic in self.partition.inputs:
+            is_full = self._inbox.is_full(topic)
+            if is_full != (topic in self._held):
+                self._held ^= {topic}
+                self._hold(self.partition.number, topic, is_full)
+
+    async def _turn(self, records: Sequence[Record], now_ms: int) -> None:
         self._busy_since = time.monotonic()
-        records, self._inbox, self._inbox_bytes = self._inbox, [], 0
-        if self._is_held:
-            self._is_held = False
-            self._hold(self.partition.number, False)
         try:
             await self.partition.run(records, now_ms)
         except FencedError as error:

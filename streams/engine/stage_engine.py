@@ -236,7 +236,12 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
                 await self._lose(number, error)
                 continue
             self._active[number] = PartitionWorker(
-                opening.partition, self.settings, self._clock, self._inputs.hold, self._guarded
+                opening.partition,
+                self.settings,
+                self._clock,
+                self._inputs.hold,
+                self._inputs.is_at_end,
+                self._guarded,
             )
             log.info("%s: processing from %s", opening.partition.where, opening.partition.positions)
         if gone or dropped or restored:

@@ -18,6 +18,8 @@ WAIT_S = 10.0
 class Partition:
     """Stands in for a StagePartition; `commit` must be set before a batch ends."""
 
+    inputs = ("left",)
+
     def __init__(self, number: int) -> None:
         self.number = number
         self.begun: list[list[int]] = []
@@ -53,6 +55,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.holds: list[tuple[int, bool]] = []
+        self.behind: set[str] = set()
         self.faults: list[BaseException] = []
 
     def worker(self, number: int, **settings: object) -> tuple[PartitionWorker, Partition]:
@@ -61,7 +64,8 @@ class Desk:
             partition,  # type: ignore[arg-type]
             Settings(**settings),  # type: ignore[arg-type]
             lambda: 1000,
-            lambda number, is_held: self.holds.append((number, is_held)),
+            lambda number, topic, is_held: self.holds.append((number, is_held)),
+            lambda number, topic: topic not in self.behind,
             self.guard,
         )
         return worker, partition
