@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from clickhouse_connect.datatypes.registry import get_from_name
 from clickhouse_connect.driver.insert import InsertContext
 from clickhouse_connect.driver.transform import NativeTransform
 
 from leadstream.sinks.clickhouse import ClickHouse
-from leadstream.sinks.rows import COLUMNS, Row
+from leadstream.sinks.rows import COLUMNS, Columns
 
 Types = dict[str, dict[str, str]]
 """Per table, the ClickHouse type of each column."""
@@ -28,7 +28,7 @@ def read_types(client: ClickHouse) -> Types:
 
 
 class NativeRows:
-    """Encodes rows in the order of `COLUMNS`; blocks of one table may follow each other in a file.
+    """Encodes columns in the order of `COLUMNS`; blocks of a table may follow each other in a file.
 
     Args:
         types: as `read_types` gives them.
@@ -40,16 +40,15 @@ class NativeRows:
             for table, columns in COLUMNS.items()
         }
 
-    def encode(self, table: str, rows: Sequence[Row]) -> bytes:
-        """Return the rows of one table.
+    def encode(self, table: str, columns: Columns) -> bytes:
+        """Return a block of one table's rows.
 
         Raises:
             Exception: a value does not fit its column, as the driver's own insert says it.
         """
-        columns = list(zip(*rows, strict=True))
-        context = InsertContext(
-            table, COLUMNS[table], self._types[table], columns, column_oriented=True
-        )
+        names = COLUMNS[table]
+        values = [columns[name] for name in names]
+        context = InsertContext(table, names, self._types[table], values, column_oriented=True)
         context.current_block = 1  # the statement that the driver puts before block 0 is not ours
         body = b"".join(NativeTransform.build_insert(context))
         if context.insert_exception is not None:

@@ -12,7 +12,7 @@ from leadstream.streams.backfill.shards import decode_event
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.lead import Limits, absorb, new_record
 from leadstream.streams.domain.state import NEVER_MS
-from leadstream.streams.domain.transitions import Decision
+from leadstream.streams.domain.stored import Decision
 from leadstream.streams.domain.view import view
 from leadstream.streams.replay import Effective
 

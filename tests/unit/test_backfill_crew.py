@@ -40,7 +40,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def test_results_come_in_the_order_of_the_tasks_which_are_taken_as_workers_are_free() -> None:
+def test_tasks_are_taken_as_workers_are_free() -> None:
     taken = []
 
     def tasks() -> Iterator[tuple[Any]]:
@@ -48,11 +48,18 @@ def test_results_come_in_the_order_of_the_tasks_which_are_taken_as_workers_are_f
             taken.append(number)
             yield (number,)
 
-    with Crew(2, Helper) as crew:
+    with Crew(1, Helper) as crew:
         results = crew.do("double", tasks())
         assert next(results) == 0
-        assert len(taken) < 20
-        assert list(results) == [2 * number for number in range(1, 20)]
+        assert taken == [0, 1]
+        assert next(results) == 2
+        assert taken == [0, 1, 2]
+
+
+def test_results_come_in_the_order_of_the_tasks() -> None:
+    with Crew(2, Helper) as crew:
+        results = crew.do("double", ((number,) for number in range(20)))
+        assert list(results) == [2 * number for number in range(20)]
         assert list(crew.do("double", [(b"x",)])) == [b"xx"]
         assert list(crew.do("double", [])) == []
         pids = crew.pids
