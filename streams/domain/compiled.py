@@ -33,6 +33,7 @@ class CompiledRule:
 
     name: str
     group: str
+    group_place: int
     points: float
     when: Expression | None
     cap_points: float | None
@@ -49,6 +50,7 @@ class CompiledCriterion:
     name: str
     hand_raise: bool
     on: frozenset[str] | None
+    comes_with: str
     when: Expression | None
     terms: tuple[Expression, ...]
     score: str
@@ -68,6 +70,7 @@ class CompiledLimits:
     """Caps of the score in ticks, and what flags a lead as hot."""
 
     groups: dict[str, int]
+    by_place: tuple[int | None, ...]
     engagement: int
     fit: int
     total: int
@@ -90,6 +93,7 @@ class CompiledModel:
     grades: tuple[tuple[str, float], ...]
     engaged: tuple[CompiledCriterion, ...]
     mql: tuple[CompiledCriterion, ...]
+    raised: tuple[CompiledCriterion, ...]
     sql: tuple[CompiledCriterion, ...]
     disarming: tuple[CompiledCriterion, ...]
     not_counted_ms: int
@@ -170,6 +174,7 @@ def compile_model(model: Model) -> CompiledModel:
                 name=c.name,
                 hand_raise=c.hand_raise,
                 on=None if c.on is None else frozenset(c.on),
+                comes_with=f"comes with {' or '.join(sorted(set(c.on or [])))}",
                 when=expression(c.when, f"criteria.{which}.{i}.when"),
                 terms=terms(c.when),
                 score=c.score,
@@ -181,13 +186,15 @@ def compile_model(model: Model) -> CompiledModel:
 
     rules = {}
     by_type: dict[str, list[CompiledRule]] = {}
+    places: dict[str, int] = {}
     for i, rule in enumerate(model.engagement.rules):
         if model.engagement.groups and rule.group not in model.engagement.groups:
             known = ", ".join(model.engagement.groups)
             faults.append(
                 f'engagement.rules.{i}.group: unknown group "{rule.group}"; known are {known}'
             )
-        compiled = _compile_rule(rule, expression(rule.when, f"engagement.rules.{i}.when"))
+        place = places.setdefault(rule.group, len(places))
+        compiled = _compile_rule(rule, place, expression(rule.when, f"engagement.rules.{i}.when"))
         rules[rule.name] = compiled
         for event_type in rule.on:
             by_type.setdefault(event_type, []).append(compiled)
@@ -224,10 +231,11 @@ def compile_model(model: Model) -> CompiledModel:
             for i, rule in enumerate(model.fit.rules)
         ),
         fit_names=frozenset(rule.name for rule in model.fit.rules),
-        limits=_compile_limits(model),
+        limits=_compile_limits(model, places),
         grades=tuple(sorted(model.fit.grades.items())),
         engaged=criteria("engaged", model.criteria.engaged),
         mql=mql,
+        raised=tuple(criterion for criterion in mql if criterion.hand_raise),
         sql=sql,
         disarming=tuple(c for c in (*mql, *sql) if c.disarm is not None),
         not_counted_ms=model.engagement.not_counted_after_recycle * MS_PER_SECOND,
@@ -284,10 +292,11 @@ def _repeated_names(model: Model) -> list[str]:
 _NEVER = Expression("false", None, Facts())
 
 
-def _compile_limits(model: Model) -> CompiledLimits:
+def _compile_limits(model: Model, places: dict[str, int]) -> CompiledLimits:
     groups = {group: round(cap * TICKS) for group, cap in model.engagement.groups.items()}
     return CompiledLimits(
         groups=groups,
+        by_place=tuple(groups.get(group) for group in places),
         engagement=round(model.engagement.max * TICKS),
         fit=round(model.fit.max * TICKS),
         total=round(model.max_score * TICKS),
@@ -296,7 +305,7 @@ def _compile_limits(model: Model) -> CompiledLimits:
     )
 
 
-def _compile_rule(rule: EngagementRule, when: Expression | None) -> CompiledRule:
+def _compile_rule(rule: EngagementRule, place: int, when: Expression | None) -> CompiledRule:
     decay = rule.decay or Decay.model_construct()
     points_per_ms = fades_in_ms = None
     if decay.points_per_day is not None:
@@ -308,6 +317,7 @@ def _compile_rule(rule: EngagementRule, when: Expression | None) -> CompiledRule
     return CompiledRule(
         name=rule.name,
         group=rule.group,
+        group_place=place,
         points=rule.points,
         when=when,
         cap_points=rule.cap.points if rule.cap else None,

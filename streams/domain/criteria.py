@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from cel_expr_python import cel
 
@@ -80,6 +80,11 @@ class Circumstances:
         """Say whether a score is at a threshold: total, fit or engagement."""
         score: float = getattr(self.score, which)
         return score >= threshold
+
+    def again(self) -> Self:
+        """Forget the score and the points, since the state has changed."""
+        self._score = self._points = None
+        return self
 
     def know_score(self, score: Score) -> None:
         """Take the score from somebody who has computed it already."""

@@ -11,7 +11,6 @@ from typing import Final, Literal
 from leadstream.schemas.events import LATEST_MS, EpochMs
 from leadstream.streams.domain.compiled import CompiledCriterion, CompiledModel
 from leadstream.streams.domain.criteria import Circumstances, Expression
-from leadstream.streams.domain.scoring import circumstances
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage
 from leadstream.streams.domain.state import FoldState
 
@@ -24,18 +23,18 @@ _SCORE: Final = re.compile(
     r"(score\.total|score\.fit|score\.engagement|fit\.score)\s*>=?\s*([\d.]+)"
 )
 _GRADE: Final = re.compile(r"""fit\.grade\s*<=\s*["']([A-DF])["']""")
+_ON_THE_WAY: Final = frozenset((Stage.ANONYMOUS, *QUALIFIABLE))
 _KINDS: Final = {"total": "points", "engagement": "engagement points", "fit": "fit points"}
 
 
-def shortfall(state: FoldState, model: CompiledModel, at: EpochMs) -> list[str]:
+def shortfall(state: FoldState, model: CompiledModel, of: Circumstances) -> list[str]:
     """Return what each MQL criterion lacks, as `name: this, that`; empty where none can come.
 
     A criterion's expression is taken apart at its outermost `&&`; a part that is none of the
     usual ones is quoted as it stands.
     """
-    if state.stage not in (Stage.ANONYMOUS, *QUALIFIABLE):
+    if state.stage not in _ON_THE_WAY:
         return []
-    of = circumstances(state, model, at)
     found = []
     for criterion in model.mql:
         lacks = _lacks(state, criterion, of)
@@ -63,7 +62,7 @@ def _lacks(state: FoldState, criterion: CompiledCriterion, of: Circumstances) ->
         )
     lacks += [_in_words(term, of) for term in criterion.terms if not term.holds(of)]
     if criterion.on is not None:
-        lacks.append(f"comes with {' or '.join(sorted(criterion.on))}")
+        lacks.append(criterion.comes_with)
     return lacks
 
 

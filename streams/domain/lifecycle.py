@@ -52,7 +52,7 @@ def apply(
         decisions += leaks.mend(state, model, cause, at)
     if event.crm is not None:
         decisions += _apply_crm_move(state, model, event.crm, at)
-    decisions += qualify(state, model, cause, at)
+    decisions += qualify(state, model, before.again())
     return state, decisions
 
 
@@ -85,7 +85,7 @@ def fire(state: FoldState, model: CompiledModel, at: EpochMs) -> tuple[FoldState
     rearm(state, model, of)
     if state.cooldown_until == at:
         decisions += restore(state, model, at)
-        decisions += qualify(state, model, None, at)
+        decisions += qualify(state, model, of.again())
     return state, decisions
 
 

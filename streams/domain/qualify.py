@@ -6,24 +6,21 @@ from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import CompiledCriterion, CompiledModel
 from leadstream.streams.domain.criteria import Circumstances
 from leadstream.streams.domain.crossings import holding
-from leadstream.streams.domain.scoring import circumstances
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage
 from leadstream.streams.domain.state import FoldState
 from leadstream.streams.domain.transitions import Decision, move_to
 
 
-def qualify(
-    state: FoldState, model: CompiledModel, event: Touchpoint | CrmEvent | None, at: EpochMs
-) -> list[Decision]:
+def qualify(state: FoldState, model: CompiledModel, of: Circumstances) -> list[Decision]:
     """Decide engaged, MQL and SQL by the model's criteria."""
     decisions: list[Decision] = []
-    of = circumstances(state, model, at, event)
+    event, at = of.event, of.now
     if state.spent:
         rearm(state, model, of)
     if state.stage is Stage.ENGAGED:
         decisions += release(state, model, of, event, at)
     # Who asks for sales goes straight to MQL, however much the asking also scores.
-    asks = state.stage is Stage.KNOWN and first_holding(state, model.mql, of, only_raised=True)
+    asks = state.stage is Stage.KNOWN and first_holding(state, model.raised, of)
     if state.stage is Stage.KNOWN and not asks:
         criterion = first_holding(state, model.engaged, of)
         if criterion is not None:
@@ -31,7 +28,7 @@ def qualify(
             state.held_by = criterion.name
     if state.stage in QUALIFIABLE:
         resting = state.stage is Stage.NURTURE and (state.cooldown_until or 0) > at
-        criterion = first_holding(state, model.mql, of, only_raised=resting)
+        criterion = first_holding(state, model.raised if resting else model.mql, of)
         if criterion is not None:
             if state.stage is Stage.NURTURE:
                 state.cycle += 1
@@ -92,16 +89,10 @@ def holds(criterion: CompiledCriterion, of: Circumstances) -> bool:
 
 
 def first_holding(
-    state: FoldState,
-    criteria: tuple[CompiledCriterion, ...],
-    of: Circumstances,
-    *,
-    only_raised: bool = False,
+    state: FoldState, criteria: tuple[CompiledCriterion, ...], of: Circumstances
 ) -> CompiledCriterion | None:
     """Return the first armed criterion that holds; hand-raises are always armed."""
     for criterion in criteria:
-        if not criterion.hand_raise and (only_raised or criterion.name in state.spent):
-            continue
-        if holds(criterion, of):
+        if (criterion.hand_raise or criterion.name not in state.spent) and holds(criterion, of):
             return criterion
     return None

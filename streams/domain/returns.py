@@ -60,7 +60,7 @@ def return_lost(
     """Take a lost lead that raises its hand through nurture; a permanent reason stays lost."""
     if state.stage is not Stage.LOST or model.source.kind_of(state.reason) is ReasonKind.PERMANENT:
         return []
-    if first_holding(state, model.mql, of, only_raised=True) is None:
+    if first_holding(state, model.raised, of) is None:
         return []
     decisions = move_to(state, model, Stage.NURTURE, at, "inferred", event, inferred=True)
     _start_afresh(state, at)

@@ -169,6 +169,7 @@ def score_fit(state: FoldState, model: CompiledModel) -> None:
     known = tuple(sorted(state.attributes.items()))
     state.fit_points, state.grade, state.persona = _judge_fit(model, known)
     state.fit_version = model.version
+    state.fit_ticks = _fit_ticks(state, model)
 
 
 def forget_attributes() -> None:
@@ -271,35 +272,38 @@ def contributions(
 
 def score_at(state: FoldState, model: CompiledModel, at: EpochMs) -> Score:
     """Return the score at an instant, the sum of `points_by_rule` to the last digit."""
-    in_group: dict[str, int] = {}
-    rules = model.rules
+    rules, limits = model.rules, model.limits
+    in_group = [0] * len(limits.by_place)
     for name, tally in state.tallies.items():
         rule = rules.get(name)
         if rule is None:
             continue
+        points = tally.value
         if rule.half_life_ms is not None:
-            # `decayed` in place: this is where most of the fold's time goes.
+            # `decayed` in place: this is asked for several times an event.
             age_ms = at - tally.at
-            points = tally.value
             if age_ms > 0:
-                points = points * 2.0 ** (-age_ms / rule.half_life_ms)
+                points *= 2.0 ** (-age_ms / rule.half_life_ms)
         else:
             points = decayed(rule, tally, at)
-        in_group[rule.group] = in_group.get(rule.group, 0) + round(points * TICKS)
-    limits = model.limits
+        in_group[rule.group_place] += round(points * TICKS)
     engagement = 0
-    for group, ticks in in_group.items():
-        cap = limits.groups.get(group)
+    for ticks, cap in zip(in_group, limits.by_place, strict=True):
         engagement += ticks if cap is None or ticks < cap else cap
     engagement = min(engagement, limits.engagement)
-    fit = 0
-    for name, given in state.fit_points.items():
-        if name in model.fit_names:
-            fit += round(given * TICKS)
-    fit = min(fit, limits.fit)
+    fit = state.fit_ticks
+    if fit is None or state.fit_version != model.version:
+        fit = _fit_ticks(state, model)
     if fit + engagement > limits.total:
         fit, engagement = (sum(by.values()) for by in _ticks_by_rule(state, model, at))
     return _score_of(fit, engagement, state.grade)
+
+
+def _fit_ticks(state: FoldState, model: CompiledModel) -> int:
+    given = state.fit_points
+    return min(
+        sum([_ticks(given[name]) for name in given if name in model.fit_names]), model.limits.fit
+    )
 
 
 def _score_of(fit: int, engagement: int, grade: str) -> Score:

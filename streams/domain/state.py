@@ -180,6 +180,7 @@ class FoldState(msgspec.Struct, array_like=True, gc=False):
     busy_from: EpochMs = -NEVER_MS
     busy_count: int = 0
     hot_since: EpochMs | None = None
+    fit_ticks: int | None = None
 
 
 def seen_key(event_type: str, category: str | None = None) -> str:

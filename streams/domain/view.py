@@ -7,7 +7,7 @@ from leadstream.streams.domain import sla
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.explain import shortfall
 from leadstream.streams.domain.lead import LeadRecord
-from leadstream.streams.domain.scoring import score_at
+from leadstream.streams.domain.scoring import circumstances
 from leadstream.streams.domain.state import Origin
 from leadstream.streams.domain.transitions import track_of
 
@@ -17,6 +17,7 @@ def view(record: LeadRecord, models: ModelSet) -> LeadState:
     state = record.head
     as_of = max(state.last_at, state.last_fired_at)
     model = models.at(as_of)
+    of = circumstances(state, model, as_of)
     first, last = state.first_touch or Origin(), state.last_touch or Origin()
     return LeadState(
         lead_id=state.lead_id,
@@ -24,7 +25,7 @@ def view(record: LeadRecord, models: ModelSet) -> LeadState:
         stage=state.stage,
         stage_since=state.stage_since,
         cycle=state.cycle,
-        score=score_at(state, model, as_of),
+        score=of.score,
         score_as_of=as_of,
         owner=state.owner,
         reason=state.reason,
@@ -56,6 +57,6 @@ def view(record: LeadRecord, models: ModelSet) -> LeadState:
         sla_due_at=sla.nearest_due(state),
         merged_into=state.merged_into,
         hot=state.hot_since is not None,
-        next_mql=shortfall(state, model, as_of),
+        next_mql=shortfall(state, model, of),
         model_version=model.version,
     )

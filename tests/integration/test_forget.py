@@ -27,7 +27,8 @@ from leadstream.sinks.migrate import migrate
 from leadstream.sinks.rows import COLUMNS
 from leadstream.streams.domain.identity import lead_of_email
 from leadstream.streams.ingest.jsonl import event_to_json_line
-from leadstream.streams.lifecycle.records import LeadRecords
+from leadstream.streams.lifecycle.records import Judges, LeadRecords
+from leadstream.streams.models import load_models
 
 MODEL = """
 version: '{version}'
@@ -236,7 +237,7 @@ def test_a_person_is_forgotten_everywhere_and_stays_so(
             if lead_id in ada:
                 records = LeadRecords()
                 records.restore(key, value)
-                kept = records.load(key, judges)
+                kept = records.load(key, Judges(load_models(None)))
                 assert kept is not None
                 assert kept.head.event_count == (lead_id == "ada")
                 assert WORD not in repr(kept).replace(lead_id, "")

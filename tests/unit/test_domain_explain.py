@@ -7,6 +7,7 @@ from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain.explain import shortfall
 from leadstream.streams.domain.lead import Limits, absorb, new_record
 from leadstream.streams.domain.reads import terms_of
+from leadstream.streams.domain.scoring import circumstances
 from leadstream.streams.domain.view import view
 
 TEXT = """
@@ -28,7 +29,8 @@ def lacks(*events: LeadEvent, at_days: float = 0) -> dict[str, str]:
     versions, record = models(TEXT), new_record("l")
     absorb(record, events, versions, Limits())
     at = MONDAY_MS + round(at_days * DAY_MS)
-    found = shortfall(record.head, versions.at(at), at)
+    model = versions.at(at)
+    found = shortfall(record.head, model, circumstances(record.head, model, at))
     return dict(line.split(": ", 1) for line in found)
 
 
