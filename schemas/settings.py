@@ -175,7 +175,7 @@ class Settings(BaseSettings):
     store_format: Literal[1, 2] = Field(
         2,
         description="How the workers' stores are written; both are read. 1 while workers of "
-        "releases before 0.3 share the group.",
+        "release 0.1 share the group.",
     )
     batch_max_records: int = Field(2000, ge=1, description="Most records in one transaction.")
     batch_max_bytes: int = Field(

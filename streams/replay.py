@@ -23,7 +23,7 @@ from leadstream.streams.domain.lead import (
     new_record,
 )
 from leadstream.streams.domain.state import NEVER_MS
-from leadstream.streams.domain.transitions import Decision
+from leadstream.streams.domain.stored import Decision
 from leadstream.streams.domain.view import view
 from leadstream.streams.identify.accept import accept
 from leadstream.streams.identify.resolver import Resolver, StatedIdentity

@@ -17,7 +17,8 @@ from leadstream.streams.domain.returns import begin_rest, next_return, restore, 
 from leadstream.streams.domain.scoring import circumstances, count_event, score_fit
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage, rank, skipped_between
 from leadstream.streams.domain.state import NEVER_MS, FoldState
-from leadstream.streams.domain.transitions import Decision, move_to, reach
+from leadstream.streams.domain.stored import Decision
+from leadstream.streams.domain.transitions import move_to, reach
 
 
 def apply(

@@ -8,7 +8,8 @@ from leadstream.streams.domain.criteria import Circumstances
 from leadstream.streams.domain.crossings import holding
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage
 from leadstream.streams.domain.state import FoldState
-from leadstream.streams.domain.transitions import Decision, move_to
+from leadstream.streams.domain.stored import Decision
+from leadstream.streams.domain.transitions import move_to
 
 
 def qualify(state: FoldState, model: CompiledModel, of: Circumstances) -> list[Decision]:

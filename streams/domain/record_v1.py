@@ -1,6 +1,6 @@
-"""Format 1 of the store, of releases 0.1 and 0.2: everything with its field names.
+"""Format 1 of the store, of release 0.1: everything with its field names.
 
-Read for ever; written only where workers of those releases still share the group.
+Read for ever; written only where workers of that release still share the group.
 """
 
 from __future__ import annotations

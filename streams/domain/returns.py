@@ -11,7 +11,8 @@ from leadstream.streams.domain.qualify import first_holding
 from leadstream.streams.domain.reasons import ReasonKind
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS, FoldState
-from leadstream.streams.domain.transitions import Decision, move_to
+from leadstream.streams.domain.stored import Decision
+from leadstream.streams.domain.transitions import move_to
 
 _TURNED_DOWN = (Stage.DISQUALIFIED, Stage.LOST)
 

@@ -1,4 +1,4 @@
-"""How a lead's record stands in the store: format 2, or 1 beside workers of releases before 0.3."""
+"""How a lead's record stands in the store: format 2, or 1 beside workers of release 0.1."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def encode_record(record: LeadRecord, store_format: int = NEWEST_FORMAT) -> byte
 
 def decode_record(data: bytes | memoryview) -> LeadRecord:
     """Return the record from the store's bytes, of whichever format."""
-    is_newest = data[:1] == record_v2.MARK
+    is_newest = bytes(data[:1]) == record_v2.MARK
     return record_v2.decode(data) if is_newest else record_v1.decode(data)

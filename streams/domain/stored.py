@@ -85,7 +85,7 @@ def event_of(lead_id: str, entry: TailEvent) -> LeadEvent:
     """Return the event that an entry keeps; where it was read from is not kept."""
     body = memoryview(entry.body)
     touch = crm = None
-    if body[:1] == _TOUCHPOINT:
+    if entry.body.startswith(_TOUCHPOINT):
         touch = msgspec.structs.replace(_touchpoint.decode(body[1:]), event_id=entry.event_id)
     else:
         crm = msgspec.structs.replace(_crm_event.decode(body[1:]), event_id=entry.event_id)

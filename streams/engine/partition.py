@@ -308,7 +308,7 @@ class StagePartition:
         )
         letters = [to_output(letter, now_ms) for letter in result.dead_letters]
         await batches.add([*result.outputs, *letters])
-        store = {**result.store, META_KEY: encode_meta(meta)}
+        store = {**result.store, META_KEY: encode_meta(meta, self._settings.store_format)}
         batches.add_store(self._stage.store, self.number, store)
         return batches
 

@@ -10,7 +10,8 @@ from leadstream.streams.engine.dead_letter_share import DeadLetterShare
 from leadstream.streams.engine.faults import StoreFormatError
 
 META_KEY = b"\x00meta"
-FORMAT_VERSION = 1
+FORMATS = (1, 2)
+"""All are read. Which one is written is a setting; the stages' records follow the same one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,10 @@ class _Wire(msgspec.Struct, frozen=True):
     recent_dead_letters: int = 0
 
 
-def encode_meta(meta: Meta) -> bytes:
+def encode_meta(meta: Meta, store_format: int) -> bytes:
     """Return the meta record's value."""
     return msgspec.json.encode(
-        _Wire(FORMAT_VERSION, meta.positions, meta.share.records, meta.share.dead)
+        _Wire(store_format, meta.positions, meta.share.records, meta.share.dead)
     )
 
 
@@ -51,10 +52,10 @@ def decode_meta(value: bytes | None, where: str) -> Meta:
         raise StoreFormatError(
             f"{where}: the meta record is not one of leadstream's: {error}"
         ) from None
-    if wire.version != FORMAT_VERSION:
+    if wire.version not in FORMATS:
         raise StoreFormatError(
             f"{where}: the store has format {wire.version}, this version of leadstream reads "
-            f"{FORMAT_VERSION}: upgrade this worker, or delete the store topic and the outputs "
+            f"up to {FORMATS[-1]}: upgrade this worker, or delete the store topic and the outputs "
             "and process the inputs again"
         )
     share = DeadLetterShare(wire.recent_records, wire.recent_dead_letters)

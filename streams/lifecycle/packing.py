@@ -24,7 +24,7 @@ class Packer:
     """Packs and unpacks; what was packed before the dictionary was learnt stays readable."""
 
     def __init__(self) -> None:
-        self._samples: list[bytes] | None = []
+        self._samples: list[bytes | bytearray | memoryview[int]] | None = []
         self._compressors = [_compressor(None)]
         self._decompressors = [zstandard.ZstdDecompressor()]
 
@@ -42,7 +42,7 @@ class Packer:
         """Return a record as `pack` got it."""
         return self._decompressors[packed[1]].decompress(packed[2:])
 
-    def _learn(self, samples: list[bytes]) -> None:
+    def _learn(self, samples: list[bytes | bytearray | memoryview[int]]) -> None:
         try:
             learnt = zstandard.train_dictionary(
                 DICTIONARY_BYTES, samples, k=SEGMENT_BYTES, d=DMER_BYTES, level=LEVEL

@@ -164,7 +164,7 @@ class LeadRecords:
 
     def _unpacked(self, value: bytes) -> LeadRecord:
         body = memoryview(value)[_HEADER.size :]
-        if body[:1] == packing.MARK:
+        if value.startswith(packing.MARK, _HEADER.size):
             return decode_record(self._packer.unpack(body))
         return decode_record(body)
 

@@ -66,12 +66,12 @@ class Fleet(Pipeline):
 
     def start(self, command: str, *, old: bool) -> subprocess.Popen[bytes]:
         """Start a command of the old release, or of this version."""
-        python_path = {"PYTHONPATH": str(self._release)} if old else {}
+        own = {"PYTHONPATH": str(self._release)} if old else {"LEADSTREAM_STORE_FORMAT": "1"}
         run = "import sys; from leadstream.infra.cli import main; sys.exit(main())"
         with (self._directory / f"worker-{len(self.children)}.log").open("wb") as stream:
             child = subprocess.Popen(
                 [sys.executable, "-c", run, *command.split()],
-                env={**os.environ, **self._environment(), **python_path},
+                env={**os.environ, **self._environment(), **own},
                 cwd=self._directory,
                 stdout=stream,
                 stderr=stream,

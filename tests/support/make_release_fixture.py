@@ -153,6 +153,7 @@ class Flow:
     """Both stages over one partition, without Kafka; what they say goes to `said`."""
 
     def __init__(self, settings: Settings) -> None:
+        self.store_format = settings.store_format
         self.logics = {
             stage.name: (stage, stage.open(0))
             for stage in (
@@ -185,7 +186,7 @@ class Flow:
             self.positions[name][record.topic] = record.offset + 1
         store = self.stores[name]
         store.update(result.store)
-        store[META_KEY] = encode_meta(Meta(self.positions[name]))
+        store[META_KEY] = encode_meta(Meta(self.positions[name]), self.store_format)
         letters = [to_output(letter, now_ms) for letter in result.dead_letters]
         return [
             self._append(o.topic, o.key, o.value, list(o.headers), now_ms)

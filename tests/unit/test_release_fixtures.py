@@ -241,7 +241,8 @@ def test_a_release_goes_on_from_what_the_present_code_left_as_in_a_rolling_resta
     (wheel,) = RELEASES.glob(f"leadstream-{release.folder.name}-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
-    flow = Flow(settings_in(release.folder))
+    settings = settings_in(release.folder).model_copy(update={"store_format": 1})
+    flow = Flow(settings)
     half = len(release.inputs) // 2
     flow.run(release.inputs[:half])
     said = list(flow.said)
