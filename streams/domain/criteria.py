@@ -187,7 +187,8 @@ class Expression:
         self._facts = facts
         self._variables = tuple(_READERS[name] for name in self.reads.variables)
         self._calls = tuple((_reader(facts, name, args), args) for name, args in self.reads.calls)
-        self._only = self._variables[0] if len(self._variables) == 1 and not self._calls else None
+        readers = [*self._variables, *(_caller(facts, read, args) for read, args in self._calls)]
+        self._only = readers[0] if len(readers) == 1 else None
         self._verdicts: dict[Any, bool] = {}
 
     def holds(self, of: Circumstances) -> bool:
@@ -220,6 +221,16 @@ def _reader(facts: Facts, name: str, args: tuple[str, ...]) -> Callable[..., Any
     overloads = {("count", 2): "count_in", ("seen", 2): "seen_category"}
     reader: Callable[..., Any] = getattr(facts, overloads.get((name, len(args)), name))
     return reader
+
+
+def _caller(
+    facts: Facts, read: Callable[..., Any], args: tuple[str, ...]
+) -> Callable[[Circumstances], Any]:
+    def call(of: Circumstances) -> Any:
+        facts.of = of
+        return read(*args)
+
+    return call
 
 
 class Checker:
