@@ -10,7 +10,7 @@ from lead_logs import DAY_MS, HOUR_MS, START_MS, examples
 
 from leadstream.streams.domain import crossings
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
-from leadstream.streams.domain.crossings import next_crossing
+from leadstream.streams.domain.crossings import look_again_at, next_crossing
 from leadstream.streams.domain.scoring import score_at
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS, FoldState, Tally
@@ -110,6 +110,15 @@ def test_the_version_active_at_an_instant_decides(
     alone = next_crossing(state, ModelSet([first]), NEVER_MS)
     found = next_crossing(state, ModelSet([first, second]), NEVER_MS)
     assert found == min(alone, second.active_from)
+
+
+@examples(80)
+@given(held_leads(), models(), models("2026-03-07T00:00:00Z"))
+def test_nobody_is_told_to_look_again_after_the_crossing(
+    state: FoldState, first: CompiledModel, second: CompiledModel
+) -> None:
+    for known in (ModelSet([first]), ModelSet([first, second])):
+        assert look_again_at(state, known) <= next_crossing(state, known, NEVER_MS)
 
 
 def test_a_lead_that_nothing_watches_has_no_crossing() -> None:
