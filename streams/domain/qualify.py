@@ -86,11 +86,7 @@ def holds(criterion: CompiledCriterion, of: Circumstances) -> bool:
         return False
     if criterion.threshold is not None and not of.reaches(criterion.score, criterion.threshold):
         return False
-    # Part by part, since most criteria fail at their first.
-    for term in criterion.terms:
-        if not term.holds(of):
-            return False
-    return True
+    return criterion.when is None or criterion.when.holds(of)
 
 
 def first_holding(

@@ -78,6 +78,7 @@ class StagePartition:
         self._group_id = group_id(settings, stage.name)
         self._logic: PartitionLogic = stage.open(number)
         self._share = DeadLetterShare()
+        self._store_format = settings.store_format
         self._producer: AIOKafkaProducer | None = None
 
     async def open(self) -> None:
@@ -128,6 +129,8 @@ class StagePartition:
         )
         self.restored_share = 1.0
         self._share = restored.meta.share
+        # As long as one record of the newer format is left, the older release must not read it.
+        self._store_format = max(self._settings.store_format, restored.meta.store_format)
         return restored.meta.positions
 
     def _restoring(self, share: float) -> None:
@@ -235,7 +238,7 @@ class StagePartition:
         limit_s = self._settings.transaction_timeout_ms / 1000
         try:
             async with asyncio.timeout(limit_s):
-                await self._commit(result, Meta(positions, share), now_ms)
+                await self._commit(result, Meta(positions, share, self._store_format), now_ms)
         except TimeoutError:
             raise EngineError(
                 f"{self.where}: the transaction with {span_of(records)} did not commit within "
@@ -308,7 +311,7 @@ class StagePartition:
         )
         letters = [to_output(letter, now_ms) for letter in result.dead_letters]
         await batches.add([*result.outputs, *letters])
-        store = {**result.store, META_KEY: encode_meta(meta, self._settings.store_format)}
+        store = {**result.store, META_KEY: encode_meta(meta)}
         batches.add_store(self._stage.store, self.number, store)
         return batches
 

@@ -21,7 +21,6 @@ PAUSE_S = 0.005
 """From a commit to the next batch, unless that is full: until then the broker writes the markers of
 the transaction and would refuse another, and what comes meanwhile is committed together."""
 
-
 AWAITED_MS = 20
 """How often to look whether the records that wait for another input need to wait any longer."""
 

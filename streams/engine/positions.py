@@ -16,10 +16,11 @@ FORMATS = (1, 2)
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """Per bare topic name the offset of the next record, and the recent dead letters."""
+    """Per bare topic name the offset of the next record, the recent dead letters, the format."""
 
     positions: dict[str, int] = field(default_factory=dict)
     share: DeadLetterShare = field(default_factory=DeadLetterShare)
+    store_format: int = FORMATS[0]
 
 
 class _Wire(msgspec.Struct, frozen=True):
@@ -31,10 +32,10 @@ class _Wire(msgspec.Struct, frozen=True):
     recent_dead_letters: int = 0
 
 
-def encode_meta(meta: Meta, store_format: int) -> bytes:
+def encode_meta(meta: Meta) -> bytes:
     """Return the meta record's value."""
     return msgspec.json.encode(
-        _Wire(store_format, meta.positions, meta.share.records, meta.share.dead)
+        _Wire(meta.store_format, meta.positions, meta.share.records, meta.share.dead)
     )
 
 
@@ -59,4 +60,4 @@ def decode_meta(value: bytes | None, where: str) -> Meta:
             "and process the inputs again"
         )
     share = DeadLetterShare(wire.recent_records, wire.recent_dead_letters)
-    return Meta(wire.positions, share)
+    return Meta(wire.positions, share, wire.version)

@@ -1,7 +1,7 @@
 """The leads' records of one partition, each led by when it wants to be woken.
 
 Leads that something happened to lately are at hand as objects; the others are packed bytes. In
-the store records are not packed: there Kafka packs whole batches of them.
+the store records are not packed, so that any worker can read them.
 
 The lead says when it wants to be woken under certain versions of the model, which stand beside
 the instant; with other versions it must be asked again. A restore need not unpack records.

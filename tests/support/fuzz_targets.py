@@ -260,11 +260,11 @@ def meta(data: bytes) -> None:
     except EngineError as error:
         assert "store/0" in str(error)
         return
-    assert decode_meta(encode_meta(found, 2), "store/0") == found
+    assert decode_meta(encode_meta(found), "store/0") == found
 
 
 def _meta_seeds() -> list[bytes]:
-    return [encode_meta(Meta({"lead.events": 12}), 2), encode_meta(Meta(), 1)]
+    return [encode_meta(Meta({"lead.events": 12})), encode_meta(Meta(store_format=2))]
 
 
 # Files. Each is written to a folder of the process's own.

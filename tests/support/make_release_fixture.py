@@ -186,7 +186,7 @@ class Flow:
             self.positions[name][record.topic] = record.offset + 1
         store = self.stores[name]
         store.update(result.store)
-        store[META_KEY] = encode_meta(Meta(self.positions[name]), self.store_format)
+        store[META_KEY] = encode_meta(Meta(self.positions[name], store_format=self.store_format))
         letters = [to_output(letter, now_ms) for letter in result.dead_letters]
         return [
             self._append(o.topic, o.key, o.value, list(o.headers), now_ms)

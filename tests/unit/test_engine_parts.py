@@ -149,7 +149,7 @@ def test_a_stage_may_not_write_the_meta_record() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (b'{"version":2,"positions":{}}', "s/1: the store has format 2"),
+        (b'{"version":3,"positions":{}}', "s/1: the store has format 3"),
         (b"\xff", "s/1: the meta record is not one of leadstream's"),
     ],
 )
