@@ -15,12 +15,14 @@ from producer_stand_in import ProducerStandIn, SentRecord
 
 from leadstream.schemas.exit_codes import ExitCode
 from leadstream.schemas.settings import Settings
+from leadstream.streams.engine import partition as engine_partition
 from leadstream.streams.engine.fail_stop import FailStop
 from leadstream.streams.engine.faults import EngineError, explain, is_expected, span_of
 from leadstream.streams.engine.partition import StagePartition
-from leadstream.streams.engine.positions import META_KEY, decode_meta
+from leadstream.streams.engine.positions import META_KEY, Meta, decode_meta
 from leadstream.streams.engine.preflight import check_topics
 from leadstream.streams.engine.processor import BatchResult, Record
+from leadstream.streams.engine.restore import Restored
 
 
 def record(**fields: object) -> Record:
@@ -101,6 +103,20 @@ def test_state_and_positions_are_committed_in_one_transaction() -> None:
     assert meta[1:3] == ("p.scripted.store", META_KEY)
     assert json.loads(str(meta[3], "utf-8"))["positions"] == {"left": 8, "right": 5}  # type: ignore[arg-type]
     assert partition.positions == {"left": 8, "right": 5}
+
+
+def test_a_store_that_ever_was_of_format_2_stays_marked_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a worker of the release before would take it over and not be able to read all of it."""
+
+    async def newer(*_: object) -> Restored:
+        return Restored(0, Meta({"left": 0, "right": 0}, store_format=2))
+
+    monkeypatch.setattr(engine_partition, "restore_store", newer)
+    producer = RecordingProducer()
+    partition = partition_of(ScriptedLogic(BatchResult()), producer, store_format=1)
+    asyncio.run(partition._restore())
+    asyncio.run(partition.run([record()], 1000))
+    assert json.loads(str(producer.log[1][3], "utf-8"))["version"] == 2  # type: ignore[arg-type]
 
 
 def test_records_without_effect_still_move_the_positions() -> None:
