@@ -172,8 +172,10 @@ class Settings(BaseSettings):
         description="Most bytes of a lead's events that stay insertable, beside its newest event; "
         "wins over tail_min_events.",
     )
-    store_format: Literal[1, 2] = Field(
+    store_format: int = Field(
         2,
+        ge=1,
+        le=2,
         description="How the workers' stores are written; both are read. 1 while workers of "
         "release 0.1 share the group.",
     )

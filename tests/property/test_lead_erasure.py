@@ -5,9 +5,9 @@ The oracle is the fold of a log in which the erased events never were.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-import msgspec
 from effective import content
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,7 +88,7 @@ def test_of_a_lead_without_a_new_life_only_the_instant_is_kept(data: Any, log: A
         record, heard, _ = fold(data.draw, lead_id, [*events, asked], data.draw(limits))
         assert heard.decisions() == []
         bare = LeadRecord(lead_id, new_record(lead_id).head, now=END_MS, erased_at=END_MS)
-        assert msgspec.structs.replace(record, revision=0) == bare
+        assert replace(record, revision=0) == bare
 
 
 limits = st.sampled_from([WIDE, TINY])
