@@ -10,7 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-COMMAND = [sys.executable, "-P", "-c", "from leadstream.infra.cli import main; main()"]
+# A shell ignores SIGINT for what it runs in the background, tests and their children among it.
+_AS_IN_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+_RUN = _AS_IN_A_TERMINAL + "from leadstream.infra.cli import main; main()"
+COMMAND = [sys.executable, "-P", "-c", _RUN]
 
 
 def environment() -> dict[str, str]:
