@@ -17,12 +17,21 @@ from leadstream.streams.engine.inbox import Inbox
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.processor import Record
 
-PAUSE_S = 0.005
+LEAST_PAUSE_S = 0.005
 """From a commit to the next batch, unless that is full: until then the broker writes the markers of
 the transaction and would refuse another, and what comes meanwhile is committed together."""
+MOST_PAUSE_S = 0.1
+PAUSE_PER_BATCH = 1.0
+"""Pause for as long as the batch took: where worker or broker are busy, batches become fewer and
+larger, and cost less, before anything waits for long."""
 
 AWAITED_MS = 20
 """How often to look whether the records that wait for another input need to wait any longer."""
+
+
+def pause_after(took_s: float) -> float:
+    """Return the seconds to wait after a batch that took so long."""
+    return min(max(LEAST_PAUSE_S, PAUSE_PER_BATCH * took_s), MOST_PAUSE_S)
 
 
 class PartitionWorker:
@@ -90,11 +99,12 @@ class PartitionWorker:
             records = self._inbox.take()
             if records or (due_ms is not None and due_ms <= now_ms):
                 self._hold_what_is_full()
+                began = time.monotonic()
                 await self._turn(records, now_ms)
                 if self.fenced:
                     return
                 if len(self._inbox) < self._settings.batch_max_records:
-                    await asyncio.sleep(PAUSE_S)
+                    await asyncio.sleep(pause_after(time.monotonic() - began))
             else:
                 longest_ms = self._settings.poll_timeout_ms
                 if self._inbox:

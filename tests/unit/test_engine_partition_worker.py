@@ -9,7 +9,7 @@ import pytest
 
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.faults import EngineError, FencedError
-from leadstream.streams.engine.partition_worker import PartitionWorker
+from leadstream.streams.engine.partition_worker import PartitionWorker, pause_after
 from leadstream.streams.engine.processor import Record
 
 WAIT_S = 10.0
@@ -180,3 +180,10 @@ def test_a_fenced_partition_says_so_and_ends_alone_while_any_other_fault_is_told
         assert not (fenced.is_idle or broken.is_idle), "what they had in hand is not committed"
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("took_s", "pause_s"), [(0.0001, 0.005), (0.02, 0.02), (0.09, 0.09), (3.0, 0.1)]
+)
+def test_a_busy_worker_makes_fewer_and_larger_batches(took_s: float, pause_s: float) -> None:
+    assert pause_after(took_s) == pause_s
