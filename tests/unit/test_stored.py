@@ -1,0 +1,88 @@
+"""What is kept by place stays where it is: fields may be added at the end, and never be moved."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from small_models import MONDAY_MS, happened
+
+from leadstream.schemas.decisions import LeakEvent, Score, SlaEvent, Transition
+from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
+from leadstream.streams.domain.state import FoldState, Tally
+from leadstream.streams.domain.stored import (
+    TailEvent,
+    decision_of,
+    event_of,
+    said_of,
+    tail_event,
+)
+
+PLACES: dict[type[msgspec.Struct], str] = {
+    Touchpoint: """event_id event_time type sent_at received_at lead_id anonymous_id email channel
+        source medium campaign content term url referrer asset category properties""",
+    CrmEvent: """event_id event_time lead_id type actor owner reason stage opportunity_id amount
+        currency attributes merged_lead_id""",
+    Transition: """id lead_id seq cycle from_stage to_stage occurred_at cause model_version score
+        revision status supersedes inferred cause_event_id cause_type criterion reason reason_given
+        leak threshold margin contributions recent_touchpoints buyer_stage persona interest track
+        owner route channel campaign last_channel first_mql_at latest_mql_at sla_policy sla_due_at
+        opportunity_id amount currency""",
+    SlaEvent: """id lead_id policy clock cycle event occurred_at transition_id started_at due_at
+        target_s grade model_version revision status warn_at warned_at met_at breached_at
+        cancelled_at response_s met_by_event_id owner""",
+    LeakEvent: """id lead_id leak cycle event occurred_at opened_at stage transition_id grade
+        model_version revision status resolved_at details resolution cause_event_id owner""",
+    FoldState: """lead_id stage stage_since cycle next_seq first_at last_at last_fired_at
+        event_count late_count unknown_count owner attributes fit_points grade fit_version
+        model_version tallies seen first_touch last_touch recent reached inferred first_mql_at
+        latest_mql_at mql_count spent reason reason_given cooldown_until clocks opportunity_id
+        amount currency buyer_stage persona interest merged_into watches leaks visits held_by
+        recycled_at content topics busy_from busy_count hot_since fit_ticks""",
+    Tally: "raw capped value at hits window_start window_points event_ids lots",
+    TailEvent: "at event_id late body occurred_at",
+}
+
+
+@pytest.mark.parametrize("kind", PLACES, ids=lambda kind: kind.__name__)
+def test_a_field_that_is_kept_by_place_stays_there(kind: type[msgspec.Struct]) -> None:
+    known = tuple(PLACES[kind].split())
+    assert kind.__struct_fields__[: len(known)] == known
+
+
+@pytest.mark.parametrize("counts_at", [None, MONDAY_MS + 5])
+def test_an_event_comes_back_from_the_tail_but_for_where_it_was_read(
+    counts_at: int | None,
+) -> None:
+    crm = CrmEvent(
+        event_id="e", event_time=MONDAY_MS, lead_id="l", type="won", amount=Decimal("12.50")
+    )
+    logged = LeadEvent(lead_id="l", event_id="e", occurred_at=MONDAY_MS, crm=crm)
+    for event in (happened(0, "page_viewed", url="/a", properties={"b": "c"}), logged):
+        entry = tail_event(event, counts_at)
+        assert entry.late is (counts_at is not None)
+        found = event_of("l", entry)
+        assert msgspec.to_builtins(found.touchpoint and _plain(found.touchpoint)) == (
+            event.touchpoint and _plain(event.touchpoint)
+        )
+        assert (found.crm and _plain(found.crm)) == (event.crm and _plain(event.crm))
+        assert (found.event_id, found.occurred_at) == (event.event_id, event.occurred_at)
+
+
+def _plain(struct: msgspec.Struct) -> dict[str, object]:
+    return msgspec.structs.asdict(struct)
+
+
+def test_a_decision_comes_back_without_what_explains_it() -> None:
+    score = Score(total=12.0, fit=2.0, engagement=10.0, grade="B")
+    transition = Transition(
+        id="t", lead_id="l", seq=1, cycle=1, from_stage="known", to_stage="mql", occurred_at=5,
+        cause="criteria", model_version="1", score=score, amount=Decimal("1.25"), margin=0.5,
+    )  # fmt: skip
+    leak = LeakEvent(
+        id="k", lead_id="l", leak="languishing", cycle=1, event="opened", occurred_at=6,
+        opened_at=6, stage="mql", transition_id="t", grade="B", model_version="1",
+    )  # fmt: skip
+    for decision in (transition, leak):
+        assert decision_of(said_of(decision)) == decision
