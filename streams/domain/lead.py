@@ -238,6 +238,8 @@ def _fold(
     if now >= quiet_until:
         decisions += _fire_until(state, models, now)
         quiet_until = wake_at(state, models)
+        if quiet_until <= now:
+            quiet_until = next_due(state, models)
     return decisions, quiet_until
 
 

@@ -100,7 +100,9 @@ def bounds_of(stored: dict[str, Any], measured: Costs) -> Bounds:
     costs: Costs = stored["instructions"]
     if stored["build"] == build():
         return Bounds(costs, 1.0, SAME_BUILD_TOLERANCE)
-    return Bounds(costs, measured[REFERENCE] / costs[REFERENCE], OTHER_BUILD_TOLERANCE)
+    # Never below: a Python that runs bytecode faster runs the compiled parts no faster.
+    scale = max(1.0, measured[REFERENCE] / costs[REFERENCE])
+    return Bounds(costs, scale, OTHER_BUILD_TOLERANCE)
 
 
 def measure(scenarios: Iterable[str]) -> Costs:
