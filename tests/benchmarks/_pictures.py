@@ -121,7 +121,7 @@ def latency(figures: Figures) -> Figure:
         above = rate == rates[-1]
         for place, value in enumerate(values):
             axes.annotate(
-                f"{value:,.3g}", (place, value), (0, 7 if above else -14), ha="center",
+                f"{value:,.0f}", (place, value), (0, 7 if above else -14), ha="center",
                 textcoords="offset points", fontsize=9, color=colour, bbox=_ON_GROUND,
             )  # fmt: skip
     axes.axhline(
