@@ -33,7 +33,7 @@ from leadstream.schemas.dead_letters import Headers, Letter, letter_record, repl
 from leadstream.schemas.kafka_rights import WRITE
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import DEAD_LETTERS, dlq_of
-from leadstream.streams.engine.partition import PRODUCER_BACKOFF_MS
+from leadstream.streams.engine.lane import BACKOFF_MS
 from leadstream.streams.engine.producing import MAX_RECORD_BYTES
 
 TRANSACTION_TIMEOUT_MS: Final = 20_000
@@ -68,7 +68,7 @@ async def letter_writer(settings: Settings) -> AsyncIterator[LetterWriter]:
         transactional_id=group_id(settings, "dlq"),
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         max_request_size=MAX_RECORD_BYTES,
-        retry_backoff_ms=PRODUCER_BACKOFF_MS,
+        retry_backoff_ms=BACKOFF_MS,
     )
     try:
         async with asyncio.timeout(START_TIMEOUT_S):

@@ -1,34 +1,27 @@
-"""One partition of one stage: its memory, its positions, and the producer that commits both."""
+"""One partition of one stage: its memory, and the positions that this stands for."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
-
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import IllegalOperation, ProducerFenced
-from aiokafka.producer import sender
+from collections.abc import Awaitable, Callable, Sequence
 
 from leadstream.schemas import metrics
 from leadstream.schemas.clock import wall_clock_ms
-from leadstream.schemas.connections import aiokafka_options, group_id
 from leadstream.schemas.dead_letters import is_replayed
 from leadstream.schemas.exit_codes import ExitCode, exit_code_of
 from leadstream.schemas.logs import log_dead_letters
 from leadstream.schemas.settings import Settings
+from leadstream.streams.engine.claim import Claim
 from leadstream.streams.engine.dead_letter_share import DeadLetterShare
-from leadstream.streams.engine.dead_letters import to_output
 from leadstream.streams.engine.faults import (
     CrashError,
     EngineError,
-    FencedError,
     TooManyDeadLettersError,
     explain,
     span_of,
 )
-from leadstream.streams.engine.positions import META_KEY, Meta, encode_meta
+from leadstream.streams.engine.positions import UNOWNED, Meta
 from leadstream.streams.engine.processor import (
     BatchResult,
     DeadLetter,
@@ -36,36 +29,28 @@ from leadstream.streams.engine.processor import (
     Record,
     Stage,
 )
-from leadstream.streams.engine.producing import (
-    MAX_RECORD_BYTES,
-    RECORD_BATCH_BYTES,
-    RecordBatches,
-    Sent,
-)
-from leadstream.streams.engine.restore import restore_store
+from leadstream.streams.engine.restore import Restored, StoreReader
+from leadstream.streams.engine.said import Said
 
 log = logging.getLogger(__name__)
 
-PRODUCER_START_TIMEOUT_S = 60.0
-PRODUCER_STOP_TIMEOUT_S = 5.0
-PRODUCER_BACKOFF_MS = 20
-MARKERS_BACKOFF_S = 0.003
-"""The wait while the broker still writes the markers of the transaction before."""
 QUARANTINED = "crash"
 """Kind of the dead letters at which the code crashed."""
 
-# The client's own is 20 ms and no option; the markers take a tenth of that.
-sender.BACKOFF_OVERRIDE = MARKERS_BACKOFF_S
+Commit = Callable[[Sequence[Said]], Awaitable[None]]
 
 
 class StagePartition:
-    """Runs batches through the logic of one partition, each committed in one transaction.
+    """Runs batches through the logic of one partition, and says what is to be committed.
 
     One caller at a time. After an error nothing may be called but `close`: the memory may be
     ahead of what is committed.
+
+    Args:
+        owner: the transactional id that commits for the partition as long as this object lives.
     """
 
-    def __init__(self, settings: Settings, stage: Stage, number: int) -> None:
+    def __init__(self, settings: Settings, stage: Stage, number: int, owner: str) -> None:
         self.number = number
         self.positions: dict[str, int] = {}
         self.told: dict[str, int] = {}
@@ -75,50 +60,29 @@ class StagePartition:
         """How much of the store has been read, 0 to 1."""
         self._settings = settings
         self._stage = stage
-        self._group_id = group_id(settings, stage.name)
+        self._owner = owner
         self._logic: PartitionLogic = stage.open(number)
         self._share = DeadLetterShare()
         self._store_format = settings.store_format
-        self._producer: AIOKafkaProducer | None = None
 
     async def open(self) -> None:
-        """Fence the previous owner, then read the state that it left.
+        """Fence the previous owner, read the state that it left, and say whose it is now."""
+        async with Claim(self._settings, self._stage, self.number) as claim:
+            began_s = time.monotonic()
+            restored = await claim.restore(self._logic.restore, self._restoring)
+            self._take(restored, time.monotonic() - began_s)
+            await claim.commit(self._meta(restored.meta.positions))
+        self.positions = restored.meta.positions
 
-        In this order: an older producer that could still commit would make the state stale.
-        """
-        self._producer = AIOKafkaProducer(
-            **aiokafka_options(self._settings),
-            transactional_id=f"{self._group_id}-p{self.number}",
-            transaction_timeout_ms=self._settings.transaction_timeout_ms,
-            max_batch_size=RECORD_BATCH_BYTES,
-            max_request_size=MAX_RECORD_BYTES,
-            retry_backoff_ms=PRODUCER_BACKOFF_MS,
-        )
-        began = time.monotonic()
-        try:
-            async with asyncio.timeout(PRODUCER_START_TIMEOUT_S):
-                await self._producer.start()
-        except TimeoutError:
-            raise EngineError(
-                f"{self.where}: the transaction coordinator gave no producer id within "
-                f"{PRODUCER_START_TIMEOUT_S:.0f} s"
-            ) from None
-        log.info(
-            "%s: previous owner fenced in %.1f s",
-            self.where,
-            time.monotonic() - began,
-            extra=self._context,
-        )
-        self.positions = await self._restore()
-
-    async def _restore(self) -> dict[str, int]:
-        """Read the store into a new logic, and return the input positions that it stands for."""
-        began = time.monotonic()
+    async def _restore(self) -> None:
+        """Read the store into a new logic, after a crash; what it stands for has not moved."""
+        began_s = time.monotonic()
         self._logic = self._stage.open(self.number)
-        restored = await restore_store(
-            self._settings, self._stage.store, self.number, self._logic.restore, self._restoring
-        )
-        duration_s = time.monotonic() - began
+        async with StoreReader(self._settings, self._stage.store, self.number) as reader:
+            restored = await reader.read(self._logic.restore, self._restoring, is_fenced=True)
+        self._take(restored, time.monotonic() - began_s)
+
+    def _take(self, restored: Restored, duration_s: float) -> None:
         metrics.partition_restored(self._stage.name, restored.records, duration_s)
         log.info(
             "%s: %d store records restored in %.1f s",
@@ -131,21 +95,9 @@ class StagePartition:
         self._share = restored.meta.share
         # As long as one record of the newer format is left, the older release must not read it.
         self._store_format = max(self._settings.store_format, restored.meta.store_format)
-        return restored.meta.positions
 
     def _restoring(self, share: float) -> None:
         self.restored_share = share
-
-    async def close(self) -> None:
-        """Close the producer; an open transaction is left for the next owner to abort."""
-        producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        try:
-            async with asyncio.timeout(PRODUCER_STOP_TIMEOUT_S):
-                await producer.stop()
-        except TimeoutError:
-            log.warning("%s: the producer did not close in time", self.where, extra=self._context)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -165,50 +117,16 @@ class StagePartition:
         due = self._logic.next_due_ms()
         return None if due is None else max(due, self.quiet_until_ms)
 
-    async def run(self, records: Sequence[Record], now_ms: int) -> None:
-        """Process records, each batch in a transaction; without any, a timer.
+    def process(self, records: Sequence[Record], now_ms: int) -> Said | None:
+        """Process a batch; without records, a timer. None where that has nothing to say.
+
+        What is said must be committed and then given to `accept` before the next call.
 
         Raises:
-            FencedError: another worker has the partition now; nothing else is wrong.
+            CrashError: the code of the stage raised; `isolate` finds out at which record.
             EngineError: names the records at fault.
         """
-        settings = self._settings
-        for batch in batches_of(records, settings.batch_max_records, settings.batch_max_bytes):
-            try:
-                await self._run_batch(batch, now_ms)
-            except CrashError as crash:
-                if not batch:
-                    raise
-                await self._isolate(batch, now_ms, crash)
-
-    async def _isolate(self, batch: Sequence[Record], now_ms: int, crash: CrashError) -> None:
-        """Process a batch record by record, and move those at which the code crashes aside."""
-        await self._recover_from(crash)
-        # A deadline that crashes is no record's fault, and must not be blamed on one.
-        await self._run_batch((), now_ms)
-        for record in batch:
-            await self._run_alone(record, now_ms)
-
-    async def _run_alone(self, record: Record, now_ms: int) -> None:
-        for _ in range(self._settings.crash_max_tries):
-            try:
-                await self._run_batch([record], now_ms)
-                return
-            except CrashError as error:
-                crash = error
-                await self._recover_from(crash)
-        message = f"crashed {self._settings.crash_max_tries} times: {explain(_cause_of(crash))}"
-        letter = DeadLetter(record, QUARANTINED, message)
-        result = BatchResult(dead_letters=[letter])
-        await self._commit_result([record], result, now_ms, time.monotonic(), None)
-
-    async def _recover_from(self, crash: CrashError) -> None:
-        # The crash may have left the logic's memory half changed; what was committed is whole.
-        log.error("%s; reading the store anew", crash, exc_info=crash, extra=self._context)
-        await self._restore()
-
-    async def _run_batch(self, records: Sequence[Record], now_ms: int) -> None:
-        began = time.monotonic()
+        began_s = time.monotonic()
         due_ms = self._logic.next_due_ms()
         try:
             result = self._logic.process(records, now_ms)
@@ -220,51 +138,83 @@ class StagePartition:
         if not records and not (result.outputs or result.dead_letters or result.store):
             # A logic that is due but has nothing to say must not be asked in a tight loop.
             self.quiet_until_ms = now_ms + self._settings.poll_timeout_ms
-            return
-        await self._commit_result(records, result, now_ms, began, due_ms)
+            return None
+        return self._said(records, result, now_ms, began_s, due_ms)
 
-    async def _commit_result(
+    def accept(self, said: Said) -> None:
+        """Take note that this is committed."""
+        self.positions, self._share = said.meta.positions, said.meta.share
+        committed_at_ms = wall_clock_ms()
+        metrics.batch_committed(
+            self._stage.name,
+            said.records,
+            said.result.outputs,
+            said.result.dead_letters,
+            time.monotonic() - said.began_s,
+            committed_at_ms,
+        )
+        log_dead_letters(log, self._stage.name, said.result.dead_letters)
+        # 0 stands for "ask again at once" and is no deadline.
+        if said.due_ms is not None and 0 < said.due_ms <= said.now_ms:
+            metrics.timer_fired(self._stage.name, said.due_ms, committed_at_ms)
+
+    def farewell(self, now_ms: int) -> Said:
+        """Say that the partition has no owner any more, so that the next need not wait for one."""
+        meta = Meta(self.positions, self._share, self._store_format, UNOWNED)
+        return Said(self._stage, self.number, (), BatchResult(), meta, now_ms, time.monotonic())
+
+    async def isolate(
+        self, batch: Sequence[Record], now_ms: int, crash: CrashError, commit: Commit
+    ) -> None:
+        """Process a batch record by record, and move those at which the code crashes aside."""
+        await self._recover_from(crash)
+        # A deadline that crashes is no record's fault, and must not be blamed on one.
+        await self._run((), now_ms, commit)
+        for record in batch:
+            await self._run_alone(record, now_ms, commit)
+
+    async def _run_alone(self, record: Record, now_ms: int, commit: Commit) -> None:
+        for _ in range(self._settings.crash_max_tries):
+            try:
+                await self._run([record], now_ms, commit)
+                return
+            except CrashError as error:
+                crash = error
+                await self._recover_from(crash)
+        message = f"crashed {self._settings.crash_max_tries} times: {explain(_cause_of(crash))}"
+        letter = DeadLetter(record, QUARANTINED, message)
+        result = BatchResult(dead_letters=[letter])
+        said = self._said([record], result, now_ms, time.monotonic(), None)
+        await commit([said])
+        self.accept(said)
+
+    async def _run(self, records: Sequence[Record], now_ms: int, commit: Commit) -> None:
+        said = self.process(records, now_ms)
+        if said is not None:
+            await commit([said])
+            self.accept(said)
+
+    async def _recover_from(self, crash: CrashError) -> None:
+        # The crash may have left the logic's memory half changed; what was committed is whole.
+        log.error("%s; reading the store anew", crash, exc_info=crash, extra=self._context)
+        await self._restore()
+
+    def _said(
         self,
         records: Sequence[Record],
         result: BatchResult,
         now_ms: int,
-        began: float,
+        began_s: float,
         due_ms: int | None,
-    ) -> None:
+    ) -> Said:
         positions = dict(self.positions)
         for record in records:
             positions[record.topic] = record.offset + 1
-        share = self._share_after(records, result)
-        limit_s = self._settings.transaction_timeout_ms / 1000
-        try:
-            async with asyncio.timeout(limit_s):
-                await self._commit(result, Meta(positions, share, self._store_format), now_ms)
-        except TimeoutError:
-            raise EngineError(
-                f"{self.where}: the transaction with {span_of(records)} did not commit within "
-                f"{limit_s:.0f} s: is Kafka at {self._settings.kafka_bootstrap} there?"
-            ) from None
-        except EngineError:
-            raise
-        except Exception as error:
-            kind = FencedError if isinstance(error, ProducerFenced) else EngineError
-            raise kind(
-                f"{self.where}: the transaction with {span_of(records)} failed: {explain(error)}"
-            ) from error
-        self.positions, self._share = positions, share
-        committed_at_ms = wall_clock_ms()
-        metrics.batch_committed(
-            self._stage.name,
-            records,
-            result.outputs,
-            result.dead_letters,
-            time.monotonic() - began,
-            committed_at_ms,
-        )
-        log_dead_letters(log, self._stage.name, result.dead_letters)
-        # 0 stands for "ask again at once" and is no deadline.
-        if due_ms is not None and 0 < due_ms <= now_ms:
-            metrics.timer_fired(self._stage.name, due_ms, committed_at_ms)
+        meta = self._meta(positions, self._share_after(records, result))
+        return Said(self._stage, self.number, records, result, meta, now_ms, began_s, due_ms)
+
+    def _meta(self, positions: dict[str, int], share: DeadLetterShare | None = None) -> Meta:
+        return Meta(positions, share or self._share, self._store_format, self._owner)
 
     def _share_after(self, records: Sequence[Record], result: BatchResult) -> DeadLetterShare:
         settings = self._settings
@@ -285,56 +235,6 @@ class StagePartition:
                 "LEADSTREAM_DEAD_LETTER_MAX_SHARE to let them go to the dead letters"
             )
         return share
-
-    async def _commit(self, result: BatchResult, meta: Meta, now_ms: int) -> None:
-        producer = self._producer
-        assert producer is not None  # noqa: S101  only `close` takes it away
-        batches = await self._batches_of(producer, result, meta, now_ms)
-        await producer.begin_transaction()
-        sent: Sent = []
-        try:
-            await batches.send(sent)
-            # The client's commit and flush do not raise when a send failed; the futures do.
-            await asyncio.gather(*sent)
-            await producer.commit_transaction()
-        except (IllegalOperation, AssertionError) as error:
-            # How the client words that its producer is dead; the records tell of what.
-            raise _first_fault(sent) or error from error
-
-    async def _batches_of(
-        self, producer: AIOKafkaProducer, result: BatchResult, meta: Meta, now_ms: int
-    ) -> RecordBatches:
-        if META_KEY in result.store:
-            raise EngineError(f"{self.where}: the store key {META_KEY!r} is the engine's own")
-        batches = RecordBatches(
-            producer, self._settings.topics.full, self.where, now_ms=wall_clock_ms()
-        )
-        letters = [to_output(letter, now_ms) for letter in result.dead_letters]
-        await batches.add([*result.outputs, *letters])
-        store = {**result.store, META_KEY: encode_meta(meta)}
-        batches.add_store(self._stage.store, self.number, store)
-        return batches
-
-
-def batches_of(
-    records: Sequence[Record], max_records: int, max_bytes: int
-) -> Iterator[Sequence[Record]]:
-    """Yield runs of records within both bounds, of one record at least; of none, one empty run.
-
-    Bytes are those of keys and values.
-    """
-    start = size = 0
-    for at, record in enumerate(records):
-        size += len(record.key or b"") + len(record.value or b"")
-        if at > start and (at - start >= max_records or size > max_bytes):
-            yield records[start:at]
-            start, size = at, len(record.key or b"") + len(record.value or b"")
-    yield records[start:]
-
-
-def _first_fault(sent: Sent) -> BaseException | None:
-    faults = (future.exception() for future in sent if future.done() and not future.cancelled())
-    return next((fault for fault in faults if fault is not None), None)
 
 
 def _cause_of(crash: CrashError) -> BaseException:

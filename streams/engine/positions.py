@@ -12,15 +12,24 @@ from leadstream.streams.engine.faults import StoreFormatError
 META_KEY = b"\x00meta"
 FORMATS = (1, 2)
 """All are read. Which one is written is a setting; the stages' records follow the same one."""
+UNOWNED = ""
+"""The owner of a store whose last one has given it up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """Per bare topic name the offset of the next record, the recent dead letters, the format."""
+    """What a store stands for.
+
+    Attributes:
+        positions: the offset of the next record, by bare topic name.
+        share: the recent dead letters.
+        owner: the transactional id that commits for the partition.
+    """
 
     positions: dict[str, int] = field(default_factory=dict)
     share: DeadLetterShare = field(default_factory=DeadLetterShare)
     store_format: int = FORMATS[0]
+    owner: str = UNOWNED
 
 
 class _Wire(msgspec.Struct, frozen=True):
@@ -30,12 +39,13 @@ class _Wire(msgspec.Struct, frozen=True):
     positions: dict[str, int]
     recent_records: int = 0
     recent_dead_letters: int = 0
+    owner: str = UNOWNED
 
 
 def encode_meta(meta: Meta) -> bytes:
     """Return the meta record's value."""
     return msgspec.json.encode(
-        _Wire(meta.store_format, meta.positions, meta.share.records, meta.share.dead)
+        _Wire(meta.store_format, meta.positions, meta.share.records, meta.share.dead, meta.owner)
     )
 
 
@@ -60,4 +70,4 @@ def decode_meta(value: bytes | None, where: str) -> Meta:
             "and process the inputs again"
         )
     share = DeadLetterShare(wire.recent_records, wire.recent_dead_letters)
-    return Meta(wire.positions, share, wire.version)
+    return Meta(wire.positions, share, wire.version, wire.owner)

@@ -30,67 +30,85 @@ class Restored:
     meta: Meta
 
 
-async def restore_store(
-    settings: Settings,
-    topic: str,
-    partition: int,
-    take: Callable[[bytes, bytes | None], None],
-    tell: Callable[[float], None],
-) -> Restored:
-    """Feed every record of a store partition, but for the meta record, to `take`.
+class StoreReader:
+    """A context that reads a store partition; each `read` goes on where the one before ended."""
 
-    `tell` hears now and then how much of the partition has been read, 0 to 1.
+    def __init__(self, settings: Settings, topic: str, partition: int) -> None:
+        self._store = TopicPartition(settings.topics.full(topic), partition)
+        self._where = f"{self._store.topic}/{self._store.partition}"
+        self._records = 0
+        self._meta: bytes | None = None
+        self._consumer = AIOKafkaConsumer(
+            **aiokafka_options(settings),
+            isolation_level=settings.kafka_isolation,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=FETCH_BYTES,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+        )
 
-    The caller has fenced the partition's writer, so that the end does not move.
+    async def __aenter__(self) -> StoreReader:
+        await self._consumer.start()
+        try:
+            self._consumer.assign([self._store])
+            await self._consumer.seek_to_beginning(self._store)
+        except BaseException:
+            await self._consumer.stop()
+            raise
+        return self
 
-    Raises:
-        EngineError: the store cannot be read to its end, or has an unknown format.
-    """
-    store = TopicPartition(settings.topics.full(topic), partition)
-    where = f"{store.topic}/{store.partition}"
-    consumer = AIOKafkaConsumer(
-        **aiokafka_options(settings),
-        isolation_level=settings.kafka_isolation,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=FETCH_BYTES,
-        fetch_max_wait_ms=FETCH_WAIT_MS,
-    )
-    await consumer.start()
-    try:
-        consumer.assign([store])
-        begin = (await consumer.beginning_offsets([store]))[store]
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+
+    async def read(
+        self,
+        take: Callable[[bytes, bytes | None], None],
+        tell: Callable[[float], None],
+        *,
+        is_fenced: bool = False,
+    ) -> Restored:
+        """Feed every record that is committed, but for the meta record, to `take`.
+
+        Args:
+            tell: hears now and then how much of the partition has been read, 0 to 1.
+            is_fenced: nobody writes any more, so an open transaction is about to be ended and must
+                be waited for.
+
+        Raises:
+            EngineError: the store cannot be read to its end, or has an unknown format.
+        """
+        store, consumer = self._store, self._consumer
+        begin = await consumer.position(store)
         end = (await consumer.end_offsets([store]))[store]
-        consumer.seek(store, begin)
-        progress = _Progress(where, begin, end, tell)
-        meta: bytes | None = None
+        progress = _Progress(self._where, begin, end, tell)
         # The position, not the last record, tells the end: the log ends in control markers,
         # and compaction leaves holes. Behind `end` there is more only if a transaction is open.
-        while (position := await consumer.position(store)) < max(end, _top_of(consumer, store)):
+        while (position := await consumer.position(store)) < (
+            max(end, self._top()) if is_fenced else end
+        ):
             progress.at(position)
             fetched = await consumer.getmany(store, timeout_ms=POLL_TIMEOUT_MS)
             for record in fetched.get(store, ()):
-                progress.records += 1
+                self._records += 1
                 if record.key == META_KEY:
-                    meta = record.value
+                    self._meta = record.value
                 elif record.key is None:
-                    raise EngineError(f"{where} offset {record.offset}: a store record without key")
+                    raise EngineError(
+                        f"{self._where} offset {record.offset}: a store record without key"
+                    )
                 else:
-                    _give(take, record, where)
+                    _give(take, record, self._where)
             await asyncio.sleep(0)
-    finally:
-        await consumer.stop()
-    return Restored(progress.records, decode_meta(meta, where))
+        return Restored(self._records, decode_meta(self._meta, self._where))
 
+    def _top(self) -> float:
+        """Return the end, open transactions included; endless before it is known.
 
-def _top_of(consumer: AIOKafkaConsumer, store: TopicPartition) -> float:
-    """Return the end of the partition, open transactions included; endless before it is known.
-
-    The fenced writer's transaction is over. But a broker that was killed can forget to write its
-    marker, and a state without it would be stale: what follows from it would be said twice.
-    """
-    top: int | None = consumer.highwater(store)
-    return math.inf if top is None else top
+        The fenced writer's transaction is over. But a broker that was killed can forget to write
+        its marker, and a state without it would be stale: what follows would be said twice.
+        """
+        top: int | None = self._consumer.highwater(self._store)
+        return math.inf if top is None else top
 
 
 def _give(take: Callable[[bytes, bytes | None], None], record: ConsumerRecord, where: str) -> None:
@@ -107,7 +125,6 @@ class _Progress:
     """Tells how far a restore is, and ends one that stands still."""
 
     def __init__(self, where: str, begin: int, end: int, tell: Callable[[float], None]) -> None:
-        self.records = 0
         self._tell = tell
         self._where, self._begin, self._end = where, begin, end
         self._position = begin

@@ -2,7 +2,7 @@
 
 Guarantees, per partition: records in order, one batch at a time, each committed with its outputs,
 its state and its positions in one transaction; any fault ends the process. All in one event loop.
-No partition waits for another; those that stay with this worker go on while others come and go.
+Partitions that stay with this worker go on while others come and go.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import uuid
+from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,15 +22,18 @@ from aiokafka.errors import KafkaError, ProducerFenced
 
 from leadstream.schemas import metrics
 from leadstream.schemas.clock import Clock, wall_clock_ms
+from leadstream.schemas.connections import group_id
 from leadstream.schemas.settings import Settings
+from leadstream.streams.engine.claim import claim_id
 from leadstream.streams.engine.fail_stop import FailStop
 from leadstream.streams.engine.faults import EngineError, FencedError, explain
 from leadstream.streams.engine.inputs import SILENCE_TIMEOUT_S, Inputs
+from leadstream.streams.engine.lane import Lane
 from leadstream.streams.engine.membership import Membership
 from leadstream.streams.engine.partition import StagePartition
-from leadstream.streams.engine.partition_worker import PartitionWorker
 from leadstream.streams.engine.preflight import check_broker
 from leadstream.streams.engine.processor import Record, Stage
+from leadstream.streams.engine.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +63,7 @@ class EngineStatus:
 @dataclass(frozen=True, slots=True)
 class _Opening:
     partition: StagePartition
+    turns: Turns
     task: asyncio.Task[None]
 
 
@@ -87,7 +94,8 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         self._clock = clock
         self._membership = Membership(settings, stage, self._fail_stop)
         self._inputs = Inputs(settings, stage)
-        self._active: dict[int, PartitionWorker] = {}
+        self._active: dict[int, Turns] = {}
+        self._shared: Turns | None = None
         self._opening: dict[int, _Opening] = {}
         self._lost: dict[int, _Loss] = {}
         self._restore_slots = asyncio.Semaphore(RESTORES_AT_ONCE)
@@ -121,7 +129,7 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
                 for n in owned
             },
             idle_s=max(
-                time.monotonic() - self._turned_at, *(w.busy_s for w in self._active.values()), 0.0
+                time.monotonic() - self._turned_at, *(t.busy_s for t in self._active.values()), 0.0
             ),
         )
 
@@ -138,8 +146,9 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             if self._polling:
                 self._tasks[0].cancel()
             await asyncio.wait(self._tasks)
-        held = [worker.partition for worker in self._active.values()]
+        held = [turns.partitions[number] for number, turns in self._active.items()]
         await self._close(list(self._active), list(self._opening))
+        await self._leave(self._shared)
         await self._tell_farewell(held)
         await self._inputs.stop()
         await self._membership.leave()
@@ -181,22 +190,22 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
 
     async def _turn(self) -> None:
         await self._follow_the_group()
-        for number, worker in list(self._active.items()):
-            if worker.fenced:
-                await self._lose(number, worker.fenced)
+        for turns in set(self._active.values()):
+            if turns.fenced:
+                await self._lose_all(turns, turns.fenced)
         for number, records in (await self._poll()).items():
-            self._active[number].give(records)
+            self._active[number].give(number, records)
         self._turned_at = time.monotonic()
         if self._turned_at >= self._read_to_at + WATCH_INTERVAL_S:
             self._read_to, self._read_to_at = await self._committed_to(), self._turned_at
 
     async def _committed_to(self) -> dict[TopicPartition, int]:
         found: dict[TopicPartition, int] = {}
-        for number, worker in self._active.items():
-            if worker.is_idle:
+        for number, turns in self._active.items():
+            if turns.is_idle(number):
                 found |= await self._inputs.read_to(number)
             else:
-                found |= self._inputs.positions_of(worker.partition)
+                found |= self._inputs.positions_of(turns.partitions[number])
         return found
 
     async def _poll(self) -> dict[int, list[Record]]:
@@ -224,25 +233,22 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             await self._close(gone, dropped)
         for number in owned - self._active.keys() - self._opening.keys():
             if self._may_open(number):
-                partition = StagePartition(self.settings, self.stage, number)
-                task = asyncio.ensure_future(self._open(partition))
-                self._opening[number] = _Opening(partition, task)
+                turns = self._turns_for(number)
+                partition = StagePartition(self.settings, self.stage, number, turns.lane.id)
+                task = asyncio.ensure_future(self._open(partition, turns.lane))
+                self._opening[number] = _Opening(partition, turns, task)
         restored = [n for n, opening in self._opening.items() if opening.task.done()]
         for number in restored:
             opening = self._opening.pop(number)
             try:
                 opening.task.result()
             except FencedError as error:
-                await self._lose(number, error)
+                self._note_loss(number, error)
+                if opening.turns is not self._shared:
+                    await self._leave(opening.turns)
                 continue
-            self._active[number] = PartitionWorker(
-                opening.partition,
-                self.settings,
-                self._clock,
-                self._inputs.hold,
-                self._inputs.is_at_end,
-                self._guarded,
-            )
+            opening.turns.add(opening.partition)
+            self._active[number] = opening.turns
             log.info("%s: processing from %s", opening.partition.where, opening.partition.positions)
         if gone or dropped or restored:
             self._follow()
@@ -267,20 +273,52 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
                 extra={"stage": status.stage},
             )
 
-    async def _open(self, partition: StagePartition) -> None:
+    def _turns_for(self, number: int) -> Turns:
+        """Return the turns that a partition is to take part in: those of all, with one lane.
+
+        Beside workers of version 0.1 each has its own, by whose id they know to fence us.
+        """
+        if self.settings.store_format == 1:
+            return self._new_turns(claim_id(self.settings, self.stage.name, number))
+        if self._shared is None:
+            name = group_id(self.settings, self.stage.name)
+            self._shared = self._new_turns(f"{name}-{uuid.uuid4()}")
+        return self._shared
+
+    def _new_turns(self, transactional_id: str) -> Turns:
+        return Turns(
+            Lane(self.settings, self.stage.name, transactional_id),
+            self.settings,
+            self._clock,
+            self._inputs.hold,
+            self._inputs.is_at_end,
+            self._guarded,
+        )
+
+    async def _open(self, partition: StagePartition, lane: Lane) -> None:
         async with self._restore_slots:
             try:
                 await partition.open()
+                await lane.start()
                 partition.positions = await self._inputs.start_positions(partition)
-            except BaseException as error:
-                await partition.close()
-                if isinstance(error, KafkaError):
-                    kind = FencedError if isinstance(error, ProducerFenced) else EngineError
-                    raise kind(f"{partition.where}: {explain(error)}") from error
-                raise
+            except KafkaError as error:
+                kind = FencedError if isinstance(error, ProducerFenced) else EngineError
+                raise kind(f"{partition.where}: {explain(error)}") from error
 
-    async def _lose(self, number: int, error: FencedError) -> None:
-        """Give up a partition that another producer took; the group is to say to whom it went.
+    async def _lose_all(self, turns: Turns, error: FencedError) -> None:
+        """Give up all partitions of a lane; whoever fenced it wanted one of them."""
+        if turns is self._shared:
+            self._shared = None
+        active = [number for number, of in self._active.items() if of is turns]
+        opening = [number for number, o in self._opening.items() if o.turns is turns]
+        for number in active:
+            self._note_loss(number, error)
+        await self._close(active, opening)
+        await self._leave(turns)
+        self._follow()
+
+    def _note_loss(self, number: int, error: FencedError) -> None:
+        """Await the group's word on a partition that another worker took.
 
         Where it says nothing, the partition is read anew, once: the other may have been a worker
         that woke from a long sleep and did not know better.
@@ -290,11 +328,9 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             raise error
         log.warning("%s", error, extra={"stage": self.stage.name, "partition": number})
         self._lost[number] = _Loss(rounds, time.monotonic())
-        await self._close([number] if number in self._active else [], [])
-        self._follow()
 
     def _follow(self) -> None:
-        self._inputs.follow({number: w.partition for number, w in self._active.items()})
+        self._inputs.follow({n: turns.partitions[n] for n, turns in self._active.items()})
 
     def _may_open(self, number: int) -> bool:
         loss = self._lost.get(number)
@@ -303,15 +339,33 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             return True
         return not self._membership.is_rebalancing and time.monotonic() > loss.at + FENCED_WAIT_S
 
-    async def _close(self, active: list[int], opening: list[int]) -> None:
+    async def _close(self, active: Collection[int], opening: Collection[int]) -> None:
         openings = [self._opening.pop(number) for number in opening]
         for each in openings:
             each.task.cancel()
         await asyncio.gather(*(each.task for each in openings), return_exceptions=True)
-        workers = [self._active.pop(number) for number in active]
-        await asyncio.gather(*(worker.stop() for worker in workers))
-        partitions = [w.partition for w in workers] + [o.partition for o in openings]
-        await asyncio.gather(*(partition.close() for partition in partitions))
+        numbers: dict[Turns, list[int]] = defaultdict(list)
+        for number in active:
+            numbers[self._active.pop(number)].append(number)
+        for turns, of in numbers.items():
+            await self._say_farewell(turns, await turns.remove(of))
+        for turns in {*numbers, *(each.turns for each in openings)} - {self._shared}:
+            await self._leave(turns)
+
+    async def _say_farewell(self, turns: Turns, partitions: list[StagePartition]) -> None:
+        if turns.lane.fault is not None:
+            # What was committed is not known, so these positions may be old ones.
+            return
+        try:
+            await turns.lane.commit([each.farewell(self._clock()) for each in partitions])
+        except EngineError as error:
+            # Whoever takes the partitions over waits for us in vain, and fences the lane.
+            log.warning("stage %s: said no farewell: %s", self.stage.name, error)
+
+    async def _leave(self, turns: Turns | None) -> None:
+        if turns is not None:
+            await turns.stop()
+            await turns.lane.stop()
 
     async def _watch(self) -> None:
         """Keep the group's offsets and the lag up to date, also where nothing comes in.
@@ -324,7 +378,7 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             self._inputs.check_silence()
             read_to = {tp: at for tp, at in self._read_to.items() if tp.partition in self._active}
             metrics.lag_measured(self.stage.name, self._inputs.lags(read_to))
-            told = {n: worker.partition.told for n, worker in self._active.items()}
+            told = {n: turns.partitions[n].told for n, turns in self._active.items()}
             moved = {
                 tp: at for tp, at in read_to.items() if at > told[tp.partition].get(tp.topic, -1)
             }

@@ -28,6 +28,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from kafka import KafkaProducer
 
 from leadstream.schemas.exit_codes import ExitCode
+from leadstream.streams.engine.positions import META_KEY, UNOWNED, decode_meta
 
 WORKER = Path(__file__).with_name("engine_worker.py")
 PARTITIONS = 4
@@ -124,6 +125,11 @@ class Lab:
     def owned(self, index: int) -> int:
         """Return how many partitions a worker said it began to process."""
         return self.log_of(index).read_text().count("processing from")
+
+    def owners(self) -> dict[int, str]:
+        """Return whom the store of each partition names as its owner."""
+        metas = [m for m in self.read("count.store") if m.key() == META_KEY]
+        return {m.partition(): decode_meta(m.value(), "test").owner for m in metas}
 
     def lag(self) -> int:
         topics = [TopicPartition(self.prefix + t, p) for t in TOPICS[:2] for p in range(PARTITIONS)]
@@ -283,15 +289,10 @@ def test_a_record_at_which_the_stage_crashes_is_moved_aside_and_the_rest_is_coun
 
 
 def usurp(lab: Lab) -> None:
-    """Take every partition's transactional id, as a second worker would."""
-    for partition in range(PARTITIONS):
-        usurper = Producer(
-            {
-                "bootstrap.servers": lab.bootstrap,
-                "transactional.id": f"{lab.prefix}leadstream-count-p{partition}",
-            }
-        )
-        usurper.init_transactions(20)
+    """Fence the owner of each partition, as a worker that takes it over would."""
+    (owner,) = set(lab.owners().values())
+    usurper = Producer({"bootstrap.servers": lab.bootstrap, "transactional.id": owner})
+    usurper.init_transactions(20)
 
 
 def test_a_worker_that_is_fenced_reads_anew_and_counts_once_and_ends_when_it_happens_again(
@@ -309,6 +310,49 @@ def test_a_worker_that_is_fenced_reads_anew_and_counts_once_and_ends_when_it_hap
     lab.produce(records)
     assert exit_code_of(worker) == ExitCode.TEMPORARY
     assert "another worker has taken this partition over" in lab.log_of(0).read_text()
+    assert_exactly_once(lab.counted(), expected)
+
+
+def test_all_partitions_of_a_worker_share_an_owner_and_have_none_after_a_clean_stop(
+    lab: Lab,
+) -> None:
+    worker = lab.start_worker()
+    wait_for(lambda: lab.owned(0) == PARTITIONS)
+    assert lab.owners().keys() == set(range(PARTITIONS))
+    assert len(set(lab.owners().values()) - {UNOWNED}) == 1
+    worker.send_signal(signal.SIGTERM)
+    assert exit_code_of(worker) == 0
+    assert set(lab.owners().values()) == {UNOWNED}
+    lab.start_worker()
+    wait_for(lambda: lab.owned(1) == PARTITIONS)
+    assert "previous owner fenced" not in lab.log_of(1).read_text()
+
+
+def test_a_worker_that_was_killed_is_fenced_by_who_takes_its_partitions(lab: Lab) -> None:
+    killed = lab.start_worker()
+    wait_for(lambda: lab.owned(0) == PARTITIONS)
+    (owner,) = set(lab.owners().values())
+    killed.kill()
+    lab.start_worker()
+    wait_for(lambda: lab.owned(1) == PARTITIONS)
+    assert lab.log_of(1).read_text().count("previous owner fenced") == PARTITIONS
+    assert not set(lab.owners().values()) & {owner, UNOWNED}
+
+
+def test_beside_the_release_before_each_partition_commits_by_the_id_that_it_fences(
+    lab: Lab,
+) -> None:
+    records, expected = touch(40, keys=40)
+    lab.start_worker(store_format=1)
+    wait_for(lambda: lab.owned(0) == PARTITIONS)
+    ids = {n: f"{lab.prefix}leadstream-count-p{n}" for n in range(PARTITIONS)}
+    assert lab.owners() == ids
+    for name in ids.values():
+        usurper = Producer({"bootstrap.servers": lab.bootstrap, "transactional.id": name})
+        usurper.init_transactions(20)
+    lab.produce(records)
+    wait_for(lambda: lab.owned(0) == 2 * PARTITIONS)
+    wait_for(lambda: len(lab.counted()) >= 40)
     assert_exactly_once(lab.counted(), expected)
 
 

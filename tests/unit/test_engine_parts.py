@@ -12,6 +12,7 @@ import pytest
 from aiokafka.errors import ProducerFenced, UnknownTopicOrPartitionError
 from faust.cli.base import find_app
 from producer_stand_in import ProducerStandIn, SentRecord
+from turns_on_paper import run
 
 from leadstream.schemas.exit_codes import ExitCode
 from leadstream.schemas.settings import Settings
@@ -79,24 +80,22 @@ class RecordingProducer(ProducerStandIn):
         self.log.append(("commit",))
 
 
-def partition_of(
-    logic: ScriptedLogic, producer: RecordingProducer, **settings: object
-) -> StagePartition:
+def partition_of(logic: ScriptedLogic, **settings: object) -> StagePartition:
     partition = StagePartition(
         Settings(topic_prefix="p.", **settings),  # type: ignore[arg-type]
         ScriptedStage(logic),
         2,
+        "lane",
     )
     partition.positions = {"left": 0, "right": 5}
-    partition._producer = producer
     return partition
 
 
 def test_state_and_positions_are_committed_in_one_transaction() -> None:
     producer = RecordingProducer()
     logic = ScriptedLogic(BatchResult(store={b"k": b"state"}))
-    partition = partition_of(logic, producer)
-    asyncio.run(partition.run([record(offset=6), record(offset=7)], 1000))
+    partition = partition_of(logic)
+    run(partition, producer, [record(offset=6), record(offset=7)])
     (begin, state, meta, commit) = producer.log
     assert (begin, commit) == (("begin",), ("commit",))
     assert state == ("send", "p.scripted.store", b"k", b"state", 2)
@@ -108,58 +107,62 @@ def test_state_and_positions_are_committed_in_one_transaction() -> None:
 def test_a_store_that_ever_was_of_format_2_stays_marked_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a worker of the release before would take it over and not be able to read all of it."""
 
-    async def newer(*_: object) -> Restored:
-        return Restored(0, Meta({"left": 0, "right": 0}, store_format=2))
+    class Newer:
+        def __init__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr(engine_partition, "restore_store", newer)
+        async def __aenter__(self) -> Newer:
+            return self
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+        async def read(self, *_: object, is_fenced: bool) -> Restored:
+            return Restored(0, Meta({"left": 0, "right": 0}, store_format=2))
+
+    monkeypatch.setattr(engine_partition, "StoreReader", Newer)
     producer = RecordingProducer()
-    partition = partition_of(ScriptedLogic(BatchResult()), producer, store_format=1)
+    partition = partition_of(ScriptedLogic(BatchResult()), store_format=1)
     asyncio.run(partition._restore())
-    asyncio.run(partition.run([record()], 1000))
+    run(partition, producer, [record()])
     assert json.loads(str(producer.log[1][3], "utf-8"))["version"] == 2  # type: ignore[arg-type]
 
 
 def test_records_without_effect_still_move_the_positions() -> None:
     producer = RecordingProducer()
-    asyncio.run(partition_of(ScriptedLogic(BatchResult()), producer).run([record()], 1000))
+    run(partition_of(ScriptedLogic(BatchResult())), producer, [record()])
     assert [step[0] for step in producer.log] == ["begin", "send", "commit"]
 
 
 def test_a_timer_with_nothing_to_say_makes_no_transaction_and_waits_before_it_is_asked_again() -> (
     None
 ):
-    producer = RecordingProducer()
     logic = ScriptedLogic(BatchResult())
     logic.due = 900
-    partition = partition_of(logic, producer, poll_timeout_ms=200)
-    asyncio.run(partition.run([], 1000))
-    assert producer.log == []
+    partition = partition_of(logic, poll_timeout_ms=200)
+    assert partition.process([], 1000) is None
     assert partition.next_due_ms() == 1200
 
 
 def test_a_transaction_holds_at_most_batch_max_records() -> None:
     logic = ScriptedLogic(*(BatchResult() for _ in range(3)))
-    partition = partition_of(logic, RecordingProducer(), batch_max_records=2)
-    asyncio.run(partition.run([record(offset=n) for n in range(5)], 1000))
+    partition = partition_of(logic, batch_max_records=2)
+    run(partition, RecordingProducer(), [record(offset=n) for n in range(5)])
     assert logic.calls == [2, 2, 1]
     assert partition.positions["left"] == 5
 
 
 def test_a_failed_send_is_not_committed() -> None:
     producer = RecordingProducer(("p.scripted.store", ProducerFenced()))
-    partition = partition_of(ScriptedLogic(BatchResult()), producer)
+    partition = partition_of(ScriptedLogic(BatchResult()))
     with pytest.raises(EngineError, match="left 7-7 failed: another worker has taken"):
-        asyncio.run(partition.run([record()], 1000))
+        run(partition, producer, [record()])
     assert ("commit",) not in producer.log
     assert partition.positions == {"left": 0, "right": 5}
 
 
 def test_a_stage_may_not_write_the_meta_record() -> None:
-    partition = partition_of(
-        ScriptedLogic(BatchResult(store={META_KEY: b"x"})), RecordingProducer()
-    )
+    partition = partition_of(ScriptedLogic(BatchResult(store={META_KEY: b"x"})))
     with pytest.raises(EngineError, match="the engine's own"):
-        asyncio.run(partition.run([record()], 1000))
+        run(partition, RecordingProducer(), [record()])
 
 
 @pytest.mark.parametrize(

@@ -188,11 +188,9 @@ class Injector:
         return self._kill_broker(number, f", coordinates the group of {component}", fault)
 
     def _transaction_coordinator_kill(self, fault: Fault) -> str:
-        stage, partition = _pick(
-            [(s, p) for s in ("identify", "lifecycle") for p in range(self._partitions)], fault
-        )
-        transactional_id = f"{group_id(self._settings, stage)}-p{partition}"
-        number = self._cluster.transaction_coordinator_of(transactional_id)
+        stage = _pick(("identify", "lifecycle"), fault)
+        ids = self._cluster.transactional_ids(f"{group_id(self._settings, stage)}-")
+        number = self._cluster.transaction_coordinator_of(_pick(ids, fault))
         return self._kill_broker(number, f", coordinates transactions of {stage}", fault)
 
     def _kill_broker(self, number: int, role: str, fault: Fault) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any, TypeVar
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
@@ -101,6 +102,19 @@ class Admin:
             lambda client: len(client.describe_topics([internal_topic])[0]["partitions"])
         )
         return self.leader_of(internal_topic, abs(_java_hash(name)) % count)
+
+    def transactional_ids(self, prefix: str) -> list[str]:
+        """Return the transactional ids that begin so, once there is one."""
+
+        def question(client: KafkaAdminClient) -> list[str]:
+            told = chain.from_iterable(client.list_transactions().values())
+            ids = {each.transactional_id for each in told}
+            found = sorted(name for name in ids if name.startswith(prefix))
+            if not found:
+                raise ClusterError(f"no transactional id begins with {prefix}")
+            return found
+
+        return self.ask(question)
 
     def topic_setting(self, topic: str, key: str) -> str | None:
         """Return the topic's own value of a setting, None when it has none of its own."""

@@ -206,6 +206,10 @@ class Cluster:
         """Return the broker that coordinates a consumer group."""
         return self.admin.coordinator_of(OFFSETS_TOPIC, group)
 
+    def transactional_ids(self, prefix: str) -> list[str]:
+        """Return the transactional ids that begin so, those of dead workers among them."""
+        return self.admin.transactional_ids(prefix)
+
     def transaction_coordinator_of(self, transactional_id: str) -> int:
         """Return the broker that coordinates the transactions of an id."""
         return self.admin.coordinator_of(TRANSACTIONS_TOPIC, transactional_id)

@@ -168,6 +168,7 @@ def test_coordinators_are_where_the_brokers_say(cluster: Cluster, topic: str) ->
     groups = client.describe_consumer_groups([f"{name}-group" for name in names])
     for name in names:
         assert cluster.transaction_coordinator_of(name) == told[name].coordinator_id
+        assert name in cluster.transactional_ids(name[:-1])
         group = f"{name}-group"
         assert cluster.coordinator_of(group) == groups[group].result(LIMIT_S).coordinator.id
 

@@ -1,0 +1,191 @@
+"""Commits what partitions say: all of a worker's partitions of a stage in one transaction.
+
+A transaction costs the worker and the broker about the same whatever is in it, so one for all
+partitions costs a fraction of one for each. Who may commit for a partition: claims.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import IllegalOperation, ProducerFenced
+from aiokafka.producer import sender
+
+from leadstream.schemas.clock import wall_clock_ms
+from leadstream.schemas.connections import aiokafka_options
+from leadstream.schemas.settings import Settings
+from leadstream.streams.engine.dead_letters import to_output
+from leadstream.streams.engine.faults import EngineError, FencedError, explain, span_of
+from leadstream.streams.engine.positions import META_KEY, encode_meta
+from leadstream.streams.engine.processor import Output
+from leadstream.streams.engine.producing import (
+    MAX_RECORD_BYTES,
+    RECORD_BATCH_BYTES,
+    RecordBatches,
+    Sent,
+)
+from leadstream.streams.engine.said import Said
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 5.0
+BACKOFF_MS = 20
+MARKERS_BACKOFF_S = 0.003
+"""The wait while the broker still writes the markers of the transaction before."""
+
+# The client's own is 20 ms and no option; the markers take a tenth of that.
+sender.BACKOFF_OVERRIDE = MARKERS_BACKOFF_S
+
+
+class Lane:
+    """A transactional producer; after a fault it commits nothing more.
+
+    Attributes:
+        fault: what ended it; whether that transaction was committed is not known.
+    """
+
+    def __init__(self, settings: Settings, stage_name: str, transactional_id: str) -> None:
+        self.id = transactional_id
+        self.fault: EngineError | None = None
+        self._settings = settings
+        self._stage_name = stage_name
+        self._producer: AIOKafkaProducer | None = None
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Take the transactional id; whoever had it before is fenced, and what it left is over.
+
+        Raises:
+            EngineError: the broker gives no producer id.
+            KafkaError: it refuses one.
+        """
+        async with self._turn:
+            if self._producer is None:
+                self._producer = await self._started()
+
+    async def _started(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            **aiokafka_options(self._settings),
+            transactional_id=self.id,
+            transaction_timeout_ms=self._settings.transaction_timeout_ms,
+            max_batch_size=RECORD_BATCH_BYTES,
+            max_request_size=MAX_RECORD_BYTES,
+            retry_backoff_ms=BACKOFF_MS,
+        )
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await producer.start()
+        except BaseException as error:
+            await self._stopped(producer)
+            if isinstance(error, TimeoutError):
+                raise EngineError(
+                    f"stage {self._stage_name}: the transaction coordinator gave no producer id "
+                    f"for {self.id} within {START_TIMEOUT_S:.0f} s"
+                ) from None
+            raise
+        return producer
+
+    async def stop(self) -> None:
+        """Close the producer; an open transaction is left for the next owner to abort."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await self._stopped(producer)
+
+    async def _stopped(self, producer: AIOKafkaProducer) -> None:
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await producer.stop()
+        except TimeoutError:
+            log.warning(
+                "stage %s: a producer did not close in time",
+                self._stage_name,
+                extra={"stage": self._stage_name},
+            )
+
+    async def commit(self, all_said: Sequence[Said]) -> None:
+        """Commit all in one transaction; one caller waits for the other.
+
+        Raises:
+            FencedError: another worker has a partition of this lane now; nothing else is wrong.
+            EngineError: names the records at fault.
+        """
+        async with self._turn:
+            if self.fault is not None:
+                raise self.fault
+            try:
+                await self._commit_or_explain(all_said)
+            except EngineError as error:
+                self.fault = error
+                raise
+            except BaseException:
+                self.fault = EngineError(f"stage {self._stage_name}: a commit was broken off")
+                raise
+
+    async def _commit_or_explain(self, all_said: Sequence[Said]) -> None:
+        limit_s = self._settings.transaction_timeout_ms / 1000
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._commit(all_said)
+        except TimeoutError:
+            raise EngineError(
+                f"{place_of(all_said)} did not commit within {limit_s:.0f} s: "
+                f"is Kafka at {self._settings.kafka_bootstrap} there?"
+            ) from None
+        except EngineError:
+            raise
+        except Exception as error:
+            kind = FencedError if isinstance(error, ProducerFenced) else EngineError
+            raise kind(f"{place_of(all_said)} failed: {explain(error)}") from error
+
+    async def _commit(self, all_said: Sequence[Said]) -> None:
+        producer = self._producer
+        assert producer is not None  # noqa: S101  only `stop` takes it away
+        batches = await self._batches_of(producer, all_said)
+        await producer.begin_transaction()
+        sent: Sent = []
+        try:
+            await batches.send(sent)
+            # The client's commit and flush do not raise when a send failed; the futures do.
+            await asyncio.gather(*sent)
+            await producer.commit_transaction()
+        except (IllegalOperation, AssertionError) as error:
+            # How the client words that its producer is dead; the records tell of what.
+            raise _first_fault(sent) or error from error
+
+    async def _batches_of(
+        self, producer: AIOKafkaProducer, all_said: Sequence[Said]
+    ) -> RecordBatches:
+        batches = RecordBatches(
+            producer,
+            self._settings.topics.full,
+            f"stage {self._stage_name}",
+            now_ms=wall_clock_ms(),
+        )
+        outputs: list[Output] = []
+        for said in all_said:
+            if META_KEY in said.result.store:
+                raise EngineError(f"{said.where}: the store key {META_KEY!r} is the engine's own")
+            outputs += said.result.outputs
+            outputs += [to_output(letter, said.now_ms) for letter in said.result.dead_letters]
+            store = {**said.result.store, META_KEY: encode_meta(said.meta)}
+            batches.add_store(said.stage.store, said.number, store)
+        await batches.add(outputs)
+        return batches
+
+
+def place_of(all_said: Sequence[Said]) -> str:
+    """Return which transaction it is, by its partitions and records."""
+    first = all_said[0]
+    if len(all_said) == 1:
+        return f"{first.where}: the transaction with {span_of(first.records)}"
+    spans = "; ".join(f"{span_of(said.records)} of partition {said.number}" for said in all_said)
+    return f"stage {first.stage.name}: the transaction with {spans}"
+
+
+def _first_fault(sent: Sent) -> BaseException | None:
+    faults = (future.exception() for future in sent if future.done() and not future.cancelled())
+    return next((fault for fault in faults if fault is not None), None)

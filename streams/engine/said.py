@@ -1,0 +1,33 @@
+"""What a partition says of a batch, between its processing and its commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leadstream.streams.engine.positions import Meta
+from leadstream.streams.engine.processor import BatchResult, Record, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One batch of one partition.
+
+    Attributes:
+        meta: what the partition's store stands for once this is committed.
+        began_s: when its processing began, by the monotonic clock.
+        due_ms: when the logic wanted to be called; None where it did not.
+    """
+
+    stage: Stage
+    number: int
+    records: Sequence[Record]
+    result: BatchResult
+    meta: Meta
+    now_ms: int
+    began_s: float
+    due_ms: int | None = None
+
+    @property
+    def where(self) -> str:
+        return f"stage {self.stage.name} partition {self.number}"
