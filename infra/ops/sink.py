@@ -6,6 +6,7 @@ import asyncio
 import signal
 from typing import Final
 
+from leadstream.infra.ops.collecting import collect_less
 from leadstream.infra.ops.probes import Probes
 from leadstream.infra.ops.server import OpsServer
 from leadstream.infra.ops.shutdown import SIGNALS, BoundedShutdown
@@ -39,5 +40,7 @@ async def run_sink(settings: Settings, ops: OpsServer, sink: Sink) -> None:
     for number in SIGNALS:
         loop.add_signal_handler(number, stop, number)
     async with ops:
+        # What waits for its insert is a million objects; looking through them costs as they do.
+        collect_less()
         await sink.run()
     shutdown.finish()

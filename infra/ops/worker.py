@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import sys
 from typing import Any, Final
 
 import faust
 
+from leadstream.infra.ops.collecting import collect_less
 from leadstream.infra.ops.probes import Probes
 from leadstream.infra.ops.server import OpsServer
 from leadstream.infra.ops.shutdown import BoundedShutdown
@@ -19,9 +19,6 @@ from leadstream.streams.engine.stage_engine import EngineStatus
 
 STUCK_AFTER_S: Final = 120.0
 """At least; beyond every bound after which an engine stops the worker by itself."""
-
-YOUNG_OBJECTS: Final = 50_000
-"""So many more objects than before begin a look for cycles; Python's own default is 700."""
 
 
 def run_worker(app: LeadstreamApp, settings: Settings) -> None:
@@ -49,16 +46,6 @@ def run_worker(app: LeadstreamApp, settings: Settings) -> None:
     except SystemExit as ended:
         # Faust's own code for whatever crashed beside the engines, which end by themselves.
         sys.exit(ExitCode.STOPPED if not ended.code else ExitCode.BUG)
-
-
-def collect_less() -> None:
-    """Let Python look for cycles of objects less often, and not among what is loaded by now.
-
-    Records and states are made by the thousand and refer to nothing that refers to them.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
 
 class _Worker(faust.Worker):  # type: ignore[misc]  # faust is untyped

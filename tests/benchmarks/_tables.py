@@ -139,17 +139,28 @@ def _sink(figures: Figures) -> str:
 
 
 def _backfill(figures: Figures) -> str:
-    rows = [
-        (name, f"{of['events_per_s']:,.0f}")
+    runs = [
+        (name, of)
         for name, of in figures.items()
         if isinstance(of, Mapping) and "events_per_s" in of
+    ]
+    rows = [
+        (
+            name,
+            f"{of['events']:,}",
+            f"{of['wall_s']:,.0f}",
+            f"{of['events_per_s']:,.0f}",
+            f"{of['cpu_us_per_event']:.0f}",
+            f"{of['peak_memory_mb']:,}",
+        )
+        for name, of in runs
     ]
     told = "; ".join(
         f"{key.replace('_', ' ')}: {value}"
         for key, value in figures.get("100 M events", {}).items()
     )
-    table = markdown(("", "events/s"), rows)
-    return f"{origin(figures)}\n\n{table}\n\nExtrapolated to 100 M events: {told}."
+    head = ("", "events", "seconds", "events/s", "CPU, µs an event", "peak of all processes, MB")
+    return f"{origin(figures)}\n\n{markdown(head, rows)}\n\nExtrapolated to 100 M events: {told}."
 
 
 def _workers(scale: Figures) -> str:

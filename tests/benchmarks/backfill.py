@@ -50,6 +50,9 @@ Event = Touchpoint | CrmEvent
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--events", type=int, default=5_000_000, help="of the log that is measured")
+    parser.add_argument(
+        "--fewer-events", type=int, help="of a shorter log, for the line; default: a fifth; 0: none"
+    )
     parser.add_argument("--one-events", type=int, default=50_000, help="for one process; 0: not")
     parser.add_argument("--base-leads", type=int, default=2000, help="that are repeated")
     parser.add_argument("--format", choices=("jsonl", "avro"), default="jsonl")
@@ -72,20 +75,44 @@ def measure(given: argparse.Namespace, directory: Path) -> dict[str, Any]:
     if given.one_events:
         log = write_log(directory, base, given.one_events, given.format)
         figures["one process"] = run(log, given.one_events, 1, directory)
+    fewer_events = given.events // 5 if given.fewer_events is None else given.fewer_events
+    fewer = None
+    if fewer_events:
+        log = write_log(directory, base, fewer_events, given.format)
+        fewer = run(log, fewer_events, given.processes, directory)
+        figures[f"{given.processes} processes, a shorter log"] = fewer
+    began = time.monotonic()
     log = write_log(directory, base, given.events, given.format)
+    figures["log_written_s"] = round(time.monotonic() - began, 1)
     figures["log_bytes_per_event"] = round(log.stat().st_size / given.events)
     several = run(log, given.events, given.processes, directory)
     figures[f"{given.processes} processes"] = several
     if given.one_events:
         one = figures["one process"]
         figures["times as fast"] = round(several["events_per_s"] / one["events_per_s"], 2)
-    figures["100 M events"] = {
-        "hours": round(YEAR_EVENTS / several["events_per_s"] / 3600, 2),
+    figures["100 M events"] = extrapolated(several, fewer)
+    return figures
+
+
+def extrapolated(several: dict[str, Any], fewer: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what a year would take, by the line through both sizes, or in proportion to one."""
+    line_s = several["wall_s"] * YEAR_EVENTS / several["events"]
+    told: dict[str, Any] = {}
+    if fewer:
+        more = several["events"] - fewer["events"]
+        slope_s = (several["wall_s"] - fewer["wall_s"]) / more
+        line_s = several["wall_s"] + slope_s * (YEAR_EVENTS - several["events"])
+        told["events_per_s_of_the_line"] = round(1 / slope_s) if slope_s > 0 else None
+        told["cpu_an_event_to_shorter_log"] = round(
+            several["cpu_us_per_event"] / fewer["cpu_us_per_event"], 2
+        )
+    return {
+        "hours": round(line_s / 3600, 2),
+        **told,
         "work_dir_gb": round(several["work_bytes_per_event"] * YEAR_EVENTS / 1e9, 1),
         "data_gb": round(several["data_bytes_per_event"] * YEAR_EVENTS / 1e9, 1),
         "assumed": "leads as long as these, so that each event costs the same; as many cores",
     }
-    return figures
 
 
 def check_answers(events: list[Event], given: argparse.Namespace, directory: Path) -> None:

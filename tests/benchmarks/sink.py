@@ -53,7 +53,7 @@ Told = list[tuple[str, bytes, bytes, int]]
 
 def main() -> None:
     parser = arguments(__doc__ or "")
-    parser.add_argument("--records", type=int, default=200_000, help="rounded to whole batches")
+    parser.add_argument("--records", type=int, default=100_000, help="rounded to whole batches")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--logs", choices=WAYS, nargs="+", default=list(WAYS))
     parser.add_argument(

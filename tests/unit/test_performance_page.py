@@ -63,7 +63,14 @@ SINK = {
     "mixed_http_leadstream": {"rows_s": 200_000, "least": 1, "most": 2, "cpu_us_a_row": 3.0},
     "mixed_http_leadstream_to_bare": {"rows_s": 0.9, "cpu": 1.0},
 }
-BACKFILL = {**ORIGIN, "2 processes": {"events_per_s": 40_000}, "100 M events": {"hours": 0.7}}
+BACKFILL = {
+    **ORIGIN,
+    "2 processes": {
+        "events": 5_000_000, "wall_s": 125.0, "events_per_s": 40_000, "cpu_us_per_event": 48.0,
+        "peak_memory_mb": 900,
+    },
+    "100 M events": {"hours": 0.7},
+}  # fmt: skip
 RESULTS: dict[str, Any] = {
     "throughput": THROUGHPUT,
     "latency": {**ORIGIN, "at_1000": QUANTILES | {"worker_cpu_us_an_event": 50.0}},
