@@ -12,13 +12,19 @@ from leadstream.streams.domain.stored import Decision
 from leadstream.streams.domain.transitions import move_to
 
 
-def qualify(state: FoldState, model: CompiledModel, of: Circumstances) -> list[Decision]:
-    """Decide engaged, MQL and SQL by the model's criteria."""
+def qualify(
+    state: FoldState, model: CompiledModel, of: Circumstances, *, rises: bool = False
+) -> list[Decision]:
+    """Decide engaged, MQL and SQL by the model's criteria.
+
+    Args:
+        rises: it is known that no criterion disarms now.
+    """
     decisions: list[Decision] = []
     event, at = of.event, of.now
-    if state.spent:
+    if state.spent and not rises:
         rearm(state, model, of)
-    if state.stage is Stage.ENGAGED:
+    if state.stage is Stage.ENGAGED and not (rises and holding(state, model) is not None):
         decisions += release(state, model, of, event, at)
     # Who asks for sales goes straight to MQL, however much the asking also scores.
     asks = state.stage is Stage.KNOWN and first_holding(state, model.raised, of)
