@@ -124,7 +124,8 @@ def absorb(
             record.head, unfolded, models, record.now, record.quiet_until
         )
         sayings = [_say(record, decision, Change.NEW) for decision in decisions]
-        record.said.extend([said_of(decision) for decision in decisions])
+        if decisions:
+            record.said.extend([said_of(decision) for decision in decisions])
     else:
         changed = _insert(record, events)
         if is_folded and not changed and _is_quiet(record, models):

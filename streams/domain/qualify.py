@@ -42,7 +42,7 @@ def qualify(
             state.spent = [*state.spent, criterion.name]
             cause = "hand_raise" if criterion.hand_raise else "criteria"
             decisions += move_to(state, model, Stage.MQL, at, cause, event, criterion)
-    if state.stage in (Stage.MQL, Stage.SAL):
+    if model.sql and state.stage in (Stage.MQL, Stage.SAL):
         criterion = first_holding(state, model.sql, of)
         if criterion is not None:
             state.spent = [*state.spent, criterion.name]
@@ -100,6 +100,9 @@ def first_holding(
 ) -> CompiledCriterion | None:
     """Return the first armed criterion that holds; hand-raises are always armed."""
     for criterion in criteria:
+        # `holds` would say the same of `on`: most events end here, without a call.
+        if criterion.on is not None and (of.event is None or of.event.type not in criterion.on):
+            continue
         if (criterion.hand_raise or criterion.name not in state.spent) and holds(criterion, of):
             return criterion
     return None
