@@ -27,6 +27,8 @@ class WorkingTime:
         self._holidays = frozenset(calendar.holidays)
         self._workdays = frozenset(calendar.workdays)
         self._day = lru_cache(maxsize=4096)(self._open_spans)
+        # A transition asks for several deadlines from one instant.
+        self._date = lru_cache(maxsize=16)(self._date_at)
 
     def due(self, start: EpochMs, target_s: int) -> EpochMs:
         """Return the instant at which `target_s` business seconds after `start` have passed."""
@@ -56,11 +58,14 @@ class WorkingTime:
         return day in _public_holidays(self._country, self._subdivision, day.year)
 
     def _spans_from(self, start: EpochMs) -> Iterator[tuple[EpochMs, EpochMs]]:
-        day = datetime.fromtimestamp(start / MS_PER_SECOND, self._zone).date()
+        day = self._date(start)
         for offset in range(_LONGEST_SEARCH_DAYS):
             for opens, closes in self._day(day + timedelta(days=offset)):
                 if closes > start:
                     yield opens, closes
+
+    def _date_at(self, instant: EpochMs) -> date:
+        return datetime.fromtimestamp(instant / MS_PER_SECOND, self._zone).date()
 
     def _open_spans(self, day: date) -> tuple[tuple[EpochMs, EpochMs], ...]:
         spans = self._spans[day.weekday()]

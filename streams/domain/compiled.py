@@ -80,13 +80,18 @@ class CompiledLimits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledModel:
-    """One version of the model, ready for the fold."""
+    """One version of the model, ready for the fold.
+
+    Attributes:
+        lowering: types of events that may lower a score, now or later.
+    """
 
     source: Model
     version: str
     active_from: EpochMs
     rules: dict[str, CompiledRule]
     rules_by_type: dict[str, tuple[CompiledRule, ...]]
+    lowering: frozenset[str]
     fit_rules: tuple[tuple[str, float, Expression], ...]
     fit_names: frozenset[str]
     limits: CompiledLimits
@@ -226,6 +231,12 @@ def compile_model(model: Model) -> CompiledModel:
         active_from=int(model.active_from.timestamp() * MS_PER_SECOND),
         rules=rules,
         rules_by_type={event_type: tuple(found) for event_type, found in by_type.items()},
+        # Lots are merged when there are many, and then fade a little sooner.
+        lowering=frozenset(
+            event_type
+            for event_type, found in by_type.items()
+            if any(rule.points < 0 or rule.fades_in_ms is not None for rule in found)
+        ),
         fit_rules=tuple(
             (rule.name, rule.points, needed(rule.when, f"fit.rules.{i}.when", of_attributes=True))
             for i, rule in enumerate(model.fit.rules)

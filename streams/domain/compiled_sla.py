@@ -45,9 +45,10 @@ class CompiledPolicy:
 
 @dataclass(frozen=True, slots=True)
 class CompiledSla:
-    """All deadlines of a model."""
+    """All deadlines of a model; `starting` has the policies by the stage that starts them."""
 
     policies: Mapping[str, CompiledPolicy]
+    starting: Mapping[str, tuple[CompiledPolicy, ...]]
     calendars: Mapping[str, WorkingTime]
     leaks: Leaks
     activity: frozenset[str]
@@ -67,16 +68,21 @@ def compile_sla(
 ) -> CompiledSla:
     """Return the deadlines ready for use; `expression` compiles CEL and keeps its faults."""
     sla = model.sla
+    policies = {
+        policy.name: CompiledPolicy(
+            source=policy,
+            when=expression(policy.when, f"sla.policies.{i}.when"),
+            met_by=frozenset(policy.met_by),
+            met_at=_from_stage_on(policy.met_at),
+            cancelled_at=frozenset(policy.cancelled_at),
+        )
+        for i, policy in enumerate(sla.policies)
+    }
     return CompiledSla(
-        policies={
-            policy.name: CompiledPolicy(
-                source=policy,
-                when=expression(policy.when, f"sla.policies.{i}.when"),
-                met_by=frozenset(policy.met_by),
-                met_at=_from_stage_on(policy.met_at),
-                cancelled_at=frozenset(policy.cancelled_at),
-            )
-            for i, policy in enumerate(sla.policies)
+        policies=policies,
+        starting={
+            stage: tuple(each for each in policies.values() if each.source.start == stage)
+            for stage in _STAGES
         },
         calendars={
             DEFAULT_CALENDAR: WorkingTime(sla.calendar),

@@ -13,7 +13,7 @@ from cel_expr_python import cel
 from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.durations import MS_PER_DAY, MS_PER_SECOND, parse_duration_s
-from leadstream.streams.domain.reads import reads_of
+from leadstream.streams.domain.reads import conjuncts_of, reads_of
 from leadstream.streams.domain.state import FoldState, seen_key
 
 # Scores are DYN because CEL's checker has no operator between double and int, and people write 60.
@@ -177,22 +177,30 @@ class Expression:
     """One checked expression that gives true or false.
 
     It is evaluated only when something that it reads has another value: reading costs a
-    microsecond, CEL several.
+    microsecond, CEL several. Of a conjunction the terms are asked in turn, until one is not true.
     """
 
-    def __init__(self, text: str, program: Any, facts: Facts) -> None:
+    def __init__(
+        self, text: str, program: Any, facts: Facts, terms: tuple[Expression, ...] = ()
+    ) -> None:
         self.text = text
+        self.terms = terms
         self.reads = reads_of(text, VARIABLES, FUNCTIONS)
         self._program = program
         self._facts = facts
         self._variables = tuple(_READERS[name] for name in self.reads.variables)
         self._calls = tuple((_reader(facts, name, args), args) for name, args in self.reads.calls)
         readers = [*self._variables, *(_caller(facts, read, args) for read, args in self._calls)]
-        self._only = readers[0] if len(readers) == 1 else None
+        self._only = readers[0] if len(readers) == 1 else None if readers else _nothing
         self._verdicts: dict[Any, bool] = {}
 
     def holds(self, of: Circumstances) -> bool:
         """Say whether it is true; one that cannot be evaluated on these values is not."""
+        if self.terms:
+            for term in self.terms:  # noqa: SIM110 - a generator costs more than the loop
+                if not term.holds(of):
+                    return False
+            return True
         if not self.reads.is_complete:
             return self.evaluate(of).value() is True
         if self._only is not None:
@@ -217,6 +225,10 @@ class Expression:
         return self._program.eval(data={name: of.variable(name) for name in self.reads.variables})
 
 
+def _nothing(of: Circumstances) -> None:
+    """What an expression reads that is the same for everybody."""
+
+
 def _reader(facts: Facts, name: str, args: tuple[str, ...]) -> Callable[..., Any]:
     overloads = {("count", 2): "count_in", ("seen", 2): "seen_category"}
     reader: Callable[..., Any] = getattr(facts, overloads.get((name, len(args)), name))
@@ -234,7 +246,7 @@ def _caller(
 
 
 class Checker:
-    """Compiles expressions over one `Facts`; one a model, and not thread-safe.
+    """Compiles expressions over one `Facts`, each text once; one a model, and not thread-safe.
 
     Args:
         event_types: all that count(), seen() and days_since() may name; None allows any.
@@ -249,6 +261,7 @@ class Checker:
         self._known = dict.fromkeys(_OF_EVENT_TYPES, ("event type", event_types))
         self._known["points"] = ("rule", rules)
         self._facts = Facts()
+        self._compiled: dict[str, Expression] = {}
         functions = [
             _function(
                 "count", _T.INT, (["s"], self._facts.count), (["s", "s"], self._facts.count_in)
@@ -275,6 +288,14 @@ class Checker:
         Raises:
             ExpressionError: syntax, unknown name or function, wrong types, or no boolean.
         """
+        expression = self._compiled.get(text)
+        if expression is None:
+            expression = self._compiled[text] = self._compile(text)
+        if of_attributes:
+            _refuse_behaviour(text)
+        return expression
+
+    def _compile(self, text: str) -> Expression:
         for window in re.findall(r'\bcount\s*\(\s*"[^"]*"\s*,\s*"([^"]*)"\s*\)', text):
             try:
                 parse_duration_s(window)
@@ -287,15 +308,21 @@ class Checker:
         if program.return_type() not in (_T.BOOL, _T.DYN):
             kind = program.return_type().name().lower()
             raise ExpressionError(f"gives {kind}, not true or false; compare it with something")
-        expression = Expression(text, program, self._facts)
+        expression = Expression(text, program, self._facts, self._terms(text))
         for name, args in expression.reads.calls:
             what, known = self._known.get(name, ("", None))
             if known is not None and args[0] not in known:
                 raise ExpressionError(f"{name}(): {unknown(what, args[0], known)}")
-        if of_attributes:
-            _refuse_behaviour(text)
         self._try(expression)
         return expression
+
+    def _terms(self, text: str) -> tuple[Expression, ...]:
+        """Return the terms of a conjunction, which is true where all of them are; else nothing."""
+        parts = conjuncts_of(text)
+        try:
+            return tuple(self.compile(part) for part in parts) if len(parts) > 1 else ()
+        except ExpressionError:
+            return ()
 
     def _try(self, expression: Expression) -> None:
         """Evaluate once on an unknown lead: CEL checks scores and conversions only then."""

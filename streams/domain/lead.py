@@ -25,7 +25,7 @@ from leadstream.schemas.events import LeadEvent, is_erasure
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
 from leadstream.streams.domain.erasure import erase, erased_until, note_other_ids
-from leadstream.streams.domain.lifecycle import apply, fire, next_due, wake_at
+from leadstream.streams.domain.lifecycle import advance, fire, next_due, wake_at
 from leadstream.streams.domain.record import (
     ID_BYTES,
     LeadRecord,
@@ -124,7 +124,8 @@ def absorb(
             record.head, unfolded, models, record.now, record.quiet_until
         )
         sayings = [_say(record, decision, Change.NEW) for decision in decisions]
-        record.said.extend([said_of(decision) for decision in decisions])
+        if decisions:
+            record.said.extend([said_of(decision) for decision in decisions])
     else:
         changed = _insert(record, events)
         if is_folded and not changed and _is_quiet(record, models):
@@ -232,9 +233,8 @@ def _fold(
     for at, late, event in events:
         if at > quiet_until:
             decisions += _fire_until(state, models, at - 1)
-        _, decided = apply(state, event, models.at(at), at=at, late=late)
+        decided, quiet_until = advance(state, event, models, at, quiet_until, late=late)
         decisions += decided
-        quiet_until = wake_at(state, models)
     if now >= quiet_until:
         decisions += _fire_until(state, models, now)
         quiet_until = wake_at(state, models)

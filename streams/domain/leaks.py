@@ -137,11 +137,13 @@ def fire_leaks(state: FoldState, model: CompiledModel, at: EpochMs) -> list[Leak
 
 def _watch_stage(state: FoldState, model: CompiledModel, transition: Transition) -> None:
     limits, at = model.sla.leaks, transition.occurred_at
-    grace_s = {
-        Stage.MQL: limits.mql_without_owner if state.owner is None else None,
-        Stage.SAL: limits.accepted_without_activity,
-        Stage.SALES_QUALIFIED: limits.sql_without_opportunity,
-    }.get(state.stage)
+    grace_s = None
+    if state.stage is Stage.MQL:
+        grace_s = limits.mql_without_owner if state.owner is None else None
+    elif state.stage is Stage.SAL:
+        grace_s = limits.accepted_without_activity
+    elif state.stage is Stage.SALES_QUALIFIED:
+        grace_s = limits.sql_without_opportunity
     watches = list(state.watches)
     if grace_s is not None:
         due_at = model.sla.leak_calendar.due(at, grace_s)
@@ -227,6 +229,8 @@ def _end(
     event: Touchpoint | CrmEvent | None,
 ) -> list[LeakEvent]:
     """Resolve those of the leaks that are open, and watch for none of them any more."""
+    if not state.watches and not state.leaks:
+        return []
     if state.watches:
         state.watches = [watch for watch in state.watches if watch.leak not in leaks]
     said = []

@@ -5,7 +5,7 @@ Both own the state that they are given and change it; time comes from the event 
 
 from __future__ import annotations
 
-from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent
+from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
 from leadstream.streams.domain import leaks, sla
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.crossings import is_watching, look_again_at, next_crossing
@@ -14,7 +14,7 @@ from leadstream.streams.domain.memory import count_busy, remember
 from leadstream.streams.domain.moves import Move, decide_move
 from leadstream.streams.domain.qualify import holds, qualify, rearm, release
 from leadstream.streams.domain.returns import begin_rest, next_return, restore, return_lost
-from leadstream.streams.domain.scoring import circumstances, count_event, score_fit
+from leadstream.streams.domain.scoring import circumstances, count_event, is_monotone, score_fit
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage, rank, skipped_between
 from leadstream.streams.domain.state import NEVER_MS, FoldState
 from leadstream.streams.domain.stored import Decision
@@ -29,19 +29,71 @@ def apply(
     Args:
         at: the instant at which the event counts; its own, or the horizon where it came later.
     """
+    return state, _apply(state, event, _cause_of(event), model, at, late=late, rises=False)
+
+
+def advance(
+    state: FoldState,
+    event: LeadEvent,
+    models: ModelSet,
+    at: EpochMs,
+    quiet_until: EpochMs,
+    *,
+    late: bool,
+) -> tuple[list[Decision], EpochMs]:
+    """Fold one event into a lead to which nothing happens by itself before `quiet_until`.
+
+    Returns what was decided, and that instant anew. Where the event only adds points, it stays:
+    what has not disarmed by then disarms no sooner with more points.
+    """
+    model, cause = models.at(at), _cause_of(event)
+    held_by, fit = state.held_by, state.fit_points
+    rises = (
+        at < quiet_until
+        and is_watching(state)
+        and state.fit_version == model.version
+        and cause.type not in model.lowering
+        and is_monotone(state, model)
+    )
+    decisions = _apply(state, event, cause, model, at, late=late, rises=rises)
+    if rises and not decisions and state.held_by == held_by and state.fit_points is fit:
+        return decisions, quiet_until
+    return decisions, wake_at(state, models)
+
+
+def _cause_of(event: LeadEvent) -> Touchpoint | CrmEvent:
     cause = event.touchpoint or event.crm
     if cause is None:
         raise ValueError(f"event {event.event_id} of lead {event.lead_id} is neither kind")
+    return cause
+
+
+def _apply(
+    state: FoldState,
+    event: LeadEvent,
+    cause: Touchpoint | CrmEvent,
+    model: CompiledModel,
+    at: EpochMs,
+    *,
+    late: bool,
+    rises: bool,
+) -> list[Decision]:
+    """Fold one event in.
+
+    Args:
+        rises: nothing has disarmed before the event, and its points disarm nothing.
+    """
     touch = event.touchpoint
     contained = touch is not None and count_busy(state, model, at)
     attributes_changed = remember(state, model, cause, at, late=late, contained=contained)
     if attributes_changed or state.fit_version != model.version:
         score_fit(state, model)
+        rises = False
     decisions: list[Decision] = []
     if state.stage is Stage.ANONYMOUS and not state.lead_id.startswith(ANONYMOUS_PREFIX):
         decisions += move_to(state, model, Stage.KNOWN, at, cause="identified", event=cause)
     before = circumstances(state, model, at, cause)
-    if state.spent:
+    if state.spent and not rises:
         rearm(state, model, before)
     if touch is not None and state.stage is Stage.LOST:
         decisions += return_lost(state, model, before, touch, at)
@@ -53,8 +105,7 @@ def apply(
         decisions += leaks.mend(state, model, cause, at)
     if event.crm is not None:
         decisions += _apply_crm_move(state, model, event.crm, at)
-    decisions += qualify(state, model, before.again())
-    return state, decisions
+    return decisions + qualify(state, model, before.again(), rises=rises and not decisions)
 
 
 def next_due(state: FoldState, models: ModelSet, until: EpochMs = NEVER_MS) -> EpochMs:

@@ -12,13 +12,19 @@ from leadstream.streams.domain.stored import Decision
 from leadstream.streams.domain.transitions import move_to
 
 
-def qualify(state: FoldState, model: CompiledModel, of: Circumstances) -> list[Decision]:
-    """Decide engaged, MQL and SQL by the model's criteria."""
+def qualify(
+    state: FoldState, model: CompiledModel, of: Circumstances, *, rises: bool = False
+) -> list[Decision]:
+    """Decide engaged, MQL and SQL by the model's criteria.
+
+    Args:
+        rises: it is known that no criterion disarms now.
+    """
     decisions: list[Decision] = []
     event, at = of.event, of.now
-    if state.spent:
+    if state.spent and not rises:
         rearm(state, model, of)
-    if state.stage is Stage.ENGAGED:
+    if state.stage is Stage.ENGAGED and not (rises and holding(state, model) is not None):
         decisions += release(state, model, of, event, at)
     # Who asks for sales goes straight to MQL, however much the asking also scores.
     asks = state.stage is Stage.KNOWN and first_holding(state, model.raised, of)
@@ -36,7 +42,7 @@ def qualify(state: FoldState, model: CompiledModel, of: Circumstances) -> list[D
             state.spent = [*state.spent, criterion.name]
             cause = "hand_raise" if criterion.hand_raise else "criteria"
             decisions += move_to(state, model, Stage.MQL, at, cause, event, criterion)
-    if state.stage in (Stage.MQL, Stage.SAL):
+    if model.sql and state.stage in (Stage.MQL, Stage.SAL):
         criterion = first_holding(state, model.sql, of)
         if criterion is not None:
             state.spent = [*state.spent, criterion.name]
@@ -94,6 +100,9 @@ def first_holding(
 ) -> CompiledCriterion | None:
     """Return the first armed criterion that holds; hand-raises are always armed."""
     for criterion in criteria:
+        # `holds` would say the same of `on`: most events end here, without a call.
+        if criterion.on is not None and (of.event is None or of.event.type not in criterion.on):
+            continue
         if (criterion.hand_raise or criterion.name not in state.spent) and holds(criterion, of):
             return criterion
     return None

@@ -72,3 +72,9 @@ def terms_of(text: str) -> list[str]:
             parts.append(text[start:place])
             start = place + 2
     return [part.strip() for part in (*parts, text[start:])] if "\\" not in text else [text]
+
+
+def conjuncts_of(text: str) -> list[str]:
+    """Return terms that are all true exactly where the expression is; it alone where in doubt."""
+    # What looks like a comment or a long text may hide or show an `&&`.
+    return [text] if re.search(r"""//|\"{3}|'{3}""", text) else terms_of(text)

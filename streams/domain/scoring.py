@@ -317,11 +317,15 @@ def _score_of(fit: int, engagement: int, grade: str) -> Score:
 
 def is_monotone(state: FoldState, model: CompiledModel) -> bool:
     """Say whether time can only lower the score: no negative points fade."""
-    return not any(
-        (tally.value < 0 or any(lot.points < 0 for lot in tally.lots)) and _fades(model.rules[name])
-        for name, tally in state.tallies.items()
-        if name in model.rules
-    )
+    # A loop, since it is asked for with most events, and most tallies end it at once.
+    for name, tally in state.tallies.items():
+        if tally.value >= 0 and not tally.lots:
+            continue
+        rule = model.rules.get(name)
+        has_negative = tally.value < 0 or any(lot.points < 0 for lot in tally.lots)
+        if rule is not None and has_negative and _fades(rule):
+            return False
+    return True
 
 
 def lowest_score(state: FoldState, model: CompiledModel, start: EpochMs, end: EpochMs) -> Score:

@@ -34,9 +34,9 @@ def start_clocks(
     started: list[Clock] = []
     replaced: list[SlaEvent] = []
     at = of.now
-    for compiled in model.sla.policies.values():
+    for compiled in model.sla.starting[state.stage]:
         policy = compiled.source
-        if not _starts(policy, state.stage, origin, cause):
+        if not _starts(policy, origin, cause):
             continue
         if compiled.when is not None and not compiled.when.holds(of):
             continue
@@ -64,11 +64,9 @@ def start_clocks(
     return started, replaced
 
 
-def _starts(policy: SlaPolicy, stage: Stage, origin: Stage, cause: str) -> bool:
-    return (
-        policy.start == stage
-        and (policy.from_stage is None or origin in policy.from_stage)
-        and (policy.cause is None or cause in policy.cause)
+def _starts(policy: SlaPolicy, origin: Stage, cause: str) -> bool:
+    return (policy.from_stage is None or origin in policy.from_stage) and (
+        policy.cause is None or cause in policy.cause
     )
 
 

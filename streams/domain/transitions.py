@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from leadstream.schemas.decisions import (
     Score,
     TouchSummary,
@@ -78,7 +76,16 @@ def move_to(
         margin=_margin(criterion, of.score),
         contributions=parts,
         recent_touchpoints=[
-            TouchSummary(**msgspec.structs.asdict(touch)) for touch in state.recent
+            TouchSummary(
+                event_id=touch.event_id,
+                occurred_at=touch.occurred_at,
+                type=touch.type,
+                channel=touch.channel,
+                campaign=touch.campaign,
+                asset=touch.asset,
+                category=touch.category,
+            )
+            for touch in state.recent
         ],
         buyer_stage=state.buyer_stage,
         persona=state.persona,
