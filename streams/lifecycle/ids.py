@@ -10,6 +10,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+__all__ = [
+    "AVAILABLE",
+    "ID_BYTES",
+    "MOST_IDS",
+    "put_back",
+    "put_back_plainly",
+    "take_out",
+    "take_out_plainly",
+]
+
 ID_BYTES: Final = 16
 MOST_IDS: Final = 255
 """Beyond these, ids stay where they are."""
@@ -65,7 +75,8 @@ def put_back_plainly(ids: bytes, body: bytes) -> bytes:
 
 
 if TYPE_CHECKING:
-    take_out, put_back = take_out_plainly, put_back_plainly
+    from leadstream.streams.lifecycle._ids import put_back, take_out
+
     AVAILABLE: bool
 else:
     try:
