@@ -11,6 +11,7 @@ import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -90,6 +91,9 @@ class Change(StrEnum):
     MOVED = "moved"
 
 
+_TAKING_BACK: Final = (Change.RETRACTED, Change.MOVED)
+
+
 @dataclass(frozen=True, slots=True)
 class Saying:
     """A decision to send out."""
@@ -116,19 +120,20 @@ def absorb(
     record.now = max(record.now, now)
     fresh = _in_order(record, events) if is_folded else None
     if fresh is not None:
-        if not fresh and _is_quiet(record, models):
+        due = -NEVER_MS if fresh else _due_by_now(record, models)
+        if due > record.now:
             return []
         record.tail.extend([tail_event(event) for event in fresh])
         unfolded = [(event.occurred_at, False, event) for event in fresh]
         decisions, record.quiet_until = _fold(
-            record.head, unfolded, models, record.now, record.quiet_until
+            record.head, unfolded, models, record.now, record.quiet_until, due
         )
         sayings = [_say(record, decision, Change.NEW) for decision in decisions]
         if decisions:
             record.said.extend([said_of(decision) for decision in decisions])
     else:
         changed = _insert(record, events)
-        if is_folded and not changed and _is_quiet(record, models):
+        if is_folded and not changed and _due_by_now(record, models) > record.now:
             return []
         head = _base_state(record)
         unfolded = _unpacked(record.lead_id, record.tail)
@@ -227,8 +232,13 @@ def _fold(
     models: ModelSet,
     now: EpochMs,
     quiet_until: EpochMs = -NEVER_MS,
+    due: EpochMs = -NEVER_MS,
 ) -> tuple[list[Decision], EpochMs]:
-    """Return what is decided, and before which instant nothing happens by itself after that."""
+    """Return what is decided, and before which instant nothing happens by itself after that.
+
+    Args:
+        due: when something happens by itself, where that is known and there are no events.
+    """
     decisions: list[Decision] = []
     for at, late, event in events:
         if at > quiet_until:
@@ -236,29 +246,35 @@ def _fold(
         decided, quiet_until = advance(state, event, models, at, quiet_until, late=late)
         decisions += decided
     if now >= quiet_until:
-        decisions += _fire_until(state, models, now)
+        decisions += _fire_until(state, models, now, due)
         quiet_until = wake_at(state, models)
         if quiet_until <= now:
             quiet_until = next_due(state, models)
     return decisions, quiet_until
 
 
-def _is_quiet(record: LeadRecord, models: ModelSet) -> bool:
-    """Say whether nothing is due by the record's own clock."""
+def _due_by_now(record: LeadRecord, models: ModelSet) -> EpochMs:
+    """Return when something happens by itself, exactly where that is by the record's own clock."""
     now = record.now
     if now < record.quiet_until:
-        return True
+        return record.quiet_until
     if record.quiet_until == -NEVER_MS:
         record.quiet_until = wake_at(record.head, models)
-    return next_due(record.head, models, now) > now
+    return next_due(record.head, models, now)
 
 
-def _fire_until(state: FoldState, models: ModelSet, until: EpochMs) -> list[Decision]:
+def _fire_until(
+    state: FoldState, models: ModelSet, until: EpochMs, due: EpochMs = -NEVER_MS
+) -> list[Decision]:
     decisions: list[Decision] = []
     until = min(until, NEVER_MS - 1)
-    while (due := next_due(state, models, until)) <= until:
+    # Exact instants are searched for: one that is known is not searched for again.
+    if due == -NEVER_MS:
+        due = next_due(state, models, until)
+    while due <= until:
         _, fired = fire(state, models.at(due), due)
         decisions += fired
+        due = next_due(state, models, until)
     return decisions
 
 
@@ -323,7 +339,7 @@ def _say(
     record: LeadRecord, decision: Decision, change: Change, supersedes: str | None = None
 ) -> Saying:
     record.revision += 1
-    status = RETRACTED if change in (Change.RETRACTED, Change.MOVED) else EFFECTIVE
+    status = RETRACTED if change in _TAKING_BACK else EFFECTIVE
     numbered = msgspec.structs.replace(decision, revision=record.revision, status=status)
     if supersedes is not None and isinstance(numbered, Transition):
         numbered = msgspec.structs.replace(numbered, supersedes=supersedes)

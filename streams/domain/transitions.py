@@ -127,5 +127,7 @@ def reach(state: FoldState, stage: Stage, at: EpochMs, *, inferred: bool) -> Non
 
 def track_of(state: FoldState) -> str | None:
     """Return the nurture track: persona and buyer's stage, as far as they are known."""
-    known = [part for part in (state.persona, state.buyer_stage) if part]
-    return "-".join(known) or None
+    persona, buyer_stage = state.persona, state.buyer_stage
+    if persona and buyer_stage:
+        return f"{persona}-{buyer_stage}"
+    return persona or buyer_stage or None

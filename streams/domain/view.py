@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from leadstream.schemas.decisions import LeadState
 from leadstream.streams.domain import sla
 from leadstream.streams.domain.compiled import ModelSet
@@ -11,6 +13,8 @@ from leadstream.streams.domain.scoring import circumstances
 from leadstream.streams.domain.state import Origin
 from leadstream.streams.domain.transitions import track_of
 
+_NOWHERE: Final = Origin()
+
 
 def view(record: LeadRecord, models: ModelSet) -> LeadState:
     """Return the state as others read it."""
@@ -18,7 +22,7 @@ def view(record: LeadRecord, models: ModelSet) -> LeadState:
     as_of = max(state.last_at, state.last_fired_at)
     model = models.at(as_of)
     of = circumstances(state, model, as_of)
-    first, last = state.first_touch or Origin(), state.last_touch or Origin()
+    first, last = state.first_touch or _NOWHERE, state.last_touch or _NOWHERE
     return LeadState(
         lead_id=state.lead_id,
         revision=record.revision,
@@ -31,7 +35,7 @@ def view(record: LeadRecord, models: ModelSet) -> LeadState:
         reason=state.reason,
         cooldown_until=state.cooldown_until,
         reached=state.reached,
-        inferred=[str(stage) for stage in state.inferred],
+        inferred=[str(stage) for stage in state.inferred] if state.inferred else [],
         first_mql_at=state.first_mql_at,
         latest_mql_at=state.latest_mql_at,
         mql_count=state.mql_count,
@@ -54,7 +58,7 @@ def view(record: LeadRecord, models: ModelSet) -> LeadState:
         event_count=state.event_count,
         late_count=state.late_count,
         unknown_count=state.unknown_count,
-        sla_due_at=sla.nearest_due(state),
+        sla_due_at=sla.nearest_due(state) if state.clocks else None,
         merged_into=state.merged_into,
         hot=state.hot_since is not None,
         next_mql=shortfall(state, model, of),

@@ -9,7 +9,6 @@ the instant; with other versions it must be asked again. A restore need not unpa
 
 from __future__ import annotations
 
-import heapq
 import struct
 from collections import OrderedDict, deque
 
@@ -20,10 +19,10 @@ from leadstream.streams.domain.lifecycle import next_due, wake_at
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.domain.store_format import NEWEST_FORMAT
 from leadstream.streams.lifecycle import packing
+from leadstream.streams.lifecycle.dues import Dues
 from leadstream.streams.models import fingerprint
 
 _HEADER = struct.Struct(">q8s")
-_NEVER = struct.pack(">q", NEVER_MS)
 STALE_DUES_MIN = 1000
 """So many outdated entries may wait among those that are due, beside one a lead."""
 LEADS_AT_HAND = 2000
@@ -58,7 +57,7 @@ class LeadRecords:
         self._values: dict[bytes, bytes] = {}
         self._at_hand: OrderedDict[bytes, LeadRecord] = OrderedDict()
         self._packer = packing.Packer()
-        self._due: list[tuple[EpochMs, bytes]] = []
+        self._due = Dues(self._due_of)
         self._to_ask: deque[bytes] = deque()
         self._asked_by: bytes = b""
 
@@ -103,28 +102,19 @@ class LeadRecords:
             self._take(key, self._packed(value))
 
     def _take(self, key: bytes, value: bytes) -> None:
-        before = self._values.get(key)
+        before = self._due_of(key)
         self._values[key] = value
-        if value[:8] == _NEVER or (before is not None and before[:8] == value[:8]):
-            return
-        heapq.heappush(self._due, (_HEADER.unpack_from(value)[0], key))
+        self._due.move(key, before, _HEADER.unpack_from(value)[0])
         if len(self._due) > 2 * len(self._values) + self._stale_dues_min:
             self._forget_stale_dues()
 
     def take_due(self, now: EpochMs) -> list[bytes]:
         """Return the leads that are due, which must be folded and kept now."""
-        taken = []
-        while self._due and self._due[0][0] <= now:
-            entry = heapq.heappop(self._due)
-            if self._is_current(entry):
-                taken.append(entry[1])
-        return list(dict.fromkeys(taken))
+        return self._due.take(now)
 
     def next_due(self) -> EpochMs:
         """Return when the next lead is due; NEVER_MS when none is."""
-        while self._due and not self._is_current(self._due[0]):
-            heapq.heappop(self._due)
-        return self._due[0][0] if self._due else NEVER_MS
+        return self._due.next()
 
     def ask_again(self, judges: Judges, most: int) -> dict[bytes, bytes]:
         """Ask some leads when they are due that were last asked under other versions.
@@ -154,9 +144,7 @@ class LeadRecords:
 
     def _forget_stale_dues(self) -> None:
         """Keep one entry a lead: each event may move its due, for months ahead."""
-        dues = ((_HEADER.unpack_from(value)[0], key) for key, value in self._values.items())
-        self._due = [entry for entry in dues if entry[0] < NEVER_MS]
-        heapq.heapify(self._due)
+        self._due.rebuild((self._due_of(key), key) for key in self._values)
 
     def _packed(self, value: bytes) -> bytes:
         size = _HEADER.size
@@ -168,9 +156,9 @@ class LeadRecords:
             return decode_record(self._packer.unpack(body))
         return decode_record(body)
 
-    def _is_current(self, entry: tuple[EpochMs, bytes]) -> bool:
-        value = self._values.get(entry[1])
-        return value is not None and _HEADER.unpack_from(value)[0] == entry[0]
+    def _due_of(self, key: bytes) -> EpochMs:
+        value = self._values.get(key)
+        return NEVER_MS if value is None else _HEADER.unpack_from(value)[0]
 
 
 def judged_by(value: bytes) -> bytes:

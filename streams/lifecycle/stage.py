@@ -54,7 +54,7 @@ ASKED_AGAIN_MAX = 500
 """Leads that are asked under new versions before each batch, so that no batch waits for long."""
 _CLOCK = struct.Struct(">q")
 _TOPIC_OF = {SlaEvent: topics.LEAD_SLA, LeakEvent: topics.LEAD_LEAKS}
-_ROUTED = {Stage.MQL: topics.LEAD_MQL, Stage.SALES_QUALIFIED: topics.LEAD_SQL}
+_ROUTED = {Stage.MQL.value: topics.LEAD_MQL, Stage.SALES_QUALIFIED.value: topics.LEAD_SQL}
 
 
 class LifecycleStage:
@@ -257,7 +257,8 @@ class LifecyclePartition:
             return [Output(topic, key, self._stage.encoders[topic].encode(decision))]
         encoded = self._stage.encoders[topics.LEAD_TRANSITIONS].encode(decision)
         outputs = [Output(topics.LEAD_TRANSITIONS, key, encoded)]
-        routed = _ROUTED.get(Stage(decision.to_stage))
+        # str() of a stage is its value, whose hash a member of the enum has not.
+        routed = _ROUTED.get(str(decision.to_stage))
         # A router is told of a handoff once, and once more if it is taken back; never of details.
         if routed and not decision.inferred and saying.change in (Change.NEW, Change.RETRACTED):
             encoded = self._stage.encoders[routed].encode(decision)

@@ -18,7 +18,7 @@ from leadstream.schemas.versions import NAMES
 ROOT = Path(__file__).parents[2]
 MAPPED = ("infra", "schemas", "sinks", "streams")
 NOT_SHIPPED = {".md", ".sh", ".pyx"}
-BUILT = ("*.so", "*.pyd", "_avro.c")  # what an editable installation leaves in the tree
+BUILT = ("*.so", "*.pyd", "_avro.c", "_ids.c")  # what an editable installation leaves in the tree
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,10 @@ def test_every_module_and_data_file_is_in_the_wheel(wheel: Path) -> None:
     }
     extensions = {name for name in packed if name.endswith((".so", ".pyd"))}
     assert packed - extensions == in_tree
-    assert [name.partition(".")[0] for name in extensions] == ["leadstream/schemas/_avro"]
+    assert sorted(name.partition(".")[0] for name in extensions) == [
+        "leadstream/schemas/_avro",
+        "leadstream/streams/lifecycle/_ids",
+    ]
 
 
 def test_the_installed_command_runs_without_the_checkout(installed: Path) -> None:

@@ -1,13 +1,18 @@
 """What a lead lacks to become an MQL, in plain words."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from small_models import DAY_MS, MONDAY_MS, happened, models
 
+from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import LeadEvent
-from leadstream.streams.domain.explain import shortfall
+from leadstream.streams.domain.criteria import Checker, Circumstances
+from leadstream.streams.domain.explain import _lack_of, _points_short, shortfall
 from leadstream.streams.domain.lead import Limits, absorb, new_record
 from leadstream.streams.domain.reads import terms_of
 from leadstream.streams.domain.scoring import circumstances
+from leadstream.streams.domain.state import FoldState, Seen, seen_key
 from leadstream.streams.domain.view import view
 
 TEXT = """
@@ -87,3 +92,30 @@ def test_the_state_carries_it() -> None:
 )
 def test_an_expression_is_taken_apart_at_its_outermost_ands(text: str, terms: list[str]) -> None:
     assert terms_of(text) == terms
+
+
+@given(st.integers(0, 3), st.sampled_from(["A", "B", "C", "D", "F"]), st.booleans())
+def test_a_term_that_is_judged_without_cel_holds_where_cel_says_so(
+    count: int, grade: str, seen: bool
+) -> None:
+    terms = [
+        f'count("page_viewed") {above} {needed}' for above in (">", ">=") for needed in range(3)
+    ]
+    terms += [f'fit.grade <= "{worst}"' for worst in "ABCDF"]
+    terms += ['seen("page_viewed")', "seen('page_viewed', 'pricing')"]
+    state = FoldState(lead_id="l", grade=grade)
+    if count:
+        state.seen["page_viewed"] = Seen(count, [0])
+    if seen:
+        state.seen[seen_key("page_viewed", "pricing")] = Seen(1, [0])
+    of = Circumstances(state, 0, None, lambda *_: Score(total=0, fit=0, engagement=0, grade=grade))
+    for text in terms:
+        term = Checker().compile(text)
+        assert (_lack_of(term)(of) is None) == term.holds(of), text
+
+
+@given(st.floats(0, 2000) | st.integers(0, 2_000_000).map(lambda ticks: ticks / 1000))
+def test_points_are_told_to_a_tenth_as_round_has_it(missing: float) -> None:
+    assert _points_short(missing, "points", 60) == (
+        f"{max(round(missing, 1), 0.1):g} points short of 60"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from leadstream.streams.domain.lead import (
     new_record,
 )
 from leadstream.streams.domain.state import NEVER_MS
+from leadstream.streams.lifecycle.dues import SPAN_BITS
 from leadstream.streams.lifecycle.packing import SAMPLES
 from leadstream.streams.lifecycle.records import STALE_DUES_MIN, Judges, LeadRecords
 
@@ -110,24 +112,36 @@ def test_a_lead_whose_due_moves_with_each_event_is_remembered_once() -> None:
     assert records.next_due() == NEVER_MS
 
 
-@examples(50)
+SPAN_MS = 1 << SPAN_BITS
+dues = st.one_of(
+    st.integers(-1, 10),
+    st.tuples(st.integers(-1, 4), st.integers(0, 2)).map(lambda of: of[0] * SPAN_MS + of[1]),
+    st.just(NEVER_MS),
+)
+
+
+@examples(200)
 @given(
     st.lists(
-        st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.none() | st.integers(0, 9)),
+        st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.none() | dues | st.just("ask")),
         max_size=40,
     ),
-    st.integers(-1, 10),
+    dues,
     st.integers(0, 4),
 )
 def test_what_is_due_is_what_the_latest_values_say(
-    log: list[tuple[bytes, int | None]], now: int, stale_min: int
+    log: list[tuple[bytes, int | Literal["ask"] | None]], now: int, stale_min: int
 ) -> None:
     """The oracle is a dictionary that is searched from end to end."""
     records, latest = LeadRecords(stale_dues_min=stale_min), dict[bytes, int]()
     for key, due in log:
+        if due == "ask":
+            # It looks into what is due next, and further ahead than what came before it.
+            assert records.next_due() == min(latest.values(), default=NEVER_MS)
+            continue
         records.restore(key, None if due is None else due_at(due))
         latest.pop(key, None)
-        if due is not None:
+        if due not in (None, NEVER_MS):
             latest[key] = due
     assert records.next_due() == min(latest.values(), default=NEVER_MS)
     assert sorted(records.take_due(now)) == sorted(k for k, due in latest.items() if due <= now)
