@@ -13,10 +13,12 @@ from typing import Any
 import faust
 from faust.app.base import BootStrategy
 
+from leadstream.schemas.clock import wall_clock_ms
 from leadstream.schemas.connections import aiokafka_options
 from leadstream.schemas.settings import Settings, SettingsError, load_settings
 from leadstream.streams.engine.fail_stop import FailStop
 from leadstream.streams.engine.processor import Stage
+from leadstream.streams.engine.shared_turns import SharedTurns
 from leadstream.streams.engine.stage_engine import StageEngine
 
 STAGES = ("identify", "lifecycle")
@@ -68,7 +70,8 @@ def create_app(settings: Settings, stages: Sequence[Stage]) -> LeadstreamApp:
         worker_redirect_stdouts=False,
     )
     fail_stop = FailStop(app.stop)
-    app.engines = [StageEngine(app, settings, stage, fail_stop) for stage in stages]
+    shared = SharedTurns(settings, fail_stop, wall_clock_ms)
+    app.engines = [StageEngine(app, settings, stage, fail_stop, shared=shared) for stage in stages]
     for stage, engine in zip(stages, app.engines, strict=True):
         app.service(engine)
         if isinstance(stage, LifecycleStage):

@@ -45,7 +45,7 @@ class Claim:
         self._settings = settings
         self._stage = stage
         self._number = number
-        self._lane = Lane(settings, stage.name, claim_id(settings, stage.name, number))
+        self._lane = Lane(settings, claim_id(settings, stage.name, number))
         self._reader = StoreReader(settings, stage.store, number)
 
     async def __aenter__(self) -> Claim:
@@ -101,7 +101,7 @@ class Claim:
 
     async def _fence(self, owner: str) -> None:
         began_s = time.monotonic()
-        lane = Lane(self._settings, self._stage.name, owner)
+        lane = Lane(self._settings, owner)
         try:
             await lane.start()
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Mapping
@@ -141,14 +142,16 @@ class Inputs:
             self._held.discard(tp)
             self._consumer.resume(tp)
 
-    def is_at_end(self, number: int, topic: str) -> bool:
-        """Say whether all of an input that can be read for now has been read."""
+    def lag(self, number: int, topic: str) -> float:
+        """Return how many offsets of an input can be read for now; endless before that is known."""
         if self._consumer is None or number not in self._partitions:
-            return True
+            return 0
         tp = TopicPartition(self._full[topic], number)
         stable = self._consumer.last_stable_offset(tp)
         end = self._consumer.highwater(tp) if stable in (None, -1) else stable
-        return end is not None and self._reached.get(tp, self._next[tp]) >= end
+        if end is None:
+            return math.inf
+        return float(max(0, end - self._reached.get(tp, self._next[tp])))
 
     async def poll(self, timeout_ms: int) -> dict[int, list[Record]]:
         """Return records by partition number, in order within each input.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, ProducerFenced
@@ -48,11 +48,10 @@ class Lane:
         fault: what ended it; whether that transaction was committed is not known.
     """
 
-    def __init__(self, settings: Settings, stage_name: str, transactional_id: str) -> None:
+    def __init__(self, settings: Settings, transactional_id: str) -> None:
         self.id = transactional_id
         self.fault: EngineError | None = None
         self._settings = settings
-        self._stage_name = stage_name
         self._producer: AIOKafkaProducer | None = None
         self._turn = asyncio.Lock()
 
@@ -83,8 +82,8 @@ class Lane:
             await self._stopped(producer)
             if isinstance(error, TimeoutError):
                 raise EngineError(
-                    f"stage {self._stage_name}: the transaction coordinator gave no producer id "
-                    f"for {self.id} within {START_TIMEOUT_S:.0f} s"
+                    f"the transaction coordinator gave no producer id for {self.id} within "
+                    f"{START_TIMEOUT_S:.0f} s"
                 ) from None
             raise
         return producer
@@ -100,11 +99,7 @@ class Lane:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await producer.stop()
         except TimeoutError:
-            log.warning(
-                "stage %s: a producer did not close in time",
-                self._stage_name,
-                extra={"stage": self._stage_name},
-            )
+            log.warning("the producer of %s did not close in time", self.id)
 
     async def commit(self, all_said: Sequence[Said]) -> None:
         """Commit all in one transaction; one caller waits for the other.
@@ -122,7 +117,7 @@ class Lane:
                 self.fault = error
                 raise
             except BaseException:
-                self.fault = EngineError(f"stage {self._stage_name}: a commit was broken off")
+                self.fault = EngineError(f"{self.id}: a commit was broken off")
                 raise
 
     async def _commit_or_explain(self, all_said: Sequence[Said]) -> None:
@@ -156,15 +151,18 @@ class Lane:
             # How the client words that its producer is dead; the records tell of what.
             raise _first_fault(sent) or error from error
 
+    async def numbers_of(self, topic: str, keys: Iterable[bytes]) -> dict[bytes, int]:
+        """Return the partitions of a topic to which records with these keys will go.
+
+        Raises:
+            EngineError: the topic is missing.
+        """
+        return await self._new_batches(self._producer).numbers_of(topic, keys)
+
     async def _batches_of(
         self, producer: AIOKafkaProducer, all_said: Sequence[Said]
     ) -> RecordBatches:
-        batches = RecordBatches(
-            producer,
-            self._settings.topics.full,
-            f"stage {self._stage_name}",
-            now_ms=wall_clock_ms(),
-        )
+        batches = self._new_batches(producer)
         outputs: list[Output] = []
         for said in all_said:
             if META_KEY in said.result.store:
@@ -176,14 +174,18 @@ class Lane:
         await batches.add(outputs)
         return batches
 
+    def _new_batches(self, producer: AIOKafkaProducer | None) -> RecordBatches:
+        assert producer is not None  # noqa: S101  only `stop` takes it away
+        return RecordBatches(producer, self._settings.topics.full, self.id, now_ms=wall_clock_ms())
+
 
 def place_of(all_said: Sequence[Said]) -> str:
     """Return which transaction it is, by its partitions and records."""
     first = all_said[0]
     if len(all_said) == 1:
         return f"{first.where}: the transaction with {span_of(first.records)}"
-    spans = "; ".join(f"{span_of(said.records)} of partition {said.number}" for said in all_said)
-    return f"stage {first.stage.name}: the transaction with {spans}"
+    spans = "; ".join(f"{span_of(said.records)} of {said.where}" for said in all_said)
+    return f"the transaction with {spans}"
 
 
 def _first_fault(sent: Sent) -> BaseException | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
 from leadstream.schemas import metrics
 from leadstream.schemas.clock import wall_clock_ms
@@ -23,6 +24,7 @@ from leadstream.streams.engine.faults import (
 )
 from leadstream.streams.engine.positions import UNOWNED, Meta
 from leadstream.streams.engine.processor import (
+    NO_OFFSET,
     BatchResult,
     DeadLetter,
     PartitionLogic,
@@ -61,6 +63,7 @@ class StagePartition:
         self._settings = settings
         self._stage = stage
         self._owner = owner
+        self._passed: dict[str, int] = {}
         self._logic: PartitionLogic = stage.open(number)
         self._share = DeadLetterShare()
         self._store_format = settings.store_format
@@ -100,6 +103,11 @@ class StagePartition:
         self.restored_share = share
 
     @property
+    def stage(self) -> Stage:
+        """What it is a partition of."""
+        return self._stage
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The stage's inputs, by their contract names."""
         return self._stage.inputs
@@ -117,10 +125,15 @@ class StagePartition:
         due = self._logic.next_due_ms()
         return None if due is None else max(due, self.quiet_until_ms)
 
-    def process(self, records: Sequence[Record], now_ms: int) -> Said | None:
+    def process(
+        self, records: Sequence[Record], now_ms: int, handed: Sequence[Record] = ()
+    ) -> Said | None:
         """Process a batch; without records, a timer. None where that has nothing to say.
 
         What is said must be committed and then given to `accept` before the next call.
+
+        Args:
+            handed: records that will be in an input once this is committed, and have no offset.
 
         Raises:
             CrashError: the code of the stage raised; `isolate` finds out at which record.
@@ -129,17 +142,30 @@ class StagePartition:
         began_s = time.monotonic()
         due_ms = self._logic.next_due_ms()
         try:
-            result = self._logic.process(records, now_ms)
+            result = self._logic.process([*records, *handed] if handed else records, now_ms)
         except Exception as error:
             said = f"{self.where}: processing failed at {span_of(records)}: {explain(error)}"
             # A registry that is away, say, is no fault of the record, which must not be set aside.
             kind = CrashError if exit_code_of(error) is ExitCode.BUG else EngineError
             raise kind(said) from error
-        if not records and not (result.outputs or result.dead_letters or result.store):
+        if not (records or handed) and not (result.outputs or result.dead_letters or result.store):
             # A logic that is due but has nothing to say must not be asked in a tight loop.
             self.quiet_until_ms = now_ms + self._settings.poll_timeout_ms
             return None
-        return self._said(records, result, now_ms, began_s, due_ms)
+        refused = [each.record for each in result.dead_letters if each.record.offset == NO_OFFSET]
+        if refused:
+            result.dead_letters = [
+                each for each in result.dead_letters if each.record.offset != NO_OFFSET
+            ]
+        said_of_batch = self._said(records, result, now_ms, began_s, due_ms)
+        return replace(said_of_batch, handed=handed, refused=refused) if handed else said_of_batch
+
+    def pass_over(self, positions: Mapping[str, int]) -> None:
+        """Take note that nothing is left to process before these positions of the inputs.
+
+        That holds after the next batch, with which they are committed.
+        """
+        self._passed.update(positions)
 
     def accept(self, said: Said) -> None:
         """Take note that this is committed."""
@@ -147,7 +173,7 @@ class StagePartition:
         committed_at_ms = wall_clock_ms()
         metrics.batch_committed(
             self._stage.name,
-            said.records,
+            [*said.records, *said.handed],
             said.result.outputs,
             said.result.dead_letters,
             time.monotonic() - said.began_s,
@@ -210,6 +236,8 @@ class StagePartition:
         positions = dict(self.positions)
         for record in records:
             positions[record.topic] = record.offset + 1
+        for topic, position in self._passed.items():
+            positions[topic] = max(positions.get(topic, 0), position)
         meta = self._meta(positions, self._share_after(records, result))
         return Said(self._stage, self.number, records, result, meta, now_ms, began_s, due_ms)
 

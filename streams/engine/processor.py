@@ -18,6 +18,10 @@ Headers = Sequence[tuple[str, bytes]]
 # Structs, since a frozen dataclass takes ten times as long to make.
 
 
+NO_OFFSET = -1
+"""The offset of a record that is handed over before it is in its topic."""
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One input record; `topic` is the bare contract name, `timestamp_ms` the broker's."""
 

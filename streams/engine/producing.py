@@ -46,6 +46,19 @@ class RecordBatches:
         self._builders: dict[tuple[str, int], list[Any]] = {}
         self._appends: dict[tuple[str, int], Append] = {}
 
+    async def numbers_of(self, topic: str, keys: Iterable[bytes]) -> dict[bytes, int]:
+        """Return the partitions of a topic that keys decide.
+
+        Raises:
+            EngineError: the topic is missing.
+        """
+        found = await self._partitions_of(topic)
+        distinct = list(dict.fromkeys(keys))
+        return {
+            key: found[number % len(found)]
+            for key, number in zip(distinct, hashes_of(distinct), strict=True)
+        }
+
     async def add(self, outputs: Sequence[Output]) -> None:
         """Add outputs, each to the partition that it names or that its key decides.
 

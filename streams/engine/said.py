@@ -14,6 +14,8 @@ class Said:
     """One batch of one partition.
 
     Attributes:
+        handed: records that were handed over before they had an offset.
+        refused: those of them that cannot be processed; a dead letter of them needs the offset.
         meta: what the partition's store stands for once this is committed.
         began_s: when its processing began, by the monotonic clock.
         due_ms: when the logic wanted to be called; None where it did not.
@@ -27,6 +29,8 @@ class Said:
     now_ms: int
     began_s: float
     due_ms: int | None = None
+    handed: Sequence[Record] = ()
+    refused: Sequence[Record] = ()
 
     @property
     def where(self) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -22,9 +21,7 @@ from aiokafka.errors import KafkaError, ProducerFenced
 
 from leadstream.schemas import metrics
 from leadstream.schemas.clock import Clock, wall_clock_ms
-from leadstream.schemas.connections import group_id
 from leadstream.schemas.settings import Settings
-from leadstream.streams.engine.claim import claim_id
 from leadstream.streams.engine.fail_stop import FailStop
 from leadstream.streams.engine.faults import EngineError, FencedError, explain
 from leadstream.streams.engine.inputs import SILENCE_TIMEOUT_S, Inputs
@@ -33,6 +30,7 @@ from leadstream.streams.engine.membership import Membership
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.preflight import check_broker
 from leadstream.streams.engine.processor import Record, Stage
+from leadstream.streams.engine.shared_turns import SharedTurns
 from leadstream.streams.engine.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -87,6 +85,7 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         stage: Stage,
         fail_stop: FailStop | None = None,
         clock: Clock = wall_clock_ms,
+        shared: SharedTurns | None = None,
     ) -> None:
         self.settings = settings
         self.stage = stage
@@ -94,8 +93,8 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         self._clock = clock
         self._membership = Membership(settings, stage, self._fail_stop)
         self._inputs = Inputs(settings, stage)
+        self._shared = shared or SharedTurns(settings, self._fail_stop, clock)
         self._active: dict[int, Turns] = {}
-        self._shared: Turns | None = None
         self._opening: dict[int, _Opening] = {}
         self._lost: dict[int, _Loss] = {}
         self._restore_slots = asyncio.Semaphore(RESTORES_AT_ONCE)
@@ -146,9 +145,9 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             if self._polling:
                 self._tasks[0].cancel()
             await asyncio.wait(self._tasks)
-        held = [turns.partitions[number] for number, turns in self._active.items()]
+        held = list(self._held().values())
         await self._close(list(self._active), list(self._opening))
-        await self._leave(self._shared)
+        await self._shared.stop_if_empty()
         await self._tell_farewell(held)
         await self._inputs.stop()
         await self._membership.leave()
@@ -194,7 +193,7 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             if turns.fenced:
                 await self._lose_all(turns, turns.fenced)
         for number, records in (await self._poll()).items():
-            self._active[number].give(number, records)
+            self._active[number].give((self.stage.name, number), records)
         self._turned_at = time.monotonic()
         if self._turned_at >= self._read_to_at + WATCH_INTERVAL_S:
             self._read_to, self._read_to_at = await self._committed_to(), self._turned_at
@@ -202,10 +201,11 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
     async def _committed_to(self) -> dict[TopicPartition, int]:
         found: dict[TopicPartition, int] = {}
         for number, turns in self._active.items():
-            if turns.is_idle(number):
+            place = (self.stage.name, number)
+            if turns.is_idle(place):
                 found |= await self._inputs.read_to(number)
             else:
-                found |= self._inputs.positions_of(turns.partitions[number])
+                found |= self._inputs.positions_of(turns.partition_at(place))
         return found
 
     async def _poll(self) -> dict[int, list[Record]]:
@@ -233,7 +233,7 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             await self._close(gone, dropped)
         for number in owned - self._active.keys() - self._opening.keys():
             if self._may_open(number):
-                turns = self._turns_for(number)
+                turns = self._shared.of(self.stage.name, number)
                 partition = StagePartition(self.settings, self.stage, number, turns.lane.id)
                 task = asyncio.ensure_future(self._open(partition, turns.lane))
                 self._opening[number] = _Opening(partition, turns, task)
@@ -244,10 +244,9 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
                 opening.task.result()
             except FencedError as error:
                 self._note_loss(number, error)
-                if opening.turns is not self._shared:
-                    await self._leave(opening.turns)
+                await self._shared.leave(opening.turns)
                 continue
-            opening.turns.add(opening.partition)
+            opening.turns.add(opening.partition, self._inputs.hold, self._inputs.lag)
             self._active[number] = opening.turns
             log.info("%s: processing from %s", opening.partition.where, opening.partition.positions)
         if gone or dropped or restored:
@@ -273,28 +272,6 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
                 extra={"stage": status.stage},
             )
 
-    def _turns_for(self, number: int) -> Turns:
-        """Return the turns that a partition is to take part in: those of all, with one lane.
-
-        Beside workers of version 0.1 each has its own, by whose id they know to fence us.
-        """
-        if self.settings.store_format == 1:
-            return self._new_turns(claim_id(self.settings, self.stage.name, number))
-        if self._shared is None:
-            name = group_id(self.settings, self.stage.name)
-            self._shared = self._new_turns(f"{name}-{uuid.uuid4()}")
-        return self._shared
-
-    def _new_turns(self, transactional_id: str) -> Turns:
-        return Turns(
-            Lane(self.settings, self.stage.name, transactional_id),
-            self.settings,
-            self._clock,
-            self._inputs.hold,
-            self._inputs.is_at_end,
-            self._guarded,
-        )
-
     async def _open(self, partition: StagePartition, lane: Lane) -> None:
         async with self._restore_slots:
             try:
@@ -307,14 +284,11 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
 
     async def _lose_all(self, turns: Turns, error: FencedError) -> None:
         """Give up all partitions of a lane; whoever fenced it wanted one of them."""
-        if turns is self._shared:
-            self._shared = None
         active = [number for number, of in self._active.items() if of is turns]
         opening = [number for number, o in self._opening.items() if o.turns is turns]
         for number in active:
             self._note_loss(number, error)
         await self._close(active, opening)
-        await self._leave(turns)
         self._follow()
 
     def _note_loss(self, number: int, error: FencedError) -> None:
@@ -330,7 +304,13 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         self._lost[number] = _Loss(rounds, time.monotonic())
 
     def _follow(self) -> None:
-        self._inputs.follow({n: turns.partitions[n] for n, turns in self._active.items()})
+        self._inputs.follow(self._held())
+
+    def _held(self) -> dict[int, StagePartition]:
+        return {
+            number: turns.partition_at((self.stage.name, number))
+            for number, turns in self._active.items()
+        }
 
     def _may_open(self, number: int) -> bool:
         loss = self._lost.get(number)
@@ -348,9 +328,10 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         for number in active:
             numbers[self._active.pop(number)].append(number)
         for turns, of in numbers.items():
-            await self._say_farewell(turns, await turns.remove(of))
-        for turns in {*numbers, *(each.turns for each in openings)} - {self._shared}:
-            await self._leave(turns)
+            places = [(self.stage.name, number) for number in of]
+            await self._say_farewell(turns, await turns.remove(places))
+        for turns in {*numbers, *(each.turns for each in openings)}:
+            await self._shared.leave(turns)
 
     async def _say_farewell(self, turns: Turns, partitions: list[StagePartition]) -> None:
         if turns.lane.fault is not None:
@@ -361,11 +342,6 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         except EngineError as error:
             # Whoever takes the partitions over waits for us in vain, and fences the lane.
             log.warning("stage %s: said no farewell: %s", self.stage.name, error)
-
-    async def _leave(self, turns: Turns | None) -> None:
-        if turns is not None:
-            await turns.stop()
-            await turns.lane.stop()
 
     async def _watch(self) -> None:
         """Keep the group's offsets and the lag up to date, also where nothing comes in.
@@ -378,7 +354,7 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             self._inputs.check_silence()
             read_to = {tp: at for tp, at in self._read_to.items() if tp.partition in self._active}
             metrics.lag_measured(self.stage.name, self._inputs.lags(read_to))
-            told = {n: turns.partitions[n].told for n, turns in self._active.items()}
+            told = {number: partition.told for number, partition in self._held().items()}
             moved = {
                 tp: at for tp, at in read_to.items() if at > told[tp.partition].get(tp.topic, -1)
             }

@@ -1,7 +1,8 @@
-"""Goes through a lane's partitions turn by turn, each turn in one transaction.
+"""Goes through all partitions of a worker turn by turn, each turn in one transaction.
 
 A turn takes what has come meanwhile, at most a full transaction; whoever does not fit into it comes
-first in the next one. So under little load a turn is short, and under much it is full.
+first in the next one. So under little load a turn is short, and under much it is full. What one
+stage says to another whose partition is here too is handed over in the same turn (handover.py).
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from functools import partial
 
 from leadstream.schemas.clock import Clock
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.faults import CrashError, FencedError
-from leadstream.streams.engine.inbox import Inbox
+from leadstream.streams.engine.handover import Handed, hand_over
 from leadstream.streams.engine.lane import Lane
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.processor import Record
 from leadstream.streams.engine.said import Said
+from leadstream.streams.engine.seat import Place, Seat, bytes_of
 
 LEAST_PAUSE_S = 0.005
 """From a commit to the next turn, unless that is full: until then the broker writes the markers of
@@ -28,9 +29,9 @@ MOST_PAUSE_S = 0.1
 PAUSE_PER_TURN = 0.5
 """Where worker or broker are busy, turns become fewer and larger, and cost less, before anything
 waits for long."""
-STEPS_BETWEEN = 4
-"""From one partition's batch to the next: another stage's transaction takes several steps of the
-event loop, and would otherwise wait for a batch at each."""
+BREATH_EVERY_S = 0.003
+STEPS_OF_A_BREATH = 4
+"""A request takes several steps of the event loop, and would otherwise wait for a batch at each."""
 
 AWAITED_MS = 20
 """How often to look whether the records that wait for another input need to wait any longer."""
@@ -41,30 +42,14 @@ def pause_after(took_s: float) -> float:
     return min(max(LEAST_PAUSE_S, PAUSE_PER_TURN * took_s), MOST_PAUSE_S)
 
 
-class _Seat:
-    """A partition's place: what waits for it, in batches once it is taken out of the inbox."""
-
-    def __init__(self, partition: StagePartition, inbox: Inbox) -> None:
-        self.partition = partition
-        self.inbox = inbox
-        self.batches: deque[Sequence[Record]] = deque()
-        self.held: set[str] = set()
-        self.isolation: asyncio.Task[None] | None = None
-        self.is_in_hand = False
-
-    @property
-    def is_idle(self) -> bool:
-        busy = self.is_in_hand or self.isolation is not None
-        return not (busy or self.batches or self.inbox)
+Taken = list[tuple[Seat, Sequence[Record]]]
 
 
 class Turns:
     """Runs turns until it is stopped, or until one fails.
 
     Args:
-        hold: called for an input with True when enough of it is waiting, with False when there is
-            room again.
-        is_at_end: tells whether all of an input has been read for now.
+        hands_over: whether stages hand over to each other.
         guard: runs a task, and is told of each fault but being fenced.
     """
 
@@ -73,67 +58,68 @@ class Turns:
         lane: Lane,
         settings: Settings,
         clock: Clock,
-        hold: Callable[[int, str, bool], None],
-        is_at_end: Callable[[int, str], bool],
         guard: Callable[[Awaitable[None]], Awaitable[None]],
+        *,
+        hands_over: bool = False,
     ) -> None:
         self.lane = lane
         self.fenced: FencedError | None = None
         self._settings = settings
         self._clock = clock
-        self._hold = hold
-        self._is_at_end = is_at_end
         self._guard = guard
-        self._seats: dict[int, _Seat] = {}
-        self._order: deque[int] = deque()
+        self._hands_over = hands_over
+        self._seats: dict[Place, Seat] = {}
+        self._order: deque[Place] = deque()
         self._is_leaving = False
         self._busy_since: float | None = None
+        self._breathed_s = 0.0
         self._wake: asyncio.Future[None] | None = None
         self._between = asyncio.Lock()
         self._task = asyncio.ensure_future(guard(self._run()))
 
     @property
-    def partitions(self) -> dict[int, StagePartition]:
-        """The partitions that take part, by number."""
-        return {number: seat.partition for number, seat in self._seats.items()}
+    def is_empty(self) -> bool:
+        """Whether no partition takes part."""
+        return not self._seats
 
     @property
     def busy_s(self) -> float:
         """How long the turn in hand has taken so far, seconds."""
         return 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
 
-    def is_idle(self, number: int) -> bool:
+    def is_idle(self, place: Place) -> bool:
         """Say whether everything that was given is committed; never again after a fault."""
-        return self._seats[number].is_idle and not self._task.done()
+        return self._seats[place].is_idle and not self._task.done()
 
-    def add(self, partition: StagePartition) -> None:
-        """Let a partition take part from the next turn on."""
-        number = partition.number
-        inbox = Inbox(
-            partition.inputs,
-            self._settings.batch_max_records,
-            self._settings.fetch_partition_max_bytes,
-            partial(self._is_at_end, number),
-        )
-        self._seats[number] = _Seat(partition, inbox)
-        self._order.append(number)
+    def partition_at(self, place: Place) -> StagePartition:
+        """Return a partition that takes part."""
+        return self._seats[place].partition
+
+    def add(
+        self,
+        partition: StagePartition,
+        hold: Callable[[int, str, bool], None],
+        lag: Callable[[int, str], float],
+    ) -> None:
+        """Let a partition take part from the next turn on; `hold` and `lag` are those of Seat."""
+        seat = Seat(partition, self._settings, hold, lag)
+        self._seats[seat.place] = seat
+        self._order.append(seat.place)
         self._nudge()
 
-    async def remove(self, numbers: Iterable[int]) -> list[StagePartition]:
+    async def remove(self, places: Iterable[Place]) -> list[StagePartition]:
         """Finish the turn in hand, begin no other with these partitions, and return them."""
-        seats = [self._seats.pop(number) for number in numbers]
-        self._order = deque(number for number in self._order if number in self._seats)
+        seats = [self._seats.pop(place) for place in places]
+        self._order = deque(place for place in self._order if place in self._seats)
         for seat in seats:
             if seat.isolation is not None:
                 await asyncio.wait([seat.isolation])
         async with self._between:
             return [seat.partition for seat in seats]
 
-    def give(self, number: int, records: Sequence[Record]) -> None:
+    def give(self, place: Place, records: Sequence[Record]) -> None:
         """Add records to a partition's next batch."""
-        seat = self._seats[number]
-        seat.inbox.add(records)
-        self._hold_what_is_full(seat)
+        self._seats[place].give(records)
         self._nudge()
 
     async def stop(self) -> None:
@@ -154,37 +140,29 @@ class Turns:
             else:
                 await self._rest(self._longest_rest_ms(now_ms))
 
-    def _take(self, now_ms: int) -> Iterator[tuple[_Seat, Sequence[Record]]]:
+    def _take(self, now_ms: int) -> Iterator[tuple[Seat, Sequence[Record]]]:
         """Take a batch of each partition that has one or is due, as long as there is room."""
         room = self._settings.batch_max_records
         room_bytes = self._settings.batch_max_bytes
         has_any = False
-        for number in tuple(self._order):
-            seat = self._seats[number]
+        for place in tuple(self._order):
+            seat = self._seats[place]
             if seat.isolation is not None:
                 continue
-            if not seat.batches and (records := seat.inbox.take()):
-                self._hold_what_is_full(seat)
-                seat.batches.extend(
-                    batches_of(
-                        records, self._settings.batch_max_records, self._settings.batch_max_bytes
-                    )
-                )
-            batch = seat.batches[0] if seat.batches else ()
-            due_ms = seat.partition.next_due_ms()
-            if not batch and (due_ms is None or due_ms > now_ms):
+            batch = seat.take()
+            if not (batch or seat.is_due(now_ms)):
                 continue
             if batch:
                 room, room_bytes = room - len(batch), room_bytes - bytes_of(batch)
                 if has_any and (room < 0 or room_bytes < 0):
                     # Who has to wait now comes first in the next turn.
-                    self._order.rotate(-self._order.index(number))
+                    self._order.rotate(-self._order.index(place))
                     return
                 has_any = True
                 seat.batches.popleft()
             yield seat, batch
 
-    async def _turn(self, taken: list[tuple[_Seat, Sequence[Record]]], now_ms: int) -> None:
+    async def _turn(self, taken: Taken, now_ms: int) -> None:
         self._busy_since = time.monotonic()
         for seat, _ in taken:
             seat.is_in_hand = True
@@ -193,8 +171,8 @@ class Turns:
                 all_said = await self._process(taken, now_ms)
                 if all_said:
                     await self.lane.commit([said for _, said in all_said])
-                for partition, said in all_said:
-                    partition.accept(said)
+                for seat, said in all_said:
+                    seat.partition.accept(said)
         except FencedError as error:
             self.fenced = error
             return
@@ -203,27 +181,75 @@ class Turns:
         for seat, _ in taken:
             seat.is_in_hand = False
 
-    async def _process(
-        self, taken: list[tuple[_Seat, Sequence[Record]]], now_ms: int
-    ) -> list[tuple[StagePartition, Said]]:
-        all_said = []
+    async def _process(self, taken: Taken, now_ms: int) -> list[tuple[Seat, Said]]:
+        """Process batches, first those of stages that others read from, and hand over."""
+        readers = self._readers() if self._hands_over else {}
+        reading = {id(seat): seat for seat in readers.values()}
+        all_said: list[tuple[Seat, Said]] = []
         for seat, batch in taken:
-            try:
-                said = seat.partition.process(batch, now_ms)
-            except CrashError as crash:
-                if not batch:
-                    raise
-                isolating = self._guard(self._isolate(seat, batch, now_ms, crash))
-                seat.isolation = asyncio.ensure_future(isolating)
-            else:
-                if said is not None:
-                    all_said.append((seat.partition, said))
-            for _ in range(STEPS_BETWEEN):
-                await asyncio.sleep(0)
+            if id(seat) not in reading:
+                await self._say(seat, batch, None, now_ms, all_said)
+        handed: dict[Seat, Handed] = {}
+        if readers and all_said:
+            handed = await hand_over([said for _, said in all_said], readers, self.lane)
+        batches = {seat: batch for seat, batch in taken if id(seat) in reading}
+        for seat in dict.fromkeys([*batches, *handed]):
+            await self._say(seat, batches.get(seat, ()), handed.get(seat), now_ms, all_said)
         return all_said
 
+    def _readers(self) -> dict[tuple[str, int], Seat]:
+        """Return the partitions that read what other stages here write, by topic and number."""
+        stages = {seat.partition.stage.name: seat.partition.stage for seat in self._seats.values()}
+        topics = {
+            name: [
+                topic
+                for topic in stage.inputs
+                if any(topic in other.outputs for other in stages.values() if other is not stage)
+            ]
+            for name, stage in stages.items()
+        }
+        return {
+            (topic, number): seat
+            for (name, number), seat in self._seats.items()
+            for topic in topics[name]
+        }
+
+    async def _say(
+        self,
+        seat: Seat,
+        batch: Sequence[Record],
+        handed: Handed | None,
+        now_ms: int,
+        all_said: list[tuple[Seat, Said]],
+    ) -> None:
+        """Process a batch and what is handed over, and add what the partition says."""
+        seat.tell_what_is_passed()
+        try:
+            said = seat.partition.process(batch, now_ms, handed.records if handed else ())
+        except CrashError as crash:
+            if not (batch or handed):
+                raise
+            if handed:
+                handed.take_back()
+            isolating = self._guard(self._isolate(seat, batch, now_ms, crash))
+            seat.isolation = asyncio.ensure_future(isolating)
+        else:
+            if said is not None:
+                if handed:
+                    handed.take_back(said.refused)
+                all_said.append((seat, said))
+        await self._breathe()
+
+    async def _breathe(self) -> None:
+        """Let others have the loop now and then: clients have requests under way."""
+        if time.monotonic() < self._breathed_s + BREATH_EVERY_S:
+            return
+        for _ in range(STEPS_OF_A_BREATH):
+            await asyncio.sleep(0)
+        self._breathed_s = time.monotonic()
+
     async def _isolate(
-        self, seat: _Seat, batch: Sequence[Record], now_ms: int, crash: CrashError
+        self, seat: Seat, batch: Sequence[Record], now_ms: int, crash: CrashError
     ) -> None:
         """Find out beside the turns at which record the code crashes: that takes a restore."""
         try:
@@ -234,19 +260,12 @@ class Turns:
             seat.isolation = None
         self._nudge()
 
-    def _hold_what_is_full(self, seat: _Seat) -> None:
-        for topic in seat.partition.inputs:
-            is_full = seat.inbox.is_full(topic)
-            if is_full != (topic in seat.held):
-                seat.held ^= {topic}
-                self._hold(seat.partition.number, topic, is_full)
-
     def _longest_rest_ms(self, now_ms: int) -> int:
         longest_ms = self._settings.poll_timeout_ms
         for seat in self._seats.values():
             if seat.isolation is not None:
                 continue
-            if seat.inbox:
+            if seat.is_waiting:
                 longest_ms = min(longest_ms, AWAITED_MS)
             if (due_ms := seat.partition.next_due_ms()) is not None:
                 longest_ms = min(longest_ms, due_ms - now_ms)
@@ -263,26 +282,3 @@ class Turns:
     def _nudge(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
-
-
-def batches_of(
-    records: Sequence[Record], max_records: int, max_bytes: int
-) -> Iterator[Sequence[Record]]:
-    """Yield runs of records within both bounds, of one record at least.
-
-    Bytes are those of keys and values.
-    """
-    start = size = 0
-    for at, record in enumerate(records):
-        own = bytes_of((record,))
-        size += own
-        if at > start and (at - start >= max_records or size > max_bytes):
-            yield records[start:at]
-            start, size = at, own
-    if records:
-        yield records[start:]
-
-
-def bytes_of(records: Sequence[Record]) -> int:
-    """Return how many bytes keys and values have."""
-    return sum(len(record.key or b"") + len(record.value or b"") for record in records)

@@ -20,7 +20,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.holds: list[tuple[int, bool]] = []
-        self.behind: set[str] = set()
+        self.lags: dict[tuple[int, str], int] = {}
         self.faults: list[BaseException] = []
 
     def turns(self, lane: Lane, settings: Settings, now_ms: int = 1000) -> Turns:
@@ -28,10 +28,18 @@ class Desk:
             lane,
             settings,
             lambda: now_ms,
-            lambda number, topic, is_held: self.holds.append((number, is_held)),
-            lambda number, topic: topic not in self.behind,
             self.guard,
+            hands_over=True,
         )
+
+    def add(self, turns: Turns, partition: Any) -> None:
+        turns.add(partition, self._hold, self._lag)
+
+    def _hold(self, number: int, topic: str, is_held: bool) -> None:
+        self.holds.append((number, is_held))
+
+    def _lag(self, number: int, topic: str) -> float:
+        return self.lags.get((number, topic), 0)
 
     async def guard(self, work: Awaitable[None]) -> None:
         try:
@@ -48,7 +56,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def lane_of(settings: Settings, producer: Any) -> Lane:
-    lane = Lane(settings, "paper", "lane")
+    lane = Lane(settings, "lane")
     lane._producer = producer
     return lane
 
@@ -61,9 +69,10 @@ def run(
     async def turn_by_turn() -> None:
         desk = Desk()
         turns = desk.turns(lane_of(partition._settings, producer), partition._settings, now_ms)
-        turns.add(partition)
-        turns.give(partition.number, records)
-        await until(lambda: bool(desk.faults or turns.fenced) or turns.is_idle(partition.number))
+        desk.add(turns, partition)
+        place = (partition.stage.name, partition.number)
+        turns.give(place, records)
+        await until(lambda: bool(desk.faults or turns.fenced) or turns.is_idle(place))
         await turns.stop()
         for fault in [*desk.faults, turns.fenced]:
             if fault is not None:

@@ -30,7 +30,7 @@ from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.positions import META_KEY, Meta, decode_meta
 from leadstream.streams.engine.processor import BatchResult, DeadLetter, Output, Record
 from leadstream.streams.engine.restore import Restored
-from leadstream.streams.engine.turns import batches_of
+from leadstream.streams.engine.seat import batches_of
 
 
 class Ledger(ProducerStandIn):

@@ -14,7 +14,20 @@ from leadstream.streams.engine.partition import Commit
 from leadstream.streams.engine.positions import Meta
 from leadstream.streams.engine.processor import BatchResult, Record
 from leadstream.streams.engine.said import Said
+from leadstream.streams.engine.seat import Place
 from leadstream.streams.engine.turns import Turns, pause_after
+
+
+class Stage:
+    """What a seat asks of a stage."""
+
+    def __init__(self, name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
+        self.name = name
+        self.inputs = inputs
+        self.outputs = outputs
+
+
+STAGE = Stage("only", ("left",), ())
 
 
 class Partition:
@@ -23,6 +36,7 @@ class Partition:
     inputs = ("left",)
 
     def __init__(self, number: int, crash_at: int | None = None) -> None:
+        self.stage = STAGE
         self.number = number
         self.done: list[list[int]] = []
         self.due_ms: int | None = None
@@ -33,7 +47,9 @@ class Partition:
     def next_due_ms(self) -> int | None:
         return self.due_ms
 
-    def process(self, records: Sequence[Record], now_ms: int) -> Said | None:
+    def process(
+        self, records: Sequence[Record], now_ms: int, handed: Sequence[Record] = ()
+    ) -> Said | None:
         if self.fault:
             raise self.fault
         if any(record.offset == self.crash_at for record in records):
@@ -73,8 +89,12 @@ def scene(partitions: Iterable[Partition], **settings: object) -> tuple[Desk, La
     desk, lane = Desk(), Lane()
     turns = desk.turns(lane, Settings(**settings))  # type: ignore[arg-type]
     for partition in partitions:
-        turns.add(partition)  # type: ignore[arg-type]
+        desk.add(turns, partition)
     return desk, lane, turns
+
+
+def at(number: int) -> Place:
+    return STAGE.name, number
 
 
 def records(*offsets: int) -> list[Record]:
@@ -86,7 +106,7 @@ def test_what_waits_for_several_partitions_is_one_transaction() -> None:
         parts = [Partition(0), Partition(1), Partition(2)]
         _, lane, turns = scene(parts)
         for part in parts[:2]:
-            turns.give(part.number, records(part.number))
+            turns.give(at(part.number), records(part.number))
         await until(lambda: all(part.done for part in parts[:2]))
         assert lane.begun == [{0: [0], 1: [1]}]
         await turns.stop()
@@ -99,15 +119,15 @@ def test_what_comes_during_a_turn_is_the_next_one() -> None:
         part = Partition(0)
         _, lane, turns = scene([part])
         lane.open.clear()
-        turns.give(0, records(0))
+        turns.give(at(0), records(0))
         await until(lambda: lane.begun == [{0: [0]}])
-        turns.give(0, records(1))
-        turns.give(0, records(2, 3))
-        assert not turns.is_idle(0)
+        turns.give(at(0), records(1))
+        turns.give(at(0), records(2, 3))
+        assert not turns.is_idle(at(0))
         assert turns.busy_s > 0
         lane.open.set()
         await until(lambda: part.done == [[0], [1, 2, 3]])
-        await until(lambda: turns.is_idle(0))
+        await until(lambda: turns.is_idle(at(0)))
         assert turns.busy_s == 0
         await turns.stop()
 
@@ -122,11 +142,11 @@ def test_a_turn_is_bounded_and_who_found_no_room_comes_first_in_the_next(
         parts = [Partition(0), Partition(1), Partition(2)]
         _, lane, turns = scene(parts, **bound)
         for part in parts:
-            turns.give(part.number, records(0, 1, 2))
+            turns.give(at(part.number), records(0, 1, 2))
         await until(lambda: all(part.done for part in parts))
         assert lane.begun == [{0: [0, 1, 2]}, {1: [0, 1, 2]}, {2: [0, 1, 2]}]
         for part in parts:
-            turns.give(part.number, records(3, 4))
+            turns.give(at(part.number), records(3, 4))
         await until(lambda: all(len(part.done) == 2 for part in parts))
         assert [list(turn) for turn in lane.begun[3:]] == [[2, 0], [1]]
         await turns.stop()
@@ -138,8 +158,8 @@ def test_more_than_a_batch_of_one_partition_takes_several_turns_in_order() -> No
     async def run() -> None:
         part = Partition(0)
         _, _, turns = scene([part], batch_max_records=2)
-        turns.give(0, records(0, 1, 2, 3, 4))
-        await until(lambda: turns.is_idle(0))
+        turns.give(at(0), records(0, 1, 2, 3, 4))
+        await until(lambda: turns.is_idle(at(0)))
         assert part.done == [[0, 1], [2, 3], [4]]
         await turns.stop()
 
@@ -152,15 +172,15 @@ def test_a_partition_with_enough_waiting_is_held_until_that_is_taken(bound: dict
         part = Partition(7)
         desk, lane, turns = scene([part], **bound)
         lane.open.clear()
-        turns.give(7, records(0))
+        turns.give(at(7), records(0))
         await until(lambda: lane.begun == [{7: [0]}])
-        turns.give(7, records(1))
+        turns.give(at(7), records(1))
         assert desk.holds == []
-        turns.give(7, records(2))
-        turns.give(7, records(3))
+        turns.give(at(7), records(2))
+        turns.give(at(7), records(3))
         assert desk.holds == [(7, True)]
         lane.open.set()
-        await until(lambda: turns.is_idle(7))
+        await until(lambda: turns.is_idle(at(7)))
         assert desk.holds == [(7, True), (7, False)]
         assert [offset for batch in part.done for offset in batch] == [0, 1, 2, 3]
         await turns.stop()
@@ -173,9 +193,9 @@ def test_a_stop_finishes_the_turn_in_hand_and_begins_no_other() -> None:
         part = Partition(0)
         _, lane, turns = scene([part])
         lane.open.clear()
-        turns.give(0, records(0))
+        turns.give(at(0), records(0))
         await until(lambda: lane.begun == [{0: [0]}])
-        turns.give(0, records(1))
+        turns.give(at(0), records(1))
         stopping = asyncio.ensure_future(turns.stop())
         await asyncio.sleep(0)
         assert not stopping.done()
@@ -192,11 +212,11 @@ def test_a_partition_that_is_removed_finishes_its_turn_and_the_others_go_on() ->
         _, lane, turns = scene([gone, stays])
         lane.open.clear()
         for number in (0, 1):
-            turns.give(number, records(0))
+            turns.give(at(number), records(0))
         await until(lambda: len(lane.begun) == 1)
-        turns.give(0, records(1))
-        turns.give(1, records(1))
-        removing = asyncio.ensure_future(turns.remove([0]))
+        turns.give(at(0), records(1))
+        turns.give(at(1), records(1))
+        removing = asyncio.ensure_future(turns.remove([at(0)]))
         await asyncio.sleep(0)
         assert not removing.done()
         lane.open.set()
@@ -223,16 +243,16 @@ def test_a_partition_that_looks_for_a_crash_holds_up_no_other_and_keeps_its_orde
     async def run() -> None:
         bad, good = Partition(0, crash_at=1), Partition(1)
         desk, _, turns = scene([bad, good])
-        turns.give(0, records(0, 1))
-        turns.give(1, records(0))
+        turns.give(at(0), records(0, 1))
+        turns.give(at(1), records(0))
         await until(lambda: good.done == [[0]])
-        turns.give(0, records(2))
-        turns.give(1, records(1))
+        turns.give(at(0), records(2))
+        turns.give(at(1), records(1))
         await until(lambda: good.done == [[0], [1]])
         assert bad.done == []
-        assert not turns.is_idle(0)
+        assert not turns.is_idle(at(0))
         bad.isolated.set()
-        await until(lambda: turns.is_idle(0))
+        await until(lambda: turns.is_idle(at(0)))
         assert bad.done == [[0, 1], [2]]
         assert desk.faults == []
         await turns.stop()
@@ -247,12 +267,12 @@ def test_a_fenced_lane_says_so_and_is_no_fault(in_isolation: bool) -> None:
         desk, lane, turns = scene([part])
         lane.fault = FencedError("taken over")
         part.isolated.set()
-        turns.give(0, records(0))
+        turns.give(at(0), records(0))
         await until(lambda: turns.fenced is lane.fault)
         await turns.stop()
         assert desk.faults == []
         assert (part.done, turns.busy_s) == ([], 0)
-        assert not turns.is_idle(0), "what it had in hand is not committed"
+        assert not turns.is_idle(at(0)), "what it had in hand is not committed"
 
     asyncio.run(run())
 
@@ -262,7 +282,7 @@ def test_any_other_fault_is_told_and_ends_the_turns() -> None:
         part = Partition(0)
         part.fault = EngineError("bad")
         desk, lane, turns = scene([part])
-        turns.give(0, records(0))
+        turns.give(at(0), records(0))
         await until(lambda: desk.faults == [part.fault])
         await turns.stop()
         assert (lane.begun, part.done) == ([], [])

@@ -188,10 +188,10 @@ class Injector:
         return self._kill_broker(number, f", coordinates the group of {component}", fault)
 
     def _transaction_coordinator_kill(self, fault: Fault) -> str:
-        stage = _pick(("identify", "lifecycle"), fault)
-        ids = self._cluster.transactional_ids(f"{group_id(self._settings, stage)}-")
-        number = self._cluster.transaction_coordinator_of(_pick(ids, fault))
-        return self._kill_broker(number, f", coordinates transactions of {stage}", fault)
+        ids = self._cluster.transactional_ids(f"{group_id(self._settings, 'worker')}-")
+        chosen = _pick(ids, fault)
+        number = self._cluster.transaction_coordinator_of(chosen)
+        return self._kill_broker(number, f", coordinates transactions of {chosen}", fault)
 
     def _kill_broker(self, number: int, role: str, fault: Fault) -> str:
         self._cluster.kill(number)

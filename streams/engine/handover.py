@@ -1,0 +1,95 @@
+"""Hands what one stage says to another stage's partition of this worker, in the same turn.
+
+The record is written to its topic as always, with a header that says that its partition has had it:
+one transaction holds the record and what followed from it, so whoever reads it passes it over.
+Without the header the partition reads it like any other; that is what happens where it is not
+here, is behind, or crashes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from leadstream.schemas.headers import HANDED_OVER
+from leadstream.streams.engine.lane import Lane
+from leadstream.streams.engine.processor import NO_OFFSET, Output, Record
+from leadstream.streams.engine.said import Said
+from leadstream.streams.engine.seat import Seat
+
+
+@dataclass(slots=True)
+class Handed:
+    """What one partition is handed, and where each record stands among the outputs."""
+
+    records: list[Record] = field(default_factory=list)
+    _outputs: list[tuple[list[Output], int]] = field(default_factory=list)
+
+    def add(self, record: Record, outputs: list[Output], at: int) -> None:
+        """Note a record, and mark its output as handed over."""
+        self.records.append(record)
+        self._outputs.append((outputs, at))
+        output = outputs[at]
+        outputs[at] = Output(
+            output.topic,
+            output.key,
+            output.value,
+            (*output.headers, HANDED_OVER),
+            output.timestamp_ms,
+            record.partition,
+        )
+
+    def take_back(self, refused: Iterable[Record] | None = None) -> None:
+        """Let the partition read these from the topic, or all of them."""
+        taken_back = None if refused is None else set(map(id, refused))
+        for record, (outputs, at) in zip(self.records, self._outputs, strict=True):
+            if taken_back is None or id(record) in taken_back:
+                outputs[at] = _unmarked(outputs[at])
+
+
+async def hand_over(
+    all_said: Iterable[Said], readers: Mapping[tuple[str, int], Seat], lane: Lane
+) -> dict[Seat, Handed]:
+    """Mark the outputs that go to partitions that take them, and return them by partition.
+
+    Args:
+        readers: by topic and partition number.
+    """
+    topics = {topic for topic, _ in readers}
+    keys: dict[str, list[bytes]] = defaultdict(list)
+    for said in all_said:
+        for output in said.result.outputs:
+            if output.topic in topics and output.partition is None and output.key is not None:
+                keys[output.topic].append(output.key)
+    numbers = {topic: await lane.numbers_of(topic, of) for topic, of in keys.items()}
+    taking = {at: seat for at, seat in readers.items() if seat.takes(at[0])}
+    handed: dict[Seat, Handed] = defaultdict(Handed)
+    now_ms = time.time_ns() // 1_000_000
+    for said in all_said:
+        outputs = said.result.outputs
+        for at, output in enumerate(outputs):
+            number = output.partition
+            if number is None and output.key is not None and output.topic in numbers:
+                number = numbers[output.topic][output.key]
+            if number is None or (seat := taking.get((output.topic, number))) is None:
+                continue
+            record = Record(
+                output.topic,
+                number,
+                NO_OFFSET,
+                now_ms if output.timestamp_ms is None else output.timestamp_ms,
+                output.key,
+                output.value,
+                output.headers,
+            )
+            handed[seat].add(record, outputs, at)
+    return handed
+
+
+def _unmarked(output: Output) -> Output:
+    headers = tuple(header for header in output.headers if header != HANDED_OVER)
+    return Output(
+        output.topic, output.key, output.value, headers, output.timestamp_ms, output.partition
+    )

@@ -1,0 +1,135 @@
+"""A partition's place in the turns: what waits for it, and what it needs not see."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from leadstream.schemas.headers import HANDED_OVER
+from leadstream.schemas.settings import Settings
+from leadstream.streams.engine.inbox import Inbox
+from leadstream.streams.engine.partition import StagePartition
+from leadstream.streams.engine.processor import Record
+
+Place = tuple[str, int]
+"""A stage's name and a partition's number."""
+
+
+class Seat:
+    """Records on their way to one partition.
+
+    Args:
+        hold: called for an input with True when enough of it is waiting, with False when there is
+            room again.
+        lag: tells how many offsets of an input are there and not read yet, as far as is known.
+
+    Attributes:
+        batches: what was taken out of the inbox, in order.
+        isolation: the task that looks for a record at which the code crashes.
+    """
+
+    def __init__(
+        self,
+        partition: StagePartition,
+        settings: Settings,
+        hold: Callable[[int, str, bool], None],
+        lag: Callable[[int, str], float],
+    ) -> None:
+        self.partition = partition
+        self.batches: deque[Sequence[Record]] = deque()
+        self.isolation: asyncio.Task[None] | None = None
+        self.is_in_hand = False
+        self._settings = settings
+        self._hold = partial(hold, partition.number)
+        self._lag = partial(lag, partition.number)
+        self._inbox = Inbox(
+            partition.inputs,
+            settings.batch_max_records,
+            settings.fetch_partition_max_bytes,
+            lambda topic: self._lag(topic) == 0,
+        )
+        self._held: set[str] = set()
+        self._passed: dict[str, int] = {}
+
+    @property
+    def place(self) -> Place:
+        return self.partition.stage.name, self.partition.number
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there are records that may have to wait for another input."""
+        return bool(self._inbox)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that was given is committed."""
+        busy = self.is_in_hand or self.isolation is not None
+        return not (busy or self.batches or self._inbox)
+
+    def give(self, records: Sequence[Record]) -> None:
+        """Add records, but for those that were handed over before they were read."""
+        left = [r for r in records if not (r.headers and HANDED_OVER in r.headers)]
+        if len(left) < len(records):
+            self._passed |= {r.topic: r.offset + 1 for r in records}
+        self._inbox.add(left)
+        self._hold_what_is_full()
+
+    def take(self) -> Sequence[Record]:
+        """Return the next batch, which stays the first of `batches`; empty where there is none."""
+        if not self.batches and (records := self._inbox.take()):
+            self._hold_what_is_full()
+            self.batches.extend(
+                batches_of(
+                    records, self._settings.batch_max_records, self._settings.batch_max_bytes
+                )
+            )
+        return self.batches[0] if self.batches else ()
+
+    def is_due(self, now_ms: int) -> bool:
+        """Say whether the partition wants to be called without records."""
+        due_ms = self.partition.next_due_ms()
+        return due_ms is not None and due_ms <= now_ms
+
+    def takes(self, topic: str) -> bool:
+        """Say whether records may be handed over: no older ones are to be awaited."""
+        if self.isolation is not None or self.batches or self._inbox:
+            return False
+        return self._lag(topic) <= self._settings.batch_max_records
+
+    def tell_what_is_passed(self) -> None:
+        """Let the partition know how far it need not read, unless records before that wait."""
+        if self._passed and not (self.batches or self._inbox):
+            self.partition.pass_over(self._passed)
+            self._passed = {}
+
+    def _hold_what_is_full(self) -> None:
+        for topic in self.partition.inputs:
+            is_full = self._inbox.is_full(topic)
+            if is_full != (topic in self._held):
+                self._held ^= {topic}
+                self._hold(topic, is_full)
+
+
+def batches_of(
+    records: Sequence[Record], max_records: int, max_bytes: int
+) -> Iterator[Sequence[Record]]:
+    """Yield runs of records within both bounds, of one record at least.
+
+    Bytes are those of keys and values.
+    """
+    start = size = 0
+    for at, record in enumerate(records):
+        own = bytes_of((record,))
+        size += own
+        if at > start and (at - start >= max_records or size > max_bytes):
+            yield records[start:at]
+            start, size = at, own
+    if records:
+        yield records[start:]
+
+
+def bytes_of(records: Sequence[Record]) -> int:
+    """Return how many bytes keys and values have."""
+    return sum(len(record.key or b"") + len(record.value or b"") for record in records)

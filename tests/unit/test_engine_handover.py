@@ -1,0 +1,329 @@
+"""What one stage says to another whose partition is here takes effect in the same transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from producer_stand_in import ProducerStandIn, SentRecord
+from turns_on_paper import Desk, lane_of, until
+
+from leadstream.schemas.headers import HANDED_OVER
+from leadstream.schemas.settings import Settings
+from leadstream.streams.engine import partition as engine_partition
+from leadstream.streams.engine.partition import StagePartition
+from leadstream.streams.engine.partitioner import hashes_of
+from leadstream.streams.engine.positions import META_KEY, decode_meta
+from leadstream.streams.engine.processor import BatchResult, DeadLetter, Output, Record
+from leadstream.streams.engine.restore import Restored
+from leadstream.streams.engine.turns import Turns
+
+PARTITIONS = 4
+KEYS = [b"k%d" % n for n in range(20)]
+
+
+def number_of(key: bytes) -> int:
+    return hashes_of([key])[0] % PARTITIONS
+
+
+class Ledger(ProducerStandIn):
+    """Stands in for the broker: each committed transaction, the topic between, and the stores."""
+
+    def __init__(self) -> None:
+        self.transactions: list[list[tuple[str, int, SentRecord]]] = []
+        self.between: dict[int, list[Record]] = {n: [] for n in range(PARTITIONS)}
+        self.stores: dict[tuple[str, int], dict[bytes, bytes | None]] = {}
+        self._pending: list[tuple[str, int, SentRecord]] = []
+
+    async def begin_transaction(self) -> None:
+        self._pending = []
+
+    def sent(self, topic: str, partition: int, record: SentRecord) -> None:
+        self._pending.append((topic, partition, record))
+
+    async def commit_transaction(self) -> None:
+        self.transactions.append(self._pending)
+        for topic, partition, (key, value, headers, at_ms) in self._pending:
+            if topic == "between":
+                log = self.between[partition]
+                log.append(Record(topic, partition, len(log), at_ms, key, value, headers))
+            elif topic.endswith(".store"):
+                self.stores.setdefault((topic, partition), {})[key or b""] = value
+
+    def values(self, topic: str) -> list[bytes | None]:
+        return [r.value for said in self.transactions for name, _, r in said if name == topic]
+
+    def position(self, store: str, number: int, topic: str) -> int:
+        meta = decode_meta(self.stores[store, number][META_KEY], "test")
+        return meta.positions.get(topic, 0)
+
+
+@dataclass
+class StoreOnPaper:
+    store: dict[bytes, bytes | None]
+
+    async def __aenter__(self) -> StoreOnPaper:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def read(self, take: Callable[..., None], tell: Any, *, is_fenced: bool) -> Restored:
+        for key, value in self.store.items():
+            if key != META_KEY:
+                take(key, value)
+        return Restored(len(self.store), decode_meta(self.store.get(META_KEY), "test"))
+
+
+@dataclass
+class Writer:
+    """Says each record of `in` again on `between`, under the key that its value names."""
+
+    name = "writer"
+    inputs = ("in",)
+    outputs = ("between",)
+    store = "writer.store"
+
+    def open(self, number: int) -> Writer:
+        return self
+
+    def restore(self, key: bytes, value: bytes | None) -> None: ...
+
+    def process(self, records: Sequence[Record], now_ms: int) -> BatchResult:
+        said = [Output("between", r.value, r.value) for r in records]
+        return BatchResult(outputs=said)
+
+    def next_due_ms(self) -> int | None:
+        return None
+
+
+@dataclass
+class Reader:
+    """Counts what came on `between`; crashes at some values so many times, and refuses some."""
+
+    name = "reader"
+    inputs = ("between",)
+    outputs = ("out",)
+    store = "reader.store"
+    crashes: Counter[bytes] = field(default_factory=Counter)
+    refuses: frozenset[bytes] = frozenset()
+
+    def open(self, number: int) -> ReaderLogic:
+        return ReaderLogic(self)
+
+
+class ReaderLogic:
+    def __init__(self, stage: Reader) -> None:
+        self.stage = stage
+        self.count = 0
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        self.count = int(value or b"0")
+
+    def process(self, records: Sequence[Record], now_ms: int) -> BatchResult:
+        result = BatchResult()
+        for record in records:
+            value = record.value or b""
+            self.count += 1
+            if self.stage.crashes[value] > 0:
+                self.stage.crashes[value] -= 1
+                raise ZeroDivisionError(value)
+            if value in self.stage.refuses:
+                self.count -= 1
+                result.dead_letters.append(DeadLetter(record, "bad", "refused"))
+                continue
+            result.outputs.append(Output("out", value, value))
+        result.store[b"count"] = b"%d" % self.count
+        return result
+
+    def next_due_ms(self) -> int | None:
+        return None
+
+
+class Scene:
+    """Both stages with all their partitions, in one lane; the topic between is fed back by hand."""
+
+    latest: Scene
+
+    def __init__(self, reader: Reader | None = None, numbers: Sequence[int] = range(PARTITIONS)):
+        Scene.latest = self
+        self.ledger = Ledger()
+        self.desk = Desk()
+        self.reader = reader or Reader()
+        settings = Settings(topic_prefix="", dead_letter_max_share=1)
+        self.turns: Turns = self.desk.turns(lane_of(settings, self.ledger), settings)
+        for number in range(PARTITIONS):
+            self.desk.add(self.turns, StagePartition(settings, Writer(), number, "lane"))
+        for number in numbers:
+            self.desk.add(self.turns, StagePartition(settings, self.reader, number, "lane"))
+        self.numbers = numbers
+        self.read_to = dict.fromkeys(numbers, 0)
+        self._sent = [0] * PARTITIONS
+
+    async def send(self, *values: bytes, to: int = 0) -> None:
+        """Have the writer process values, and await that this is committed."""
+        begin = self._sent[to]
+        self._sent[to] += len(values)
+        self.turns.give(
+            ("writer", to),
+            [Record("in", to, begin + n, 0, None, value) for n, value in enumerate(values)],
+        )
+        await self.quiet()
+
+    async def quiet(self) -> None:
+        places = [("writer", n) for n in range(PARTITIONS)] + [("reader", n) for n in self.numbers]
+        await until(
+            lambda: bool(self.desk.faults) or all(self.turns.is_idle(place) for place in places)
+        )
+        assert self.desk.faults == []
+
+    async def read_back(self, number: int) -> None:
+        """Have a reader's partition read what is new in its topic."""
+        new = self.ledger.between[number][self.read_to[number] :]
+        self.read_to[number] += len(new)
+        self.turns.give(("reader", number), new)
+        await self.quiet()
+
+    async def read_all_back(self) -> None:
+        while any(self.read_to[n] < len(self.ledger.between[n]) for n in self.numbers):
+            for number in self.numbers:
+                await self.read_back(number)
+
+
+@pytest.fixture(autouse=True)
+def stores_on_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reader(settings: Any, topic: str, number: int) -> StoreOnPaper:
+        return StoreOnPaper(Scene.latest.ledger.stores.get((topic, number), {}))
+
+    monkeypatch.setattr(engine_partition, "StoreReader", reader)
+
+
+def marks(records: Sequence[Record]) -> list[bool]:
+    return [HANDED_OVER in r.headers for r in records]
+
+
+def test_the_record_and_what_follows_from_it_are_one_transaction_and_it_is_not_read_again() -> None:
+    async def run() -> None:
+        scene = Scene()
+        await scene.send(b"k1")
+        number = number_of(b"k1")
+        (said,) = scene.ledger.transactions
+        topics = Counter(topic for topic, _, _ in said)
+        assert topics == {"between": 1, "out": 1, "writer.store": 1, "reader.store": 2}
+        assert marks(scene.ledger.between[number]) == [True]
+        await scene.read_back(number)
+        assert len(scene.ledger.transactions) == 1, "nothing is new"
+        await scene.send(b"k1")
+        assert scene.ledger.values("out") == [b"k1", b"k1"]
+        assert scene.ledger.position("reader.store", number, "between") == 1
+        await scene.turns.stop()
+
+    asyncio.run(run())
+
+
+def test_a_partition_that_is_elsewhere_is_left_to_read_the_topic() -> None:
+    async def run() -> None:
+        here = number_of(b"k1")
+        elsewhere = next(key for key in KEYS if number_of(key) != here)
+        scene = Scene(numbers=[here])
+        await scene.send(b"k1", elsewhere)
+        assert marks(scene.ledger.between[here]) == [True]
+        assert marks(scene.ledger.between[number_of(elsewhere)]) == [False]
+        assert scene.ledger.values("out") == [b"k1"]
+        await scene.turns.stop()
+
+    asyncio.run(run())
+
+
+def test_a_partition_that_is_far_behind_is_left_to_read_the_topic() -> None:
+    async def run() -> None:
+        scene = Scene()
+        number = number_of(b"k1")
+        scene.desk.lags[number, "between"] = 100_000
+        await scene.send(b"k1")
+        assert marks(scene.ledger.between[number]) == [False]
+        assert scene.ledger.values("out") == []
+        await scene.read_back(number)
+        assert scene.ledger.values("out") == [b"k1"]
+        assert scene.ledger.position("reader.store", number, "between") == 1
+        await scene.turns.stop()
+
+    asyncio.run(run())
+
+
+def test_what_crashes_is_read_from_the_topic_and_set_aside_there() -> None:
+    async def run() -> None:
+        scene = Scene(Reader(crashes=Counter({b"k1": 99})))
+        number = number_of(b"k1")
+        beside = next(key for key in KEYS if key != b"k1" and number_of(key) == number)
+        other = next(key for key in KEYS if number_of(key) != number)
+        await scene.send(beside, b"k1", other)
+        assert marks(scene.ledger.between[number]) == [False, False]
+        assert marks(scene.ledger.between[number_of(other)]) == [True]
+        await scene.read_back(number)
+        assert sorted(filter(None, scene.ledger.values("out"))) == sorted([beside, other])
+        assert scene.ledger.values("between.dlq") == [b"k1"]
+        assert scene.ledger.stores["reader.store", number][b"count"] == b"1"
+        assert scene.ledger.position("reader.store", number, "between") == 2
+        await scene.turns.stop()
+
+    asyncio.run(run())
+
+
+def test_what_is_refused_is_read_from_the_topic_for_its_letter_to_have_an_offset() -> None:
+    async def run() -> None:
+        scene = Scene(Reader(refuses=frozenset([b"k1"])))
+        number = number_of(b"k1")
+        beside = next(key for key in KEYS if key != b"k1" and number_of(key) == number)
+        await scene.send(beside, b"k1")
+        assert marks(scene.ledger.between[number]) == [True, False]
+        assert scene.ledger.values("between.dlq") == []
+        await scene.read_back(number)
+        letters = [r for said in scene.ledger.transactions for t, _, r in said if "dlq" in t]
+        assert [(r.value, dict(r.headers)["leadstream-offset"]) for r in letters] == [(b"k1", b"1")]
+        assert scene.ledger.values("out") == [beside]
+        await scene.turns.stop()
+
+    asyncio.run(run())
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("send"), st.integers(0, PARTITIONS - 1), st.lists(st.sampled_from(KEYS))),
+        st.tuples(st.just("read"), st.integers(0, PARTITIONS - 1), st.none()),
+        st.tuples(st.just("lag"), st.integers(0, PARTITIONS - 1), st.booleans()),
+    ),
+    max_size=12,
+)
+
+
+@given(steps, st.frozensets(st.sampled_from(KEYS), max_size=2))
+def test_whatever_is_handed_over_or_read_counts_once(
+    todo: list[tuple[str, int, Any]], refused: frozenset[bytes]
+) -> None:
+    async def run() -> None:
+        scene = Scene(Reader(refuses=refused))
+        sent: Counter[bytes] = Counter()
+        for step, number, what in todo:
+            if step == "send":
+                sent.update(what)
+                await scene.send(*what, to=number)
+            elif step == "read":
+                await scene.read_back(number)
+            else:
+                scene.desk.lags[number, "between"] = 100_000 if what else 0
+        await scene.read_all_back()
+        assert Counter(scene.ledger.values("out")) == Counter(
+            {key: n for key, n in sent.items() if key not in refused}
+        )
+        assert Counter(scene.ledger.values("between.dlq")) == Counter(
+            {key: n for key, n in sent.items() if key in refused}
+        )
+        await scene.turns.stop()
+
+    asyncio.run(run())
