@@ -10,8 +10,8 @@ CONTENT_TYPE: Final = "content-type"
 # A record on lead.events with this header tells the time instead of an event: {"clock": epoch ms}.
 CONTROL_CLOCK: Final = ("leadstream-control", b"clock")
 
-# A record on lead.events with this header was folded in the transaction that wrote it.
-HANDED_OVER: Final = ("leadstream-folded", b"1")
+HANDED_OVER: Final = "leadstream-folded-in"
+"""On a record of lead.events: the id of the store that it was folded into as it was written."""
 
 DEAD_KEY: Final = "leadstream-key"
 """The record's own key, since the letter has another; absent where the record had none."""

@@ -24,6 +24,7 @@ from leadstream.streams.engine.seat import Seat
 class Handed:
     """What one partition is handed, and where each record stands among the outputs."""
 
+    mark: tuple[str, bytes]
     records: list[Record] = field(default_factory=list)
     _outputs: list[tuple[list[Output], int]] = field(default_factory=list)
 
@@ -36,7 +37,7 @@ class Handed:
             output.topic,
             output.key,
             output.value,
-            (*output.headers, HANDED_OVER),
+            (*output.headers, self.mark),
             output.timestamp_ms,
             record.partition,
         )
@@ -65,7 +66,7 @@ async def hand_over(
                 keys[output.topic].append(output.key)
     numbers = {topic: await lane.numbers_of(topic, of) for topic, of in keys.items()}
     taking = {at: seat for at, seat in readers.items() if seat.takes(at[0])}
-    handed: dict[Seat, Handed] = defaultdict(Handed)
+    handed: dict[Seat, Handed] = {}
     now_ms = time.time_ns() // 1_000_000
     for said in all_said:
         outputs = said.result.outputs
@@ -84,12 +85,14 @@ async def hand_over(
                 output.value,
                 output.headers,
             )
+            if seat not in handed:
+                handed[seat] = Handed(seat.mark)
             handed[seat].add(record, outputs, at)
     return handed
 
 
 def _unmarked(output: Output) -> Output:
-    headers = tuple(header for header in output.headers if header != HANDED_OVER)
+    headers = tuple(header for header in output.headers if header[0] != HANDED_OVER)
     return Output(
         output.topic, output.key, output.value, headers, output.timestamp_ms, output.partition
     )

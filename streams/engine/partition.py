@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -62,6 +63,8 @@ class StagePartition:
         """How much of the store has been read, 0 to 1."""
         self._settings = settings
         self._stage = stage
+        self.store_id = uuid.uuid4().hex[:16]
+        """Tells its store from one that was made anew, which has none of what was handed over."""
         self._owner = owner
         self._passed: dict[str, int] = {}
         self._logic: PartitionLogic = stage.open(number)
@@ -96,6 +99,7 @@ class StagePartition:
         )
         self.restored_share = 1.0
         self._share = restored.meta.share
+        self.store_id = restored.meta.store_id or self.store_id
         # As long as one record of the newer format is left, the older release must not read it.
         self._store_format = max(self._settings.store_format, restored.meta.store_format)
 
@@ -186,7 +190,7 @@ class StagePartition:
 
     def farewell(self, now_ms: int) -> Said:
         """Say that the partition has no owner any more, so that the next need not wait for one."""
-        meta = Meta(self.positions, self._share, self._store_format, UNOWNED)
+        meta = replace(self._meta(self.positions), owner=UNOWNED)
         return Said(self._stage, self.number, (), BatchResult(), meta, now_ms, time.monotonic())
 
     async def isolate(
@@ -242,7 +246,7 @@ class StagePartition:
         return Said(self._stage, self.number, records, result, meta, now_ms, began_s, due_ms)
 
     def _meta(self, positions: dict[str, int], share: DeadLetterShare | None = None) -> Meta:
-        return Meta(positions, share or self._share, self._store_format, self._owner)
+        return Meta(positions, share or self._share, self._store_format, self._owner, self.store_id)
 
     def _share_after(self, records: Sequence[Record], result: BatchResult) -> DeadLetterShare:
         settings = self._settings

@@ -24,12 +24,14 @@ class Meta:
         positions: the offset of the next record, by bare topic name.
         share: the recent dead letters.
         owner: the transactional id that commits for the partition.
+        store_id: tells the store from one that was made anew; empty before the first claim.
     """
 
     positions: dict[str, int] = field(default_factory=dict)
     share: DeadLetterShare = field(default_factory=DeadLetterShare)
     store_format: int = FORMATS[0]
     owner: str = UNOWNED
+    store_id: str = ""
 
 
 class _Wire(msgspec.Struct, frozen=True):
@@ -40,12 +42,20 @@ class _Wire(msgspec.Struct, frozen=True):
     recent_records: int = 0
     recent_dead_letters: int = 0
     owner: str = UNOWNED
+    store_id: str = ""
 
 
 def encode_meta(meta: Meta) -> bytes:
     """Return the meta record's value."""
     return msgspec.json.encode(
-        _Wire(meta.store_format, meta.positions, meta.share.records, meta.share.dead, meta.owner)
+        _Wire(
+            meta.store_format,
+            meta.positions,
+            meta.share.records,
+            meta.share.dead,
+            meta.owner,
+            meta.store_id,
+        )
     )
 
 
@@ -70,4 +80,4 @@ def decode_meta(value: bytes | None, where: str) -> Meta:
             "and process the inputs again"
         )
     share = DeadLetterShare(wire.recent_records, wire.recent_dead_letters)
-    return Meta(wire.positions, share, wire.version, wire.owner)
+    return Meta(wire.positions, share, wire.version, wire.owner, wire.store_id)

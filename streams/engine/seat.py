@@ -58,6 +58,11 @@ class Seat:
         return self.partition.stage.name, self.partition.number
 
     @property
+    def mark(self) -> tuple[str, bytes]:
+        """The header of a record that the partition had before it was written."""
+        return HANDED_OVER, self.partition.store_id.encode()
+
+    @property
     def is_waiting(self) -> bool:
         """Whether there are records that may have to wait for another input."""
         return bool(self._inbox)
@@ -70,7 +75,8 @@ class Seat:
 
     def give(self, records: Sequence[Record]) -> None:
         """Add records, but for those that were handed over before they were read."""
-        left = [r for r in records if not (r.headers and HANDED_OVER in r.headers)]
+        mark = self.mark
+        left = [r for r in records if not (r.headers and mark in r.headers)]
         if len(left) < len(records):
             self._passed |= {r.topic: r.offset + 1 for r in records}
         self._inbox.add(left)

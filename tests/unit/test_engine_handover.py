@@ -204,7 +204,7 @@ def stores_on_paper(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def marks(records: Sequence[Record]) -> list[bool]:
-    return [HANDED_OVER in r.headers for r in records]
+    return [HANDED_OVER in dict(r.headers) for r in records]
 
 
 def test_the_record_and_what_follows_from_it_are_one_transaction_and_it_is_not_read_again() -> None:
@@ -222,6 +222,20 @@ def test_the_record_and_what_follows_from_it_are_one_transaction_and_it_is_not_r
         assert scene.ledger.values("out") == [b"k1", b"k1"]
         assert scene.ledger.position("reader.store", number, "between") == 1
         await scene.turns.stop()
+
+    asyncio.run(run())
+
+
+def test_a_store_that_was_made_anew_has_nothing_of_what_was_handed_to_the_old_one() -> None:
+    async def run() -> None:
+        before, after = Scene(), Scene()
+        await before.send(b"k1")
+        number = number_of(b"k1")
+        after.ledger.between = before.ledger.between
+        await after.read_back(number)
+        assert after.ledger.values("out") == [b"k1"]
+        await before.turns.stop()
+        await after.turns.stop()
 
     asyncio.run(run())
 

@@ -37,6 +37,7 @@ class Partition:
 
     def __init__(self, number: int, crash_at: int | None = None) -> None:
         self.stage = STAGE
+        self.store_id = "store"
         self.number = number
         self.done: list[list[int]] = []
         self.due_ms: int | None = None
