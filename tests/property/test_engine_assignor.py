@@ -55,6 +55,21 @@ def test_when_one_joins_it_takes_no_more_than_its_share(members: set[str], count
     assert len(after["new"]) <= -(-count // (len(members) + 1))
 
 
+@given(st.data(), st.integers(1, 6), COUNTS)
+def test_groups_whose_member_ids_begin_alike_share_out_alike(
+    data: st.DataObject, workers: int, count: int
+) -> None:
+    """As those of the stages: a broker adds to the client id what differs from group to group."""
+    shares = []
+    for _ in range(2):
+        ends = data.draw(st.lists(st.uuids(), min_size=workers, max_size=workers))
+        order = data.draw(st.permutations(range(workers)))
+        members: dict[str, set[int]] = {f"worker-{n}-{ends[n]}": set() for n in order}
+        found = share_out(set(range(count)), members)
+        shares.append({name[: len("worker-0")]: numbers for name, numbers in found.items()})
+    assert shares[0] == shares[1]
+
+
 class Cluster:
     def __init__(self, count: int) -> None:
         self._count = count
