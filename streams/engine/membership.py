@@ -52,8 +52,8 @@ class Membership:
         """Connect and subscribe; numbers come once the group has been shared out."""
         consumer = self._consumer = AIOKafkaConsumer(
             **aiokafka_options(self._settings),
-            # Member ids begin with it, and shares go by member id: so the groups of all stages share
-            # out alike, and what one stage says mostly goes to a partition of the same worker.
+            # Member ids begin with it, and shares go by member id: so all stages share out
+            # alike, and what one says mostly goes to a partition of the same worker.
             client_id=f"{self._settings.app_id}-{socket.gethostname()}-{os.getpid()}",
             group_id=self._group_id,
             group_instance_id=group_instance_id(self._settings, self._stage.name),
