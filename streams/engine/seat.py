@@ -73,14 +73,15 @@ class Seat:
         busy = self.is_in_hand or self.isolation is not None
         return not (busy or self.batches or self._inbox)
 
-    def give(self, records: Sequence[Record]) -> None:
-        """Add records, but for those that were handed over before they were read."""
+    def give(self, records: Sequence[Record]) -> bool:
+        """Add records, but for those that were handed over; False where those were all."""
         mark = self.mark
         left = [r for r in records if not (r.headers and mark in r.headers)]
         if len(left) < len(records):
             self._passed |= {r.topic: r.offset + 1 for r in records}
         self._inbox.add(left)
         self._hold_what_is_full()
+        return bool(left)
 
     def take(self) -> Sequence[Record]:
         """Return the next batch, which stays the first of `batches`; empty where there is none."""

@@ -40,6 +40,10 @@ RESTORE_POLL_MS = 20
 RESTORE_TOLD_EVERY_S = 5.0
 POLL_PAUSE_S = 0.005
 """From poll to poll at least: a fetch costs more than most records, so a few come together."""
+TURN_PAUSE_S = 0.02
+"""So long at most a poll waits for the end of a turn: until then nobody takes what it brings."""
+PASSED_PAUSE_S = 0.025
+"""From a poll that brought nothing but what was handed over: there is no hurry to pass it over."""
 WATCH_INTERVAL_S = 0.5
 """How often the group is told the positions, and the lag and the broker's silence are looked at."""
 FAREWELL_COMMIT_TIMEOUT_S = 2.0
@@ -102,6 +106,7 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         self._polling = False
         self._leaving = False
         self._turned_at = time.monotonic()
+        self._poll_pause_s = POLL_PAUSE_S
         self._read_to: dict[TopicPartition, int] = {}
         self._read_to_at = 0.0
         self._told_at = time.monotonic()
@@ -192,8 +197,10 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         for turns in set(self._active.values()):
             if turns.fenced:
                 await self._lose_all(turns, turns.fenced)
-        for number, records in (await self._poll()).items():
-            self._active[number].give((self.stage.name, number), records)
+        polled = await self._poll()
+        places = {number: (self.stage.name, number) for number in polled}
+        news = [self._active[n].give(places[n], records) for n, records in polled.items()]
+        self._poll_pause_s = POLL_PAUSE_S if any(news) or not news else PASSED_PAUSE_S
         self._turned_at = time.monotonic()
         if self._turned_at >= self._read_to_at + WATCH_INTERVAL_S:
             self._read_to, self._read_to_at = await self._committed_to(), self._turned_at
@@ -211,7 +218,9 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
     async def _poll(self) -> dict[int, list[Record]]:
         self._polling = True
         try:
-            await asyncio.sleep(max(0.0, self._turned_at + POLL_PAUSE_S - time.monotonic()))
+            await asyncio.sleep(max(0.0, self._turned_at + self._poll_pause_s - time.monotonic()))
+            if len(all_turns := set(self._active.values())) == 1:
+                await all_turns.pop().until_between(TURN_PAUSE_S)
             return await self._inputs.poll(self._poll_timeout_ms())
         finally:
             self._polling = False

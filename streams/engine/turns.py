@@ -8,6 +8,7 @@ stage says to another whose partition is here too is handed over in the same tur
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -117,10 +118,18 @@ class Turns:
         async with self._between:
             return [seat.partition for seat in seats]
 
-    def give(self, place: Place, records: Sequence[Record]) -> None:
-        """Add records to a partition's next batch."""
-        self._seats[place].give(records)
-        self._nudge()
+    def give(self, place: Place, records: Sequence[Record]) -> bool:
+        """Add records to a partition's next batch; False where it had had all of them."""
+        is_new = self._seats[place].give(records)
+        if is_new:
+            self._nudge()
+        return is_new
+
+    async def until_between(self, timeout_s: float) -> None:
+        """Wait for the end of the turn in hand, if there is one, but not longer than that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s), self._between:
+                pass
 
     async def stop(self) -> None:
         """Finish the turn in hand, and begin no other."""

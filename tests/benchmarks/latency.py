@@ -155,7 +155,6 @@ class Schedule(threading.Thread):
         self._producer = Producer(
             {
                 "bootstrap.servers": settings.kafka_bootstrap,
-                "linger.ms": 0,
                 "partitioner": "murmur2_random",
                 "queue.buffering.max.messages": 1_000_000,
             }

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 import pytest
-from turns_on_paper import Desk, until
+from turns_on_paper import WAIT_S, Desk, until
 
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.faults import CrashError, EngineError, FencedError
@@ -184,6 +184,24 @@ def test_a_partition_with_enough_waiting_is_held_until_that_is_taken(bound: dict
         await until(lambda: turns.is_idle(at(7)))
         assert desk.holds == [(7, True), (7, False)]
         assert [offset for batch in part.done for offset in batch] == [0, 1, 2, 3]
+        await turns.stop()
+
+    asyncio.run(run())
+
+
+def test_who_waits_for_the_end_of_a_turn_waits_no_longer_than_told() -> None:
+    async def run() -> None:
+        _, lane, turns = scene([Partition(0)])
+        await turns.until_between(WAIT_S)
+        lane.open.clear()
+        turns.give(at(0), records(0))
+        await until(lambda: lane.begun == [{0: [0]}])
+        await turns.until_between(0.01)
+        assert turns.busy_s >= 0.01
+        waiting = asyncio.ensure_future(turns.until_between(WAIT_S))
+        lane.open.set()
+        await waiting
+        assert turns.busy_s == 0
         await turns.stop()
 
     asyncio.run(run())
