@@ -57,7 +57,8 @@ class SharedTurns:
             self._settings,
             self._clock,
             self._guarded,
-            hands_over=_may_hand_over(self._settings),
+            # Else a record that is read may be of a transaction that was not committed.
+            hands_over=self._settings.kafka_isolation == "read_committed",
         )
 
     async def _guarded(self, work: Awaitable[None]) -> None:
@@ -69,11 +70,3 @@ class SharedTurns:
             fault = EngineError(f"the worker's turns: {explain(error)}")
             fault.__cause__ = error
             self._fail_stop(fault)
-
-
-def _may_hand_over(settings: Settings) -> bool:
-    """Say whether a record that is read is one that was committed, with all that followed from it.
-
-    Where the clock follows events, what it said must not overtake records that wait.
-    """
-    return settings.kafka_isolation == "read_committed" and settings.clock == "wall"

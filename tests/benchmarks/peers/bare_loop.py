@@ -2,7 +2,8 @@
 
 aiokafka's `getmany`, the library's codec, whole batches; outputs are written without transactions
 by batches that are built here; leads live as objects, no state is written and no offset committed.
-A fault ends the process.
+With both stages, what is identified is folded at once, as leadstream does within a worker. A fault
+ends the process.
 
 Usage: bare_loop.py STAGES, `identify`, `lifecycle` or both with a comma.
 """
@@ -80,8 +81,14 @@ def partition_of(key: bytes, partitions: int) -> int:
     return found
 
 
-def identify(settings: Settings, job: Job, outputs: Outputs) -> Callable[[Fetched], None]:
-    """Return the step from both inputs to `lead.events`."""
+Fold = Callable[[int, list[LeadEvent], int], None]
+"""Folds events of one partition of `lead.events`, in their order."""
+
+
+def identify(
+    settings: Settings, job: Job, outputs: Outputs, fold: Fold | None = None
+) -> Callable[[Fetched], None]:
+    """Return the step from both inputs to `lead.events`, and on to the fold where there is one."""
     bare = {settings.topics.full(topic): topic for topic in topics.INPUTS}
     decoders = {
         full: Decoder(topics.SCHEMA_OF[topic], SingleObject()) for full, topic in bare.items()
@@ -90,6 +97,7 @@ def identify(settings: Settings, job: Job, outputs: Outputs) -> Callable[[Fetche
 
     def step(fetched: Fetched) -> None:
         now_ms = time.time_ns() // 1_000_000
+        by_partition: dict[int, list[LeadEvent]] = {}
         for place, records in fetched.items():
             decode, topic, number = decoders[place.topic].decode, bare[place.topic], place.partition
             for record in records:
@@ -98,29 +106,41 @@ def identify(settings: Settings, job: Job, outputs: Outputs) -> Callable[[Fetche
                     key = found.lead_id.encode()
                     partition = partition_of(key, partitions)
                     outputs.add(topics.LEAD_EVENTS, partition, key, found, now_ms)
+                    by_partition.setdefault(partition, []).append(found)
+        if fold is not None:
+            for partition, events in by_partition.items():
+                fold(partition, events, now_ms)
 
     return step
 
 
-def lifecycle(job: Job, outputs: Outputs) -> Callable[[Fetched], None]:
+def folding(job: Job, outputs: Outputs) -> Fold:
+    """Return the fold of events to everything that is said."""
+    leads: dict[str, LeadRecord] = {}
+
+    def fold(partition: int, events: list[LeadEvent], now_ms: int) -> None:
+        by_lead: dict[str, list[LeadEvent]] = {}
+        for event in events:
+            by_lead.setdefault(event.lead_id, []).append(event)
+        for lead_id, of_lead in by_lead.items():
+            lead = leads.get(lead_id)
+            if lead is None:
+                lead = leads[lead_id] = new_record(lead_id)
+            key = lead_id.encode()
+            for topic, value in job.fold(lead, of_lead):
+                outputs.add(topic, partition, key, value, now_ms)
+
+    return fold
+
+
+def lifecycle(fold: Fold) -> Callable[[Fetched], None]:
     """Return the step from `lead.events` to everything that is said."""
     decode = Decoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], SingleObject()).decode
-    leads: dict[str, LeadRecord] = {}
 
     def step(fetched: Fetched) -> None:
         now_ms = time.time_ns() // 1_000_000
         for place, records in fetched.items():
-            by_lead: dict[str, list[LeadEvent]] = {}
-            for record in records:
-                event = decode(record.value)
-                by_lead.setdefault(event.lead_id, []).append(event)
-            for lead_id, events in by_lead.items():
-                lead = leads.get(lead_id)
-                if lead is None:
-                    lead = leads[lead_id] = new_record(lead_id)
-                key = lead_id.encode()
-                for topic, value in job.fold(lead, events):
-                    outputs.add(topic, place.partition, key, value, now_ms)
+            fold(place.partition, [decode(record.value) for record in records], now_ms)
 
     return step
 
@@ -139,24 +159,25 @@ async def loop(
 async def main(stages: list[str]) -> None:
     settings = load_settings()
     job = Job(settings)
-    loops = []
-    for stage in stages:
-        inputs = topics.INPUTS if stage == "identify" else (topics.LEAD_EVENTS,)
-        outputs = Outputs(settings, (topics.LEAD_EVENTS,) if stage == "identify" else WRITTEN)
-        await outputs.start()
-        consumer = AIOKafkaConsumer(
-            *map(settings.topics.full, inputs),
-            **aiokafka_options(settings),
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            max_partition_fetch_bytes=settings.fetch_partition_max_bytes,
-        )
-        await consumer.start()
-        is_first = stage == "identify"
-        step = identify(settings, job, outputs) if is_first else lifecycle(job, outputs)
-        loops.append(loop(consumer, step, outputs.send))
+    inputs = topics.INPUTS if "identify" in stages else (topics.LEAD_EVENTS,)
+    outputs = Outputs(settings, (topics.LEAD_EVENTS, *WRITTEN))
+    await outputs.start()
+    consumer = AIOKafkaConsumer(
+        *map(settings.topics.full, inputs),
+        **aiokafka_options(settings),
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=settings.fetch_partition_max_bytes,
+    )
+    await consumer.start()
+    fold = folding(job, outputs) if "lifecycle" in stages else None
+    if "identify" in stages:
+        step = identify(settings, job, outputs, fold)
+    else:
+        assert fold is not None, "one stage at least"
+        step = lifecycle(fold)
     print("ready", flush=True)  # noqa: T201  the harness waits for it
-    await asyncio.gather(*loops)
+    await loop(consumer, step, outputs.send)
 
 
 if __name__ == "__main__":
