@@ -48,7 +48,7 @@ DEAD_LETTERS = Counter(
 )
 TRANSACTIONS_COMMITTED = Counter(
     "leadstream_transactions_committed_total",
-    "Transactions committed to Kafka.",
+    "Batches of a partition committed to Kafka; a transaction may hold several.",
     ["stage"],
 )
 BATCH_DURATION = Histogram(
@@ -165,7 +165,7 @@ def batch_committed(
     duration_s: float,
     committed_at_ms: int,
 ) -> None:
-    """Count one committed transaction; `outputs` without stores and dead letters."""
+    """Count one committed batch; `outputs` without stores and dead letters."""
     TRANSACTIONS_COMMITTED.labels(stage).inc()
     BATCH_DURATION.labels(stage).observe(duration_s)
     for topic, count in Count(map(_TOPIC, records)).items():
