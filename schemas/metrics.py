@@ -9,11 +9,14 @@ from __future__ import annotations
 import platform
 from collections import Counter as Count
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from operator import attrgetter
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
+
+M = TypeVar("M", Counter, Gauge, Histogram)
 
 _TOPIC: Final = attrgetter("topic")
 _TIMESTAMP_MS: Final = attrgetter("timestamp_ms")
@@ -166,37 +169,37 @@ def batch_committed(
     committed_at_ms: int,
 ) -> None:
     """Count one committed batch; `outputs` without stores and dead letters."""
-    TRANSACTIONS_COMMITTED.labels(stage).inc()
-    BATCH_DURATION.labels(stage).observe(duration_s)
+    _child(TRANSACTIONS_COMMITTED, stage).inc()
+    _child(BATCH_DURATION, stage).observe(duration_s)
     for topic, count in Count(map(_TOPIC, records)).items():
-        RECORDS_IN.labels(stage, topic).inc(count)
+        _child(RECORDS_IN, stage, topic).inc(count)
     for topic, count in Count(map(_TOPIC, outputs)).items():
-        RECORDS_OUT.labels(stage, topic).inc(count)
+        _child(RECORDS_OUT, stage, topic).inc(count)
     letters = Count((letter.record.topic, letter.kind) for letter in dead_letters)
     for (topic, kind), count in letters.items():
-        DEAD_LETTERS.labels(stage, topic, kind).inc(count)
+        _child(DEAD_LETTERS, stage, topic, kind).inc(count)
     if records:
         times = list(map(_TIMESTAMP_MS, records))
         oldest_s, newest_s = _ages_s(times, committed_at_ms)
-        END_TO_END_LATENCY.labels(stage, "oldest").observe(oldest_s)
-        END_TO_END_LATENCY.labels(stage, "newest").observe(newest_s)
+        _child(END_TO_END_LATENCY, stage, "oldest").observe(oldest_s)
+        _child(END_TO_END_LATENCY, stage, "newest").observe(newest_s)
 
 
 def timer_fired(stage: str, due_ms: int, committed_at_ms: int) -> None:
     """Say how long after its instant the oldest deadline of a batch was committed."""
-    TIMER_DELAY.labels(stage).observe(max(0, committed_at_ms - due_ms) / 1000)
+    _child(TIMER_DELAY, stage).observe(max(0, committed_at_ms - due_ms) / 1000)
 
 
 def partition_restored(stage: str, records: int, duration_s: float) -> None:
     """Count what a partition's restore read, and how long it took."""
-    RESTORED_RECORDS.labels(stage).inc(records)
-    RESTORE_DURATION.labels(stage).observe(duration_s)
+    _child(RESTORED_RECORDS, stage).inc(records)
+    _child(RESTORE_DURATION, stage).observe(duration_s)
 
 
 def partitions_held(stage: str, active: int, restoring: int) -> None:
     """Say how many partitions a stage holds, after each change."""
-    ACTIVE_PARTITIONS.labels(stage).set(active)
-    RESTORING_PARTITIONS.labels(stage).set(restoring)
+    _child(ACTIVE_PARTITIONS, stage).set(active)
+    _child(RESTORING_PARTITIONS, stage).set(restoring)
 
 
 def lag_measured(stage: str, lags: Mapping[tuple[str, int], int]) -> None:
@@ -211,8 +214,8 @@ def lag_measured(stage: str, lags: Mapping[tuple[str, int], int]) -> None:
 def late_events_seen(stage: str, reordered: int, beyond_tail: int) -> None:
     """Count the events of a batch that were older than the newest of their lead."""
     # Also by nothing: Prometheus does not see the first increase of a counter that was not there.
-    LATE_EVENTS.labels(stage, "reordered").inc(reordered)
-    LATE_EVENTS.labels(stage, "beyond_tail").inc(beyond_tail)
+    _child(LATE_EVENTS, stage, "reordered").inc(reordered)
+    _child(LATE_EVENTS, stage, "beyond_tail").inc(beyond_tail)
 
 
 def rows_inserted(
@@ -220,12 +223,12 @@ def rows_inserted(
 ) -> None:
     """Count one batch of the sink: rows by table, and the Kafka times of its records."""
     for table, count in rows.items():
-        SINK_ROWS.labels(table).inc(count)
+        _child(SINK_ROWS, table).inc(count)
     SINK_INSERT_DURATION.observe(duration_s)
     if record_times_ms:
         oldest_s, newest_s = _ages_s(record_times_ms, now_ms)
-        SINK_DELAY.labels("oldest").observe(oldest_s)
-        SINK_DELAY.labels("newest").observe(newest_s)
+        _child(SINK_DELAY, "oldest").observe(oldest_s)
+        _child(SINK_DELAY, "newest").observe(newest_s)
 
 
 def insert_retried() -> None:
@@ -254,6 +257,13 @@ def _version() -> str:
         return version("leadstream")
     except PackageNotFoundError:
         return "unknown"
+
+
+@cache
+def _child(metric: M, *labels: str) -> M:
+    """Return the part of a metric that has these labels; to look it up takes the library longer."""
+    found: M = metric.labels(*labels)
+    return found
 
 
 _lags_of: dict[str, set[tuple[str, int]]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sys
 from typing import Any, Final
@@ -37,6 +38,7 @@ def run_worker(app: LeadstreamApp, settings: Settings) -> None:
     probes = Probes(statuses, stuck_after_s)
     worker = _Worker(
         app,
+        new_loop(),
         ops=OpsServer(settings, "web_port", probes),
         shutdown=BoundedShutdown(settings.shutdown_timeout_s),
     )
@@ -48,9 +50,27 @@ def run_worker(app: LeadstreamApp, settings: Settings) -> None:
         sys.exit(ExitCode.STOPPED if not ended.code else ExitCode.BUG)
 
 
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop, and make it the one of this thread; uvloop's where that is built."""
+    try:
+        import uvloop
+    except ImportError:
+        loop = asyncio.new_event_loop()
+    else:
+        loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    return loop
+
+
 class _Worker(faust.Worker):  # type: ignore[misc]  # faust is untyped
-    def __init__(self, app: Any, ops: OpsServer, shutdown: BoundedShutdown) -> None:
-        super().__init__(app, quiet=True, override_logging=False, redirect_stdouts=False)
+    def __init__(
+        self,
+        app: Any,
+        loop: asyncio.AbstractEventLoop,
+        ops: OpsServer,
+        shutdown: BoundedShutdown,
+    ) -> None:
+        super().__init__(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
         self._ops = ops
         self._shutdown = shutdown
 

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 RESTORES_AT_ONCE = 4
 RESTORE_POLL_MS = 20
 RESTORE_TOLD_EVERY_S = 5.0
-POLL_PAUSE_S = 0.005
+POLL_PAUSE_S = 0.002
 """From poll to poll at least: a fetch costs more than most records, so a few come together."""
 TURN_PAUSE_S = 0.02
 """So long at most a poll waits for the end of a turn: until then nobody takes what it brings."""
