@@ -197,6 +197,8 @@ class StagePartition:
         self, batch: Sequence[Record], now_ms: int, crash: CrashError, commit: Commit
     ) -> None:
         """Process a batch record by record, and move those at which the code crashes aside."""
+        # It holds only after the whole batch.
+        self._passed.clear()
         await self._recover_from(crash)
         # A deadline that crashes is no record's fault, and must not be blamed on one.
         await self._run((), now_ms, commit)

@@ -59,6 +59,16 @@ class Ledger(ProducerStandIn):
     def values(self, topic: str) -> list[bytes | None]:
         return [r.value for said in self.transactions for name, _, r in said if name == topic]
 
+    def positions(self, store: str, number: int, topic: str) -> list[int]:
+        """Return the position that each transaction committed with a partition's store."""
+        metas = [
+            decode_meta(r.value, "test")
+            for said in self.transactions
+            for name, n, r in said
+            if (name, n, r.key) == (store, number, META_KEY)
+        ]
+        return [meta.positions.get(topic, 0) for meta in metas]
+
     def position(self, store: str, number: int, topic: str) -> int:
         meta = decode_meta(self.stores[store, number][META_KEY], "test")
         return meta.positions.get(topic, 0)
@@ -284,6 +294,27 @@ def test_what_crashes_is_read_from_the_topic_and_set_aside_there() -> None:
         assert scene.ledger.values("between.dlq") == [b"k1"]
         assert scene.ledger.stores["reader.store", number][b"count"] == b"1"
         assert scene.ledger.position("reader.store", number, "between") == 2
+        await scene.turns.stop()
+
+    asyncio.run(run())
+
+
+def test_what_is_behind_a_crash_is_not_passed_over_before_the_crash_is_set_aside() -> None:
+    async def run() -> None:
+        scene = Scene(Reader(crashes=Counter({b"k1": 99})))
+        number = number_of(b"k1")
+        beside = next(key for key in KEYS if key != b"k1" and number_of(key) == number)
+        await scene.send(beside)
+        scene.desk.lags[number, "between"] = 100_000
+        await scene.send(b"k1")
+        scene.desk.lags[number, "between"] = 0
+        await scene.send(beside)
+        assert marks(scene.ledger.between[number]) == [True, False, True]
+        await scene.read_back(number)
+        assert scene.ledger.values("between.dlq") == [b"k1"]
+        *before, last = scene.ledger.positions("reader.store", number, "between")
+        assert max(before) == 0
+        assert last == 2
         await scene.turns.stop()
 
     asyncio.run(run())
