@@ -39,9 +39,14 @@ def claim_id(settings: Settings, stage_name: str, number: int) -> str:
 
 
 class Claim:
-    """A context that fences other claims from its beginning to its end."""
+    """A context that fences other claims from its beginning to its end.
 
-    def __init__(self, settings: Settings, stage: Stage, number: int) -> None:
+    Args:
+        owner: the transactional id for which the partition is claimed.
+    """
+
+    def __init__(self, settings: Settings, stage: Stage, number: int, owner: str) -> None:
+        self._owner = owner
         self._settings = settings
         self._stage = stage
         self._number = number
@@ -97,7 +102,7 @@ class Claim:
         await self._lane.commit([said])
 
     def _is_owned(self, meta: Meta) -> bool:
-        return meta.owner not in (UNOWNED, self._lane.id)
+        return meta.owner not in (UNOWNED, self._lane.id, self._owner)
 
     async def _fence(self, owner: str) -> None:
         began_s = time.monotonic()

@@ -88,6 +88,11 @@ class Lane:
             raise
         return producer
 
+    @property
+    def is_started(self) -> bool:
+        """Whether it can commit."""
+        return self._producer is not None and self.fault is None
+
     async def stop(self) -> None:
         """Close the producer; an open transaction is left for the next owner to abort."""
         producer, self._producer = self._producer, None

@@ -58,6 +58,8 @@ class StagePartition:
         self.positions: dict[str, int] = {}
         self.told: dict[str, int] = {}
         """What the group has been told of `positions`, for whoever watches it."""
+        self.is_claimed = False
+        """Whether its store names us as the owner."""
         self.quiet_until_ms = 0
         self.restored_share = 0.0
         """How much of the store has been read, 0 to 1."""
@@ -69,16 +71,18 @@ class StagePartition:
         self._passed: dict[str, int] = {}
         self._logic: PartitionLogic = stage.open(number)
         self._share = DeadLetterShare()
+        self._latest: Meta | None = None
+        """What was said last, as long as that is not committed."""
         self._store_format = settings.store_format
 
     async def open(self) -> None:
         """Fence the previous owner, read the state that it left, and say whose it is now."""
-        async with Claim(self._settings, self._stage, self.number) as claim:
+        async with Claim(self._settings, self._stage, self.number, self._owner) as claim:
             began_s = time.monotonic()
             restored = await claim.restore(self._logic.restore, self._restoring)
             self._take(restored, time.monotonic() - began_s)
             await claim.commit(self._meta(restored.meta.positions))
-        self.positions = restored.meta.positions
+            self.positions, self.is_claimed = restored.meta.positions, True
 
     async def _restore(self) -> None:
         """Read the store into a new logic, after a crash; what it stands for has not moved."""
@@ -134,7 +138,7 @@ class StagePartition:
     ) -> Said | None:
         """Process a batch; without records, a timer. None where that has nothing to say.
 
-        What is said must be committed and then given to `accept` before the next call.
+        What is said must be committed and then given to `accept`, in this order.
 
         Args:
             handed: records that will be in an input once this is committed, and have no offset.
@@ -174,6 +178,8 @@ class StagePartition:
     def accept(self, said: Said) -> None:
         """Take note that this is committed."""
         self.positions, self._share = said.meta.positions, said.meta.share
+        if said.meta is self._latest:
+            self._latest = None
         committed_at_ms = wall_clock_ms()
         metrics.batch_committed(
             self._stage.name,
@@ -196,7 +202,10 @@ class StagePartition:
     async def isolate(
         self, batch: Sequence[Record], now_ms: int, crash: CrashError, commit: Commit
     ) -> None:
-        """Process a batch record by record, and move those at which the code crashes aside."""
+        """Process a batch record by record, and move those at which the code crashes aside.
+
+        What was said before must have been accepted.
+        """
         # It holds only after the whole batch.
         self._passed.clear()
         await self._recover_from(crash)
@@ -239,12 +248,12 @@ class StagePartition:
         began_s: float,
         due_ms: int | None,
     ) -> Said:
-        positions = dict(self.positions)
+        positions = dict((self._latest or self).positions)
         for record in records:
             positions[record.topic] = record.offset + 1
         for topic, position in self._passed.items():
             positions[topic] = max(positions.get(topic, 0), position)
-        meta = self._meta(positions, self._share_after(records, result))
+        meta = self._latest = self._meta(positions, self._share_after(records, result))
         return Said(self._stage, self.number, records, result, meta, now_ms, began_s, due_ms)
 
     def _meta(self, positions: dict[str, int], share: DeadLetterShare | None = None) -> Meta:
@@ -255,7 +264,7 @@ class StagePartition:
         # What somebody sends again may well fail again, and is no sign of a bad deploy.
         letters = [dead for dead in result.dead_letters if not is_replayed(dead.record.headers)]
         again = sum(is_replayed(record.headers) for record in records if record.headers)
-        share = self._share.after(
+        share = (self._latest.share if self._latest else self._share).after(
             len(records) - again, len(letters), settings.dead_letter_window_records
         )
         if letters and share.is_above(settings.dead_letter_max_share):

@@ -27,6 +27,7 @@ class Seat:
 
     Attributes:
         batches: what was taken out of the inbox, in order.
+        in_hand: how many of its batches are taken and not committed.
         isolation: the task that looks for a record at which the code crashes.
     """
 
@@ -40,7 +41,7 @@ class Seat:
         self.partition = partition
         self.batches: deque[Sequence[Record]] = deque()
         self.isolation: asyncio.Task[None] | None = None
-        self.is_in_hand = False
+        self.in_hand = 0
         self._settings = settings
         self._hold = partial(hold, partition.number)
         self._lag = partial(lag, partition.number)
@@ -70,8 +71,7 @@ class Seat:
     @property
     def is_idle(self) -> bool:
         """Whether everything that was given is committed."""
-        busy = self.is_in_hand or self.isolation is not None
-        return not (busy or self.batches or self._inbox)
+        return not (self.in_hand or self.isolation or self.batches or self._inbox)
 
     def give(self, records: Sequence[Record]) -> bool:
         """Add records, but for those that were handed over; False where those were all."""

@@ -30,6 +30,7 @@ from leadstream.streams.engine.membership import Membership
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.preflight import check_broker
 from leadstream.streams.engine.processor import Record, Stage
+from leadstream.streams.engine.seat import Place
 from leadstream.streams.engine.shared_turns import SharedTurns
 from leadstream.streams.engine.turns import Turns
 
@@ -333,18 +334,21 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         for each in openings:
             each.task.cancel()
         await asyncio.gather(*(each.task for each in openings), return_exceptions=True)
-        numbers: dict[Turns, list[int]] = defaultdict(list)
+        places: dict[Turns, list[Place]] = defaultdict(list)
         for number in active:
-            numbers[self._active.pop(number)].append(number)
-        for turns, of in numbers.items():
-            places = [(self.stage.name, number) for number in of]
-            await self._say_farewell(turns, await turns.remove(places))
-        for turns in {*numbers, *(each.turns for each in openings)}:
+            places[self._active.pop(number)].append((self.stage.name, number))
+        leaving: dict[Turns, list[StagePartition]] = defaultdict(list)
+        for each in openings:
+            leaving[each.turns] += [each.partition] if each.partition.is_claimed else []
+        for turns, of in places.items():
+            leaving[turns] += await turns.remove(of)
+        for turns, partitions in leaving.items():
+            await self._say_farewell(turns, partitions)
             await self._shared.leave(turns)
 
     async def _say_farewell(self, turns: Turns, partitions: list[StagePartition]) -> None:
-        if turns.lane.fault is not None:
-            # What was committed is not known, so these positions may be old ones.
+        # After a fault what was committed is not known, so these positions may be old ones.
+        if not (partitions and turns.lane.is_started):
             return
         try:
             await turns.lane.commit([each.farewell(self._clock()) for each in partitions])

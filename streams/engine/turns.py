@@ -1,8 +1,9 @@
 """Goes through all partitions of a worker turn by turn, each turn in one transaction.
 
 A turn takes what has come meanwhile, at most a full transaction; whoever does not fit into it comes
-first in the next one. So under little load a turn is short, and under much it is full. What one
-stage says to another whose partition is here too is handed over in the same turn (handover.py).
+first in the next one. So under little load a turn is short, and under much it is full; then the
+next one is processed while it is committed. What one stage says to another whose partition is here
+too is handed over in the same turn (handover.py).
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class Turns:
         self._order: deque[Place] = deque()
         self._is_leaving = False
         self._busy_since: float | None = None
+        self._committing: asyncio.Task[None] | None = None
         self._breathed_s = 0.0
         self._wake: asyncio.Future[None] | None = None
         self._between = asyncio.Lock()
@@ -116,7 +118,8 @@ class Turns:
             if seat.isolation is not None:
                 await asyncio.wait([seat.isolation])
         async with self._between:
-            return [seat.partition for seat in seats]
+            await self._until_committed()
+        return [seat.partition for seat in seats]
 
     def give(self, place: Place, records: Sequence[Record]) -> bool:
         """Add records to a partition's next batch; False where it had had all of them."""
@@ -141,13 +144,20 @@ class Turns:
     async def _run(self) -> None:
         while not self._is_leaving and self.fenced is None:
             now_ms = self._clock()
-            if taken := list(self._take(now_ms)):
+            taken = list(self._take(now_ms))
+            if taken or self._committing:
                 began_s = time.monotonic()
                 await self._turn(taken, now_ms)
-                if not any(seat.batches for seat in self._seats.values()):
+                if not self._has_more:
                     await asyncio.sleep(pause_after(time.monotonic() - began_s))
             else:
                 await self._rest(self._longest_rest_ms(now_ms))
+        if self.fenced is None:
+            await self._turn([], self._clock())
+
+    @property
+    def _has_more(self) -> bool:
+        return any(seat.batches for seat in self._seats.values())
 
     def _take(self, now_ms: int) -> Iterator[tuple[Seat, Sequence[Record]]]:
         """Take a batch of each partition that has one or is due, as long as there is room."""
@@ -172,23 +182,43 @@ class Turns:
             yield seat, batch
 
     async def _turn(self, taken: Taken, now_ms: int) -> None:
+        """Process batches and commit what they say; where more waits, while that is processed."""
         self._busy_since = time.monotonic()
         for seat, _ in taken:
-            seat.is_in_hand = True
+            seat.in_hand += 1
         try:
             async with self._between:
-                all_said = await self._process(taken, now_ms)
-                if all_said:
-                    await self.lane.commit([said for _, said in all_said])
-                for seat, said in all_said:
-                    seat.partition.accept(said)
+                try:
+                    all_said = await self._process(taken, now_ms)
+                finally:
+                    await self._settle()
+                if taken:
+                    self._committing = asyncio.ensure_future(self._commit(taken, all_said))
+                if not (taken and self._has_more):
+                    await self._settle()
         except FencedError as error:
             self.fenced = error
-            return
         finally:
             self._busy_since = None
+
+    async def _settle(self) -> None:
+        """Wait for the commit under way, and raise its fault."""
+        if self._committing is not None:
+            await self._until_committed()
+            committing, self._committing = self._committing, None
+            committing.result()
+
+    async def _until_committed(self) -> None:
+        if self._committing is not None:
+            await asyncio.wait([self._committing])
+
+    async def _commit(self, taken: Taken, all_said: list[tuple[Seat, Said]]) -> None:
+        if all_said:
+            await self.lane.commit([said for _, said in all_said])
+        for seat, said in all_said:
+            seat.partition.accept(said)
         for seat, _ in taken:
-            seat.is_in_hand = False
+            seat.in_hand -= 1
 
     async def _process(self, taken: Taken, now_ms: int) -> list[tuple[Seat, Said]]:
         """Process batches, first those of stages that others read from, and hand over."""
@@ -261,6 +291,7 @@ class Turns:
         self, seat: Seat, batch: Sequence[Record], now_ms: int, crash: CrashError
     ) -> None:
         """Find out beside the turns at which record the code crashes: that takes a restore."""
+        await self._until_committed()
         try:
             await seat.partition.isolate(batch, now_ms, crash, self.lane.commit)
         except FencedError as error:

@@ -39,6 +39,7 @@ class Partition:
         self.stage = STAGE
         self.store_id = "store"
         self.number = number
+        self.processed: list[list[int]] = []
         self.done: list[list[int]] = []
         self.due_ms: int | None = None
         self.fault: EngineError | None = None
@@ -56,6 +57,7 @@ class Partition:
         if any(record.offset == self.crash_at for record in records):
             raise CrashError("a bug")
         self.due_ms = None
+        self.processed.append([record.offset for record in records])
         return Said(None, self.number, records, BatchResult(), Meta(), now_ms, 0.0)  # type: ignore[arg-type]
 
     def accept(self, said: Said) -> None:
@@ -163,6 +165,58 @@ def test_more_than_a_batch_of_one_partition_takes_several_turns_in_order() -> No
         await until(lambda: turns.is_idle(at(0)))
         assert part.done == [[0, 1], [2, 3], [4]]
         await turns.stop()
+
+    asyncio.run(run())
+
+
+def test_while_a_full_turn_is_committed_the_next_is_processed_but_not_committed() -> None:
+    async def run() -> None:
+        part = Partition(0)
+        _, lane, turns = scene([part], batch_max_records=2)
+        lane.open.clear()
+        turns.give(at(0), records(0, 1, 2, 3, 4))
+        await until(lambda: len(part.processed) == 2)
+        await asyncio.sleep(0.01)
+        assert part.processed == [[0, 1], [2, 3]]
+        assert (lane.begun, part.done) == ([{0: [0, 1]}], [])
+        assert not turns.is_idle(at(0))
+        lane.open.set()
+        await until(lambda: turns.is_idle(at(0)))
+        assert part.done == [[0, 1], [2, 3], [4]]
+        await turns.stop()
+
+    asyncio.run(run())
+
+
+def test_a_removed_partition_is_given_back_when_what_it_said_is_committed() -> None:
+    async def run() -> None:
+        part = Partition(0)
+        _, lane, turns = scene([part], batch_max_records=2)
+        lane.open.clear()
+        turns.give(at(0), records(0, 1, 2, 3, 4))
+        await until(lambda: len(part.processed) == 2)
+        removing = asyncio.ensure_future(turns.remove([at(0)]))
+        await asyncio.sleep(0.01)
+        assert not removing.done()
+        lane.open.set()
+        await removing
+        assert part.done == part.processed == [[0, 1], [2, 3]]
+        await turns.stop()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("fault", [EngineError("bad"), FencedError("taken over")])
+def test_a_commit_that_fails_behind_the_next_batch_ends_the_turns(fault: EngineError) -> None:
+    async def run() -> None:
+        part = Partition(0)
+        desk, lane, turns = scene([part], batch_max_records=2)
+        lane.fault = fault
+        turns.give(at(0), records(0, 1, 2, 3, 4))
+        await until(lambda: bool(desk.faults or turns.fenced))
+        assert (desk.faults or [turns.fenced]) == [fault]
+        await turns.stop()
+        assert part.done == []
 
     asyncio.run(run())
 
