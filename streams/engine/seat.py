@@ -13,6 +13,10 @@ from leadstream.streams.engine.inbox import Inbox
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.processor import Record
 
+NEAR_BATCHES = 10
+"""A partition that is further behind is to read what is older first; what it was handed is among
+what it has not read."""
+
 Place = tuple[str, int]
 """A stage's name and a partition's number."""
 
@@ -100,10 +104,10 @@ class Seat:
         return due_ms is not None and due_ms <= now_ms
 
     def takes(self, topic: str) -> bool:
-        """Say whether records may be handed over: no older ones are to be awaited."""
-        if self.isolation is not None or self.batches or self._inbox:
+        """Say whether records may be handed over: there are not many older ones to be read."""
+        if self.isolation is not None:
             return False
-        return self._lag(topic) <= self._settings.batch_max_records
+        return self._lag(topic) <= NEAR_BATCHES * self._settings.batch_max_records
 
     def tell_what_is_passed(self) -> None:
         """Let the partition know how far it need not read, unless records before that wait."""

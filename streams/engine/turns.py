@@ -232,8 +232,15 @@ class Turns:
         if readers and all_said:
             handed = await hand_over([said for _, said in all_said], readers, self.lane)
         batches = {seat: batch for seat, batch in taken if id(seat) in reading}
-        for seat in dict.fromkeys([*batches, *handed]):
-            await self._say(seat, batches.get(seat, ()), handed.get(seat), now_ms, all_said)
+        for seat in handed.keys() - batches.keys():
+            # What waits is older than what is handed over, and would be a correction after it.
+            if batch := seat.take():
+                seat.batches.popleft()
+                seat.in_hand += 1
+                taken.append((seat, batch))
+            batches[seat] = batch
+        for seat, batch in batches.items():
+            await self._say(seat, batch, handed.get(seat), now_ms, all_said)
         return all_said
 
     def _readers(self) -> dict[tuple[str, int], Seat]:
