@@ -42,23 +42,27 @@ class Claim:
     """A context that fences other claims from its beginning to its end.
 
     Args:
-        owner: the transactional id for which the partition is claimed.
+        owner: the lane for which the partition is claimed. It takes its id before the store names
+            that; else whoever fences the id in between would have fenced nobody.
     """
 
-    def __init__(self, settings: Settings, stage: Stage, number: int, owner: str) -> None:
+    def __init__(self, settings: Settings, stage: Stage, number: int, owner: Lane) -> None:
         self._owner = owner
         self._settings = settings
         self._stage = stage
         self._number = number
-        self._lane = Lane(settings, claim_id(settings, stage.name, number))
+        own_id = claim_id(settings, stage.name, number)
+        # Taking the same id once more would fence what another claimed in the meantime.
+        self._lane = owner if owner.id == own_id else Lane(settings, own_id)
         self._reader = StoreReader(settings, stage.store, number)
 
     async def __aenter__(self) -> Claim:
+        await self._owner.start()
         try:
             await self._lane.start()
             await self._reader.__aenter__()
         except BaseException:
-            await self._lane.stop()
+            await self._stop()
             raise
         return self
 
@@ -71,6 +75,10 @@ class Claim:
         try:
             await self._reader.__aexit__(kind, error, trace)
         finally:
+            await self._stop()
+
+    async def _stop(self) -> None:
+        if self._lane is not self._owner:
             await self._lane.stop()
 
     async def restore(
@@ -102,7 +110,7 @@ class Claim:
         await self._lane.commit([said])
 
     def _is_owned(self, meta: Meta) -> bool:
-        return meta.owner not in (UNOWNED, self._lane.id, self._owner)
+        return meta.owner not in (UNOWNED, self._lane.id, self._owner.id)
 
     async def _fence(self, owner: str) -> None:
         began_s = time.monotonic()

@@ -52,17 +52,21 @@ class Lane:
         self.id = transactional_id
         self.fault: EngineError | None = None
         self._settings = settings
+        self._is_over = False
         self._producer: AIOKafkaProducer | None = None
         self._turn = asyncio.Lock()
 
     async def start(self) -> None:
-        """Take the transactional id; whoever had it before is fenced, and what it left is over.
+        """Take the transactional id, once; whoever had it is fenced, and what it left is over.
 
         Raises:
+            FencedError: the lane was stopped, and its id may have been fenced since.
             EngineError: the broker gives no producer id.
             KafkaError: it refuses one.
         """
         async with self._turn:
+            if self._is_over:
+                raise FencedError(f"{self.id} was given up")
             if self._producer is None:
                 self._producer = await self._started()
 
@@ -95,6 +99,7 @@ class Lane:
 
     async def stop(self) -> None:
         """Close the producer; an open transaction is left for the next owner to abort."""
+        self._is_over = True
         producer, self._producer = self._producer, None
         if producer is not None:
             await self._stopped(producer)

@@ -23,6 +23,7 @@ from leadstream.streams.engine.faults import (
     explain,
     span_of,
 )
+from leadstream.streams.engine.lane import Lane
 from leadstream.streams.engine.positions import UNOWNED, Meta
 from leadstream.streams.engine.processor import (
     NO_OFFSET,
@@ -50,10 +51,10 @@ class StagePartition:
     ahead of what is committed.
 
     Args:
-        owner: the transactional id that commits for the partition as long as this object lives.
+        owner: the lane that commits for the partition as long as this object lives.
     """
 
-    def __init__(self, settings: Settings, stage: Stage, number: int, owner: str) -> None:
+    def __init__(self, settings: Settings, stage: Stage, number: int, owner: Lane) -> None:
         self.number = number
         self.positions: dict[str, int] = {}
         self.told: dict[str, int] = {}
@@ -257,7 +258,9 @@ class StagePartition:
         return Said(self._stage, self.number, records, result, meta, now_ms, began_s, due_ms)
 
     def _meta(self, positions: dict[str, int], share: DeadLetterShare | None = None) -> Meta:
-        return Meta(positions, share or self._share, self._store_format, self._owner, self.store_id)
+        return Meta(
+            positions, share or self._share, self._store_format, self._owner.id, self.store_id
+        )
 
     def _share_after(self, records: Sequence[Record], result: BatchResult) -> DeadLetterShare:
         settings = self._settings

@@ -25,7 +25,6 @@ from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.fail_stop import FailStop
 from leadstream.streams.engine.faults import EngineError, FencedError, explain
 from leadstream.streams.engine.inputs import SILENCE_TIMEOUT_S, Inputs
-from leadstream.streams.engine.lane import Lane
 from leadstream.streams.engine.membership import Membership
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.preflight import check_broker
@@ -244,8 +243,8 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
         for number in owned - self._active.keys() - self._opening.keys():
             if self._may_open(number):
                 turns = self._shared.of(self.stage.name, number)
-                partition = StagePartition(self.settings, self.stage, number, turns.lane.id)
-                task = asyncio.ensure_future(self._open(partition, turns.lane))
+                partition = StagePartition(self.settings, self.stage, number, turns.lane)
+                task = asyncio.ensure_future(self._open(partition))
                 self._opening[number] = _Opening(partition, turns, task)
         restored = [n for n, opening in self._opening.items() if opening.task.done()]
         for number in restored:
@@ -282,11 +281,10 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
                 extra={"stage": status.stage},
             )
 
-    async def _open(self, partition: StagePartition, lane: Lane) -> None:
+    async def _open(self, partition: StagePartition) -> None:
         async with self._restore_slots:
             try:
                 await partition.open()
-                await lane.start()
                 partition.positions = await self._inputs.start_positions(partition)
             except KafkaError as error:
                 kind = FencedError if isinstance(error, ProducerFenced) else EngineError

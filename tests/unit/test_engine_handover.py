@@ -166,11 +166,12 @@ class Scene:
         self.desk = Desk()
         self.reader = reader or Reader()
         settings = Settings(topic_prefix="", dead_letter_max_share=1)
-        self.turns: Turns = self.desk.turns(lane_of(settings, self.ledger), settings)
+        lane = lane_of(settings, self.ledger)
+        self.turns: Turns = self.desk.turns(lane, settings)
         for number in range(PARTITIONS):
-            self.desk.add(self.turns, StagePartition(settings, Writer(), number, "lane"))
+            self.desk.add(self.turns, StagePartition(settings, Writer(), number, lane))
         for number in numbers:
-            self.desk.add(self.turns, StagePartition(settings, self.reader, number, "lane"))
+            self.desk.add(self.turns, StagePartition(settings, self.reader, number, lane))
         self.numbers = numbers
         self.read_to = dict.fromkeys(numbers, 0)
         self._sent = [0] * PARTITIONS

@@ -12,7 +12,7 @@ import pytest
 from aiokafka.errors import ProducerFenced, UnknownTopicOrPartitionError
 from faust.cli.base import find_app
 from producer_stand_in import ProducerStandIn, SentRecord
-from turns_on_paper import run
+from turns_on_paper import lane_of, run
 
 from leadstream.schemas.exit_codes import ExitCode
 from leadstream.schemas.settings import Settings
@@ -85,7 +85,7 @@ def partition_of(logic: ScriptedLogic, **settings: object) -> StagePartition:
         Settings(topic_prefix="p.", **settings),  # type: ignore[arg-type]
         ScriptedStage(logic),
         2,
-        "lane",
+        lane_of(Settings(), None),
     )
     partition.positions = {"left": 0, "right": 5}
     return partition

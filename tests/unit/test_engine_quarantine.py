@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from producer_stand_in import ProducerStandIn, SentRecord
-from turns_on_paper import run
+from turns_on_paper import lane_of, run
 
 from leadstream.schemas import headers
 from leadstream.schemas.exit_codes import ExitCode, exit_code_of
@@ -130,7 +130,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
 
 def partition_of(stage: ListStage, **settings: Any) -> StagePartition:
-    return StagePartition(Settings(**settings), stage, 0, "lane")
+    return StagePartition(Settings(**settings), stage, 0, lane_of(Settings(), None))
 
 
 def records(*values: str, start: int = 0) -> list[Record]:
