@@ -278,7 +278,7 @@ def test_a_missing_right_is_named(secure: SecureKafka, told_topics: None, tmp_pa
     secure.allow([("GROUP", "other-identify", "LITERAL", "READ")], "nobody")
     workers = {
         r"topic half\.lead\.events \(WRITE\)": sasl(secure, **half),
-        r"the transactional id.*other-identify-p0": sasl(secure, "nobody", app_id="other"),
+        r"the transactional id.*other-worker-": sasl(secure, "nobody", app_id="other"),
     }
     running = {
         named: spawn(settings, tmp_path / str(number), "worker", "--stages", "identify")
