@@ -26,7 +26,10 @@ from leadstream.schemas.settings import Settings
 
 POOL = 10_000
 START_TIMEOUT_S = 120.0
-DRAIN_TIMEOUT_S = 60.0
+DRAIN_TIMEOUT_S = 300.0
+WARM_UP_OF_FURTHER_S = 10.0
+"""Of each rate after the first: the broker is warm, and at a rate that the machine cannot keep up
+with, a backlog would grow for as long."""
 LATE_S = 0.005
 """The generator is at fault for what it sends later than this; it tells how much that was."""
 
@@ -45,11 +48,12 @@ def main() -> None:
         "transition_share": options.share,
     }
     with Lab(options.child_path) as lab:
-        for rate in options.rates:
+        for at, rate in enumerate(options.rates):
+            warm_up_s = min(options.warm_up, WARM_UP_OF_FURTHER_S) if at else options.warm_up
             settings = lab.settings(f"l{rate}.", topic_partitions=options.partitions or None)
             worker = lab.start(settings, "--web-port", "0", command="worker")
             figures[f"at_{rate}"] = measure(
-                lab, worker, settings, rate, options.warm_up, options.seconds, options.share
+                lab, worker, settings, rate, warm_up_s, options.seconds, options.share
             )
             worker.stop()
     report("latency", figures, as_json=options.json)
