@@ -11,7 +11,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from types import TracebackType
 
 from leadstream.schemas.clock import wall_clock_ms
 from leadstream.schemas.connections import group_id
@@ -66,14 +65,9 @@ class Claim:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         try:
-            await self._reader.__aexit__(kind, error, trace)
+            await self._reader.__aexit__(*raised)
         finally:
             await self._stop()
 

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable
 
 from leadstream.schemas.exit_codes import ExitCode, exit_code_of
-from leadstream.streams.engine.faults import explain, is_expected
+from leadstream.streams.engine.faults import EngineError, explain, is_expected
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,17 @@ class FailStop:
         # A thread, since the loop itself may be what hangs.
         deadline = self.exit_after(self._farewell_timeout_s)
         self._task = asyncio.ensure_future(self._leave(deadline))
+
+    async def guard(self, work: Awaitable[None], where: str) -> None:
+        """Await work, and stop the process for whatever it raises; `where` begins what is said."""
+        try:
+            await work
+        except EngineError as error:
+            self(error)
+        except Exception as error:
+            fault = EngineError(f"{where}: {explain(error)}")
+            fault.__cause__ = error
+            self(fault)
 
     def exit_after(self, timeout_s: float) -> threading.Timer:
         """End the process after a while unless the returned timer is cancelled."""

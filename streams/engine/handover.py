@@ -8,12 +8,11 @@ here, is behind, or crashes.
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from leadstream.schemas.headers import HANDED_OVER
+from leadstream.schemas.clock import wall_clock_ms
 from leadstream.streams.engine.lane import Lane
 from leadstream.streams.engine.processor import NO_OFFSET, Output, Record
 from leadstream.streams.engine.said import Said
@@ -26,13 +25,13 @@ class Handed:
 
     mark: tuple[str, bytes]
     records: list[Record] = field(default_factory=list)
-    _outputs: list[tuple[list[Output], int]] = field(default_factory=list)
+    _outputs: list[tuple[list[Output], int, Output]] = field(default_factory=list)
 
     def add(self, record: Record, outputs: list[Output], at: int) -> None:
         """Note a record, and mark its output as handed over."""
         self.records.append(record)
-        self._outputs.append((outputs, at))
         output = outputs[at]
+        self._outputs.append((outputs, at, output))
         outputs[at] = Output(
             output.topic,
             output.key,
@@ -45,9 +44,9 @@ class Handed:
     def take_back(self, refused: Iterable[Record] | None = None) -> None:
         """Let the partition read these from the topic, or all of them."""
         taken_back = None if refused is None else set(map(id, refused))
-        for record, (outputs, at) in zip(self.records, self._outputs, strict=True):
+        for record, (outputs, at, unmarked) in zip(self.records, self._outputs, strict=True):
             if taken_back is None or id(record) in taken_back:
-                outputs[at] = _unmarked(outputs[at])
+                outputs[at] = unmarked
 
 
 async def hand_over(
@@ -67,7 +66,7 @@ async def hand_over(
     numbers = {topic: await lane.numbers_of(topic, of) for topic, of in keys.items()}
     taking = {at: seat for at, seat in readers.items() if seat.takes(at[0])}
     handed: dict[Seat, Handed] = {}
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = wall_clock_ms()
     for said in all_said:
         outputs = said.result.outputs
         for at, output in enumerate(outputs):
@@ -89,10 +88,3 @@ async def hand_over(
                 handed[seat] = Handed(seat.mark)
             handed[seat].add(record, outputs, at)
     return handed
-
-
-def _unmarked(output: Output) -> Output:
-    headers = tuple(header for header in output.headers if header[0] != HANDED_OVER)
-    return Output(
-        output.topic, output.key, output.value, headers, output.timestamp_ms, output.partition
-    )

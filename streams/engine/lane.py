@@ -1,7 +1,7 @@
-"""Commits what partitions say: all of a worker's partitions of a stage in one transaction.
+"""Commits what partitions say: all of a worker's partitions in one transaction.
 
 A transaction costs the worker and the broker about the same whatever is in it, so one for all
-partitions costs a fraction of one for each. Who may commit for a partition: claims.py.
+partitions costs a fraction of one for each. Who may commit for a partition: claim.py.
 """
 
 from __future__ import annotations

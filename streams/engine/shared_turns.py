@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable
+from functools import partial
 
 from leadstream.schemas.clock import Clock
 from leadstream.schemas.connections import group_id
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.claim import claim_id
 from leadstream.streams.engine.fail_stop import FailStop
-from leadstream.streams.engine.faults import EngineError, explain
 from leadstream.streams.engine.lane import Lane
 from leadstream.streams.engine.turns import Turns
 
@@ -56,17 +55,7 @@ class SharedTurns:
             Lane(self._settings, transactional_id),
             self._settings,
             self._clock,
-            self._guarded,
+            partial(self._fail_stop.guard, where="the worker's turns"),
             # Else a record that is read may be of a transaction that was not committed.
             hands_over=self._settings.kafka_isolation == "read_committed",
         )
-
-    async def _guarded(self, work: Awaitable[None]) -> None:
-        try:
-            await work
-        except EngineError as error:
-            self._fail_stop(error)
-        except Exception as error:
-            fault = EngineError(f"the worker's turns: {explain(error)}")
-            fault.__cause__ = error
-            self._fail_stop(fault)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,15 +171,8 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
             # Whoever takes the partitions over tells the group what is in the stores.
             log.warning("stage %s: left its group's offsets behind: %s", self.stage.name, error)
 
-    async def _guarded(self, work: Any) -> None:
-        try:
-            await work
-        except EngineError as error:
-            self._fail_stop(error)
-        except Exception as error:
-            fault = EngineError(f"stage {self.stage.name}: {explain(error)}")
-            fault.__cause__ = error
-            self._fail_stop(fault)
+    async def _guarded(self, work: Awaitable[None]) -> None:
+        await self._fail_stop.guard(work, f"stage {self.stage.name}")
 
     async def _run(self) -> None:
         self._polling = True
