@@ -39,6 +39,8 @@ class Fault:
 
 def read_faults(reader: Any, writer: Any) -> list[Fault]:
     """Return why data written with `writer` cannot always be read as `reader`; empty: it can."""
+    if reader == writer:
+        return []  # nothing is resolved, so that even a union reads each branch as itself
     return list(_Resolution(reader, writer).faults())
 
 
@@ -100,21 +102,36 @@ class _Resolution:
             yield from self._compare_named(reader, writer, path)
 
     def _compare_to_union(self, reader: list[Any], writer: Any, path: str) -> Iterator[Fault]:
-        seen = set(self._seen)
-        same_kind: list[Fault] | None = None
-        for branch in reader:
-            self._seen = set(seen)
-            faults = list(self._compare(branch, writer, path))
-            if not faults:
-                return
-            if _kind(_named(branch, self._reader_names)) == _kind(writer):
-                same_kind = faults
-        self._seen = seen
-        if same_kind:
-            yield from same_kind
-        else:
+        branches = [_named(branch, self._reader_names) for branch in reader]
+        taken = next((branch for branch in branches if self._matches(branch, writer)), None)
+        if taken is None:  # its faults tell more than that nothing matches
+            taken = next((branch for branch in branches if _kind(branch) == _kind(writer)), None)
+        if taken is None:
             kinds = ", ".join(_kind(branch) for branch in reader)
             yield Fault(path, f"is written as {_kind(writer)} and read as one of {kinds}")
+        else:
+            yield from self._compare(taken, writer, path)
+
+    def _matches(self, reader: Any, writer: Any) -> bool:
+        """Return whether the specification calls these a match, be there faults within or not.
+
+        The first branch of a reader's union that matches reads, though a later one would fit.
+        """
+        reader, writer = _named(reader, self._reader_names), _named(writer, self._writer_names)
+        if isinstance(reader, list) or isinstance(writer, list):
+            return True
+        kind, written = _kind(reader), _kind(writer)
+        if kind != written:
+            # The specification promotes bytes to string; that we call it a fault comes later.
+            is_text = (written, kind) == ("bytes", "string")
+            return is_text or kind in PROMOTIONS.get(written, ())
+        if kind == "array":
+            return self._matches(reader["items"], writer["items"])
+        if kind == "map":
+            return self._matches(reader["values"], writer["values"])
+        if kind == "fixed":
+            return _same_name(reader, writer) and bool(reader["size"] == writer["size"])
+        return kind not in ("record", "enum") or _same_name(reader, writer)
 
     def _compare_named(self, reader: Any, writer: Any, path: str) -> Iterator[Fault]:
         if not _same_name(reader, writer):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Callable
 from typing import Any
 
+import fastavro
 import pytest
 
 from leadstream.schemas.codec import load_schema
-from leadstream.schemas.compatibility import transitive_faults
+from leadstream.schemas.compatibility import read_faults, transitive_faults
 from leadstream.schemas.versions import NAMES, Version, versions_of
 
 Schema = dict[str, Any]
@@ -107,3 +109,63 @@ def test_every_pair_is_compared_not_only_neighbours() -> None:
         "v1 cannot read v3",
         "v3 cannot read v1",
     }
+
+
+MILLIS = {"type": "long", "logicalType": "timestamp-millis"}
+
+
+def sized(name: str, size: int) -> Schema:
+    return {"type": "fixed", "name": name, "size": size}
+
+
+def one_of(name: str, symbols: str) -> Schema:
+    return {"type": "enum", "name": name, "symbols": list(symbols)}
+
+
+@pytest.mark.parametrize(
+    ("written", "union", "told"),
+    [
+        ("bytes", ["string", "bytes"], ["is written as bytes and read as string"]),
+        ("bytes", ["null", "bytes", "string"], []),
+        ("string", ["bytes", "string"], []),
+        ("int", [MILLIS, "int"], ["is written as plain int and read as timestamp-millis"]),
+        ("int", ["int", MILLIS], []),
+        (
+            {"type": "array", "items": "bytes"},
+            [{"type": "array", "items": "string"}, "bytes"],
+            ["is written as bytes and read as string"],
+        ),
+        (
+            one_of("b.E", "AB"),
+            [one_of("a.E", "A"), one_of("b.E", "AB")],
+            ["may be written as B, unknown to the reader"],
+        ),
+        (sized("b.F", 2), [sized("a.F", 1), sized("b.F", 2)], []),
+        (sized("F", 2), ["null", sized("F", 1)], ["is written with 2 bytes, not 1"]),
+        ("boolean", ["null", "int"], ["is written as boolean and read as one of null, int"]),
+    ],
+)
+def test_the_first_branch_that_matches_reads_though_a_later_one_would_fit(
+    written: Any, union: list[Any], told: list[str]
+) -> None:
+    assert [fault.problem for fault in read_faults(union, written)] == told
+
+
+def test_a_union_of_string_and_bytes_reads_itself_only_in_the_same_schema() -> None:
+    """Where anything differs, its bytes are resolved, and then they are read as its string."""
+    same: Schema = {
+        "type": "record",
+        "name": "R",
+        "fields": [{"name": "a", "type": ["string", "bytes"]}],
+    }
+    more = copy.deepcopy(same)
+    more["fields"].append({"name": "b", "type": "null"})
+    assert read_faults(same, copy.deepcopy(same)) == []
+    (fault,) = read_faults(same, more)
+    assert (fault.path, fault.problem) == ("a", "is written as bytes and read as string")
+    writer = fastavro.parse_schema(more)
+    buffer = io.BytesIO()
+    fastavro.schemaless_writer(buffer, writer, {"a": b"\xff", "b": None})
+    buffer.seek(0)
+    with pytest.raises(UnicodeDecodeError):
+        fastavro.schemaless_reader(buffer, writer, fastavro.parse_schema(same))
