@@ -6,9 +6,6 @@ so that no log or error shows them.
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +14,27 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from ruamel.yaml.comments import CommentedMap
 
+from leadstream.schemas.settings_given import (
+    CONFIG_ENV,
+    ENV_PREFIX,
+    SettingsError,
+    explain,
+    given,
+    variable_of,
+)
 from leadstream.schemas.topics import TopicNames
-from leadstream.schemas.yaml_text import YamlError, load_yaml
 
-ENV_PREFIX = "LEADSTREAM_"
-CONFIG_ENV = "LEADSTREAM_CONFIG"
-
-
-class SettingsError(Exception):
-    """A setting that cannot be used; the message names the key, the fault and the mend."""
+__all__ = [
+    "CONFIG_ENV",
+    "ENV_PREFIX",
+    "SettingInUse",
+    "Settings",
+    "SettingsError",
+    "load_settings",
+    "settings_in_use",
+    "variable_of",
+]
 
 
 class Settings(BaseSettings):
@@ -362,11 +369,6 @@ def settings_in_use(config_file: Path | None = None, **overrides: Any) -> list[S
     ]
 
 
-def variable_of(name: str) -> str:
-    """Return the environment variable of setting `name`."""
-    return ENV_PREFIX + name.upper()
-
-
 def _shown(value: Any) -> str:
     return "" if value is None else str(value)
 
@@ -374,23 +376,11 @@ def _shown(value: Any) -> str:
 def _load(
     config_file: Path | None, overrides: Mapping[str, Any]
 ) -> tuple[Settings, dict[str, str]]:
-    chosen = {key: value for key, value in overrides.items() if value is not None}
-    environment = {
-        name.upper().removeprefix(ENV_PREFIX).lower(): name
-        for name, value in os.environ.items()
-        if value and name.upper().startswith(ENV_PREFIX) and not _is_other(name.upper())
-    }
-    path = config_file or (Path(os.environ[CONFIG_ENV]) if os.environ.get(CONFIG_ENV) else None)
-    written, lines = _read_file(path) if path else ({}, {})
-    sources = lines | environment | dict.fromkeys(chosen, "option")
-    faults = [_unknown(key, sources[key]) for key in sources if key not in Settings.model_fields]
-    if faults:
-        raise SettingsError("\n".join(faults))
-    from_file = {key: value for key, value in written.items() if key not in environment}
+    values, sources = given(config_file, overrides, Settings.model_fields)
     try:
-        settings = Settings(**(from_file | chosen))
+        settings = Settings(**values)
     except ValidationError as error:
-        raise SettingsError(_explain(error, sources)) from None
+        raise SettingsError(explain(error, sources, Settings.model_fields)) from None
     missing = [_missing_file(settings, name, sources) for name in _INPUT_FILES]
     if any(missing):
         raise SettingsError("\n".join(filter(None, missing)))
@@ -407,62 +397,3 @@ def _missing_file(settings: Settings, name: str, sources: Mapping[str, str]) -> 
     if path is None or path.exists():
         return None
     return f"{sources.get(name, name)}: {name}: no file at {path}"
-
-
-def _is_other(variable: str) -> bool:
-    return variable == CONFIG_ENV or variable.startswith(_NOT_SETTINGS)
-
-
-_NOT_SETTINGS = ("LEADSTREAM_TEST_", "LEADSTREAM_REQUIRE_", "LEADSTREAM_KAFKA_CACHE")
-
-
-def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the file's values, and `FILE:LINE` of each key."""
-    try:
-        content = load_yaml(path.read_text("utf-8"), "rt")
-    except FileNotFoundError:
-        raise SettingsError(
-            f"no configuration file at {path}: check --config or {CONFIG_ENV}"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read: {error}") from None
-    except YamlError as error:
-        problem = re.split(r"\s['\"]", error.problem)[0]  # quotes show values
-        raise SettingsError(f"{path}:{error.line}: not YAML: {problem}") from None
-    if content is None:
-        return {}, {}
-    if not isinstance(content, CommentedMap):
-        raise SettingsError(f"{path}:1: expected one `key: value` a line, e.g. kafka_bootstrap: …")
-    lines = {str(key): f"{path}:{content.lc.key(key)[0] + 1}" for key in content}
-    return {str(key): value for key, value in content.items() if value is not None}, lines
-
-
-def _unknown(key: str, source: str) -> str:
-    near = difflib.get_close_matches(key, Settings.model_fields, n=1)
-    if source.upper() == variable_of(key):
-        hint = f"; did you mean {variable_of(near[0])}?" if near else "; see leadstream settings"
-        return f"unknown setting {source}{hint}"
-    hint = f'; did you mean "{near[0]}"?' if near else "; see leadstream settings"
-    return f'{source}: unknown setting "{key}"{hint}'
-
-
-def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
-    lines = []
-    for fault in error.errors(include_url=False):
-        message = fault["msg"].removeprefix("Value error, ")
-        if not fault["loc"]:
-            lines.append(message)
-            continue
-        key = str(fault["loc"][0])
-        if fault["type"] != "value_error" and not _is_secret(key):
-            message += f", got {str(fault['input'])[:80]!r}"
-        elif fault["type"] == "string_type":
-            message += ": put it in quotes"
-        source = sources.get(key, key)
-        named = "" if source.upper() in (variable_of(key), key.upper()) else f"{key}: "
-        lines.append(f"{source}: {named}{message}")
-    return "\n".join(lines)
-
-
-def _is_secret(key: str) -> bool:
-    return "SecretStr" in str(Settings.model_fields[key].annotation)
