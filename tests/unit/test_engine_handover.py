@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from producer_stand_in import ProducerStandIn, SentRecord
+from ledger import Ledger, StoreOnPaper
 from turns_on_paper import Desk, lane_of, until
 
 from leadstream.schemas.headers import HANDED_OVER
@@ -21,7 +21,6 @@ from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.partitioner import hashes_of
 from leadstream.streams.engine.positions import META_KEY, decode_meta
 from leadstream.streams.engine.processor import BatchResult, DeadLetter, Output, Record
-from leadstream.streams.engine.restore import Restored
 from leadstream.streams.engine.turns import Turns
 
 PARTITIONS = 4
@@ -30,64 +29,6 @@ KEYS = [b"k%d" % n for n in range(20)]
 
 def number_of(key: bytes) -> int:
     return hashes_of([key])[0] % PARTITIONS
-
-
-class Ledger(ProducerStandIn):
-    """Stands in for the broker: each committed transaction, the topic between, and the stores."""
-
-    def __init__(self) -> None:
-        self.transactions: list[list[tuple[str, int, SentRecord]]] = []
-        self.between: dict[int, list[Record]] = {n: [] for n in range(PARTITIONS)}
-        self.stores: dict[tuple[str, int], dict[bytes, bytes | None]] = {}
-        self._pending: list[tuple[str, int, SentRecord]] = []
-
-    async def begin_transaction(self) -> None:
-        self._pending = []
-
-    def sent(self, topic: str, partition: int, record: SentRecord) -> None:
-        self._pending.append((topic, partition, record))
-
-    async def commit_transaction(self) -> None:
-        self.transactions.append(self._pending)
-        for topic, partition, (key, value, headers, at_ms) in self._pending:
-            if topic == "between":
-                log = self.between[partition]
-                log.append(Record(topic, partition, len(log), at_ms, key, value, headers))
-            elif topic.endswith(".store"):
-                self.stores.setdefault((topic, partition), {})[key or b""] = value
-
-    def values(self, topic: str) -> list[bytes | None]:
-        return [r.value for said in self.transactions for name, _, r in said if name == topic]
-
-    def positions(self, store: str, number: int, topic: str) -> list[int]:
-        """Return the position that each transaction committed with a partition's store."""
-        metas = [
-            decode_meta(r.value, "test")
-            for said in self.transactions
-            for name, n, r in said
-            if (name, n, r.key) == (store, number, META_KEY)
-        ]
-        return [meta.positions.get(topic, 0) for meta in metas]
-
-    def position(self, store: str, number: int, topic: str) -> int:
-        meta = decode_meta(self.stores[store, number][META_KEY], "test")
-        return meta.positions.get(topic, 0)
-
-
-@dataclass
-class StoreOnPaper:
-    store: dict[bytes, bytes | None]
-
-    async def __aenter__(self) -> StoreOnPaper:
-        return self
-
-    async def __aexit__(self, *_: object) -> None: ...
-
-    async def read(self, take: Callable[..., None], tell: Any, *, is_fenced: bool) -> Restored:
-        for key, value in self.store.items():
-            if key != META_KEY:
-                take(key, value)
-        return Restored(len(self.store), decode_meta(self.store.get(META_KEY), "test"))
 
 
 @dataclass
@@ -195,13 +136,13 @@ class Scene:
 
     async def read_back(self, number: int) -> None:
         """Have a reader's partition read what is new in its topic."""
-        new = self.ledger.between[number][self.read_to[number] :]
+        new = self.ledger.logs["between", number][self.read_to[number] :]
         self.read_to[number] += len(new)
         self.turns.give(("reader", number), new)
         await self.quiet()
 
     async def read_all_back(self) -> None:
-        while any(self.read_to[n] < len(self.ledger.between[n]) for n in self.numbers):
+        while any(self.read_to[n] < len(self.ledger.logs["between", n]) for n in self.numbers):
             for number in self.numbers:
                 await self.read_back(number)
 
@@ -209,13 +150,23 @@ class Scene:
 @pytest.fixture(autouse=True)
 def stores_on_paper(monkeypatch: pytest.MonkeyPatch) -> None:
     def reader(settings: Any, topic: str, number: int) -> StoreOnPaper:
-        return StoreOnPaper(Scene.latest.ledger.stores.get((topic, number), {}))
+        return Scene.latest.ledger.reader(settings, topic, number)
 
     monkeypatch.setattr(engine_partition, "StoreReader", reader)
 
 
 def marks(records: Sequence[Record]) -> list[bool]:
     return [HANDED_OVER in dict(r.headers) for r in records]
+
+
+def positions(ledger: Ledger, store: str, number: int) -> list[dict[str, int]]:
+    """Return the positions that each transaction committed with a partition's store."""
+    return [
+        decode_meta(record.value, "test").positions
+        for said in ledger.transactions
+        for topic, at, record in said
+        if (topic, at, record.key) == (store, number, META_KEY)
+    ]
 
 
 def test_the_record_and_what_follows_from_it_are_one_transaction_and_it_is_not_read_again() -> None:
@@ -226,12 +177,12 @@ def test_the_record_and_what_follows_from_it_are_one_transaction_and_it_is_not_r
         (said,) = scene.ledger.transactions
         topics = Counter(topic for topic, _, _ in said)
         assert topics == {"between": 1, "out": 1, "writer.store": 1, "reader.store": 2}
-        assert marks(scene.ledger.between[number]) == [True]
+        assert marks(scene.ledger.logs["between", number]) == [True]
         await scene.read_back(number)
         assert len(scene.ledger.transactions) == 1, "nothing is new"
         await scene.send(b"k1")
         assert scene.ledger.values("out") == [b"k1", b"k1"]
-        assert scene.ledger.position("reader.store", number, "between") == 1
+        assert scene.ledger.meta("reader.store", number).positions == {"between": 1}
         await scene.turns.stop()
 
     asyncio.run(run())
@@ -242,7 +193,7 @@ def test_a_store_that_was_made_anew_has_nothing_of_what_was_handed_to_the_old_on
         before, after = Scene(), Scene()
         await before.send(b"k1")
         number = number_of(b"k1")
-        after.ledger.between = before.ledger.between
+        after.ledger.logs = before.ledger.logs
         await after.read_back(number)
         assert after.ledger.values("out") == [b"k1"]
         await before.turns.stop()
@@ -257,8 +208,8 @@ def test_a_partition_that_is_elsewhere_is_left_to_read_the_topic() -> None:
         elsewhere = next(key for key in KEYS if number_of(key) != here)
         scene = Scene(numbers=[here])
         await scene.send(b"k1", elsewhere)
-        assert marks(scene.ledger.between[here]) == [True]
-        assert marks(scene.ledger.between[number_of(elsewhere)]) == [False]
+        assert marks(scene.ledger.logs["between", here]) == [True]
+        assert marks(scene.ledger.logs["between", number_of(elsewhere)]) == [False]
         assert scene.ledger.values("out") == [b"k1"]
         await scene.turns.stop()
 
@@ -271,11 +222,11 @@ def test_a_partition_that_is_far_behind_is_left_to_read_the_topic() -> None:
         number = number_of(b"k1")
         scene.desk.lags[number, "between"] = 100_000
         await scene.send(b"k1")
-        assert marks(scene.ledger.between[number]) == [False]
+        assert marks(scene.ledger.logs["between", number]) == [False]
         assert scene.ledger.values("out") == []
         await scene.read_back(number)
         assert scene.ledger.values("out") == [b"k1"]
-        assert scene.ledger.position("reader.store", number, "between") == 1
+        assert scene.ledger.meta("reader.store", number).positions == {"between": 1}
         await scene.turns.stop()
 
     asyncio.run(run())
@@ -288,13 +239,13 @@ def test_what_crashes_is_read_from_the_topic_and_set_aside_there() -> None:
         beside = next(key for key in KEYS if key != b"k1" and number_of(key) == number)
         other = next(key for key in KEYS if number_of(key) != number)
         await scene.send(beside, b"k1", other)
-        assert marks(scene.ledger.between[number]) == [False, False]
-        assert marks(scene.ledger.between[number_of(other)]) == [True]
+        assert marks(scene.ledger.logs["between", number]) == [False, False]
+        assert marks(scene.ledger.logs["between", number_of(other)]) == [True]
         await scene.read_back(number)
         assert sorted(filter(None, scene.ledger.values("out"))) == sorted([beside, other])
         assert scene.ledger.values("between.dlq") == [b"k1"]
         assert scene.ledger.stores["reader.store", number][b"count"] == b"1"
-        assert scene.ledger.position("reader.store", number, "between") == 2
+        assert scene.ledger.meta("reader.store", number).positions == {"between": 2}
         await scene.turns.stop()
 
     asyncio.run(run())
@@ -310,12 +261,12 @@ def test_what_is_behind_a_crash_is_not_passed_over_before_the_crash_is_set_aside
         await scene.send(b"k1")
         scene.desk.lags[number, "between"] = 0
         await scene.send(beside)
-        assert marks(scene.ledger.between[number]) == [True, False, True]
+        assert marks(scene.ledger.logs["between", number]) == [True, False, True]
         await scene.read_back(number)
         assert scene.ledger.values("between.dlq") == [b"k1"]
-        *before, last = scene.ledger.positions("reader.store", number, "between")
-        assert max(before) == 0
-        assert last == 2
+        *before, last = positions(scene.ledger, "reader.store", number)
+        assert all(found.get("between", 0) == 0 for found in before)
+        assert last == {"between": 2}
         await scene.turns.stop()
 
     asyncio.run(run())
@@ -327,10 +278,10 @@ def test_what_is_refused_is_read_from_the_topic_for_its_letter_to_have_an_offset
         number = number_of(b"k1")
         beside = next(key for key in KEYS if key != b"k1" and number_of(key) == number)
         await scene.send(beside, b"k1")
-        assert marks(scene.ledger.between[number]) == [True, False]
+        assert marks(scene.ledger.logs["between", number]) == [True, False]
         assert scene.ledger.values("between.dlq") == []
         await scene.read_back(number)
-        letters = [r for said in scene.ledger.transactions for t, _, r in said if "dlq" in t]
+        letters = scene.ledger.records("between.dlq")
         assert [(r.value, dict(r.headers)["leadstream-offset"]) for r in letters] == [(b"k1", b"1")]
         assert scene.ledger.values("out") == [beside]
         await scene.turns.stop()

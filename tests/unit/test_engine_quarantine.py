@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ledger import Ledger
 from msgspec.structs import replace
-from producer_stand_in import ProducerStandIn, SentRecord
 from turns_on_paper import lane_of, run
 
 from leadstream.schemas import headers
@@ -27,51 +27,8 @@ from leadstream.streams.engine.faults import (
     is_expected,
 )
 from leadstream.streams.engine.partition import StagePartition
-from leadstream.streams.engine.positions import META_KEY, Meta, decode_meta
 from leadstream.streams.engine.processor import BatchResult, DeadLetter, Output, Record
-from leadstream.streams.engine.restore import Restored
 from leadstream.streams.engine.seat import batches_of
-
-
-class Ledger(ProducerStandIn):
-    """Stands in for the broker: transactions that were committed, and the store they made."""
-
-    def __init__(self) -> None:
-        self.store: dict[bytes, bytes | None] = {}
-        self.committed: list[list[tuple[str, Any]]] = []
-        self._pending: list[tuple[str, bytes | None, bytes | None, Any]] = []
-
-    async def begin_transaction(self) -> None:
-        self._pending = []
-
-    def sent(self, topic: str, partition: int, record: SentRecord) -> None:
-        self._pending.append((topic, record.key, record.value, record.headers))
-
-    async def commit_transaction(self) -> None:
-        self.committed.append([(t, v) for t, _, v, _ in self._pending if t != "list.store"])
-        self.letters = [h for t, _, _, h in self._pending if t.endswith(".dlq")]
-        self.store.update({k or b"": v for t, k, v, _ in self._pending if t == "list.store"})
-
-    @property
-    def meta(self) -> Meta:
-        return decode_meta(self.store.get(META_KEY), "test")
-
-    def said(self, topic: str) -> list[Any]:
-        return [value for said in self.committed for name, value in said if name == topic]
-
-    def reader(self, settings: Any, topic: str, number: int) -> Ledger:
-        return self
-
-    async def __aenter__(self) -> Ledger:
-        return self
-
-    async def __aexit__(self, *_: object) -> None: ...
-
-    async def read(self, take: Callable[..., None], tell: Any, *, is_fenced: bool) -> Restored:
-        for key, value in self.store.items():
-            if key != META_KEY:
-                take(key, value)
-        return Restored(len(self.store), self.meta)
 
 
 class ListStage:
@@ -143,23 +100,23 @@ def test_a_record_at_which_the_code_crashes_is_moved_aside_and_the_others_count_
     stage = ListStage()
     partition = partition_of(stage, crash_max_tries=3)
     run(partition, ledger, records("a", "crash", "b"))
-    assert ledger.said("listed") == [b'["a"]', b'["a", "b"]']
-    assert ledger.said("left.dlq") == [b"crash"]
+    assert ledger.values("listed") == [b'["a"]', b'["a", "b"]']
+    assert ledger.values("left.dlq") == [b"crash"]
     assert stage.crashes == 1 + 3, "once in the batch, then as often as it is tried alone"
-    assert ledger.meta.positions == {"left": 3}
+    assert ledger.meta("list.store", 0).positions == {"left": 3}
 
 
 def test_the_letter_of_a_crash_says_what_crashed(ledger: Ledger) -> None:
     run(partition_of(ListStage(), crash_max_tries=2), ledger, records("crash"))
-    said = dict(ledger.letters[0])
+    said = dict(ledger.records("left.dlq")[0].headers)
     assert said["leadstream-error-kind"] == b"crash"
     assert said["leadstream-error"] == (b"crashed 2 times: ZeroDivisionError: a bug in the stage")
 
 
 def test_a_crash_that_passes_costs_nothing(ledger: Ledger) -> None:
     run(partition_of(ListStage(heals_after=2)), ledger, records("a", "crash"))
-    assert ledger.said("listed") == [b'["a"]', b'["a", "crash"]']
-    assert ledger.said("left.dlq") == []
+    assert ledger.values("listed") == [b'["a"]', b'["a", "crash"]']
+    assert ledger.values("left.dlq") == []
 
 
 @pytest.mark.parametrize("fault", [RegistryAwayError("no answer"), ConnectionResetError()])
@@ -172,7 +129,7 @@ def test_a_service_that_is_away_stops_the_worker_and_sets_no_record_aside(
         run(partition_of(stage), ledger, records("a", "crash"))
     assert exit_code_of(caught.value) is ExitCode.TEMPORARY
     assert is_expected(caught.value), "no traceback for what is no bug"
-    assert (ledger.committed, stage.crashes) == ([], 1)
+    assert (ledger.transactions, stage.crashes) == ([], 1)
 
 
 def test_a_deadline_at_which_the_code_crashes_stops_the_worker_and_blames_no_record(
@@ -183,7 +140,7 @@ def test_a_deadline_at_which_the_code_crashes_stops_the_worker_and_blames_no_rec
     with pytest.raises(CrashError, match=r"no records \(a timer\).*a deadline crashes") as caught:
         run(partition_of(stage), ledger, records("a"))
     assert exit_code_of(caught.value) is ExitCode.BUG
-    assert ledger.committed == []
+    assert ledger.transactions == []
 
 
 def test_a_share_of_dead_letters_above_the_limit_stops_the_worker_before_it_commits(
@@ -195,14 +152,14 @@ def test_a_share_of_dead_letters_above_the_limit_stops_the_worker_before_it_comm
         run(partition, ledger, records(*["bad"] * 21, start=80))
     assert "LEADSTREAM_DEAD_LETTER_MAX_SHARE" in str(e.value)
     assert exit_code_of(e.value) is ExitCode.BAD_DATA
-    assert ledger.said("left.dlq") == []
-    assert ledger.meta.positions == {"left": 80}
+    assert ledger.values("left.dlq") == []
+    assert ledger.meta("list.store", 0).positions == {"left": 80}
 
 
 def test_a_restart_does_not_forget_the_share_of_dead_letters(ledger: Ledger) -> None:
     first = partition_of(ListStage(), dead_letter_max_share=0.5)
     run(first, ledger, records(*["ok", "bad"] * 50))
-    assert ledger.meta.share == DeadLetterShare(100, 50)
+    assert ledger.meta("list.store", 0).share == DeadLetterShare(100, 50)
     second = partition_of(ListStage(), dead_letter_max_share=0.5)
     asyncio.run(second._restore())
     with pytest.raises(TooManyDeadLettersError, match="51 of the last 101"):
@@ -212,7 +169,7 @@ def test_a_restart_does_not_forget_the_share_of_dead_letters(ledger: Ledger) -> 
 def test_a_share_of_1_lets_everything_go_to_the_dead_letters(ledger: Ledger) -> None:
     partition = partition_of(ListStage(), dead_letter_max_share=1)
     run(partition, ledger, records(*["bad"] * 300))
-    assert len(ledger.said("left.dlq")) == 300
+    assert len(ledger.values("left.dlq")) == 300
 
 
 def test_letters_that_are_sent_again_and_fail_again_do_not_count_towards_the_share(
@@ -221,7 +178,7 @@ def test_letters_that_are_sent_again_and_fail_again_do_not_count_towards_the_sha
     partition = partition_of(ListStage(), dead_letter_max_share=0)
     again = [replace(r, headers=[(headers.LETTER_ID, b"left-0-1")]) for r in records("bad") * 300]
     run(partition, ledger, again)
-    assert len(ledger.said("left.dlq")) == 300
+    assert len(ledger.values("left.dlq")) == 300
 
 
 @given(st.lists(st.integers(0, 50)), st.integers(1, 7), st.integers(1, 100))
