@@ -12,7 +12,6 @@ from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, KafkaError, MessageSizeTooLargeError, ProducerFenced
 
 from leadstream.infra.dlq.reading import (
@@ -28,13 +27,12 @@ from leadstream.infra.dlq.reading import (
 )
 from leadstream.infra.dlq.rolling import short_segments
 from leadstream.schemas.clock import wall_clock_ms
-from leadstream.schemas.connections import aiokafka_options, group_id
+from leadstream.schemas.connections import group_id
 from leadstream.schemas.dead_letters import Headers, Letter, letter_record, replayed_record
 from leadstream.schemas.kafka_rights import WRITE
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import DEAD_LETTERS, dlq_of
-from leadstream.streams.engine.lane import BACKOFF_MS
-from leadstream.streams.engine.producing import MAX_RECORD_BYTES
+from leadstream.streams.engine.transactional import start_producer, stop_producer
 
 TRANSACTION_TIMEOUT_MS: Final = 20_000
 """After a kill, the workers wait so long at the records of the open transaction."""
@@ -63,23 +61,20 @@ async def letter_writer(settings: Settings) -> AsyncIterator[LetterWriter]:
         DlqError: Kafka is away, or another writer has started meanwhile.
     """
     await admit(settings, DEAD_LETTERS, WRITE)
-    producer = AIOKafkaProducer(
-        **aiokafka_options(settings),
-        transactional_id=group_id(settings, "dlq"),
-        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-        max_request_size=MAX_RECORD_BYTES,
-        retry_backoff_ms=BACKOFF_MS,
-    )
+    transactional_id = group_id(settings, "dlq")
     try:
-        async with asyncio.timeout(START_TIMEOUT_S):
-            await producer.start()
+        producer = await start_producer(
+            settings,
+            transactional_id,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            within_s=START_TIMEOUT_S,
+        )
     except (KafkaError, OSError, TimeoutError) as error:
-        await producer.stop()
         raise kafka_fault(settings, error) from None
     try:
         yield LetterWriter(settings, producer)
     finally:
-        await producer.stop()
+        await stop_producer(producer, transactional_id)
 
 
 class LetterWriter:

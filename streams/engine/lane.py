@@ -7,38 +7,22 @@ partitions costs a fraction of one for each. Who may commit for a partition: cla
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Sequence
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, ProducerFenced
-from aiokafka.producer import sender
 
 from leadstream.schemas.clock import wall_clock_ms
-from leadstream.schemas.connections import aiokafka_options
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.dead_letters import to_output
 from leadstream.streams.engine.faults import EngineError, FencedError, explain, span_of
 from leadstream.streams.engine.positions import META_KEY, encode_meta
 from leadstream.streams.engine.processor import Output
-from leadstream.streams.engine.producing import (
-    MAX_RECORD_BYTES,
-    RECORD_BATCH_BYTES,
-    RecordBatches,
-    Sent,
-)
+from leadstream.streams.engine.producing import RECORD_BATCH_BYTES, RecordBatches, Sent
 from leadstream.streams.engine.said import Said
-
-log = logging.getLogger(__name__)
+from leadstream.streams.engine.transactional import start_producer, stop_producer
 
 START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 5.0
-BACKOFF_MS = 20
-MARKERS_BACKOFF_S = 0.003
-"""The wait while the broker still writes the markers of the transaction before."""
-
-# The client's own is 20 ms and no option; the markers take a tenth of that.
-sender.BACKOFF_OVERRIDE = MARKERS_BACKOFF_S
 
 
 class Lane:
@@ -71,26 +55,19 @@ class Lane:
                 self._producer = await self._started()
 
     async def _started(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(
-            **aiokafka_options(self._settings),
-            transactional_id=self.id,
-            transaction_timeout_ms=self._settings.transaction_timeout_ms,
-            max_batch_size=RECORD_BATCH_BYTES,
-            max_request_size=MAX_RECORD_BYTES,
-            retry_backoff_ms=BACKOFF_MS,
-        )
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                await producer.start()
-        except BaseException as error:
-            await self._stopped(producer)
-            if isinstance(error, TimeoutError):
-                raise EngineError(
-                    f"the transaction coordinator gave no producer id for {self.id} within "
-                    f"{START_TIMEOUT_S:.0f} s"
-                ) from None
-            raise
-        return producer
+            return await start_producer(
+                self._settings,
+                self.id,
+                transaction_timeout_ms=self._settings.transaction_timeout_ms,
+                within_s=START_TIMEOUT_S,
+                max_batch_size=RECORD_BATCH_BYTES,
+            )
+        except TimeoutError:
+            raise EngineError(
+                f"the transaction coordinator gave no producer id for {self.id} within "
+                f"{START_TIMEOUT_S:.0f} s"
+            ) from None
 
     @property
     def is_started(self) -> bool:
@@ -102,14 +79,7 @@ class Lane:
         self._is_over = True
         producer, self._producer = self._producer, None
         if producer is not None:
-            await self._stopped(producer)
-
-    async def _stopped(self, producer: AIOKafkaProducer) -> None:
-        try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await producer.stop()
-        except TimeoutError:
-            log.warning("the producer of %s did not close in time", self.id)
+            await stop_producer(producer, self.id)
 
     async def commit(self, all_said: Sequence[Said]) -> None:
         """Commit all in one transaction; one caller waits for the other.
