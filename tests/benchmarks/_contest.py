@@ -23,8 +23,8 @@ from typing import Any
 
 from _lab import LEADSTREAM, STOP_TIMEOUT_S, Child, Lab, wait_for
 from _leadlog import Log, WrongAnswerError, check_lead_events, read_answer
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from _topics import delete, ends_of
+from confluent_kafka.admin import AdminClient
 
 from leadstream.infra.topics import apply_topics
 from leadstream.schemas import topics
@@ -177,12 +177,12 @@ class Contest:
         }
         watched = [topic for stage in contender.stages for topic in written[stage]]
         wanted = len(log.lead_events) if "identify" in contender.stages else 0
-        ended, ends = began, self._ends(settings, watched)
+        ended, ends = began, ends_of(self._admin, settings, watched)
         judged: dict[str, int] = {}
         fault: WrongAnswerError | None = None
         while True:
             time.sleep(SAMPLE_INTERVAL_S)
-            now, found = self._costs(child), self._ends(settings, watched)
+            now, found = self._costs(child), ends_of(self._admin, settings, watched)
             if found != ends:
                 ended, ends = now, found
             quiet_s = now[0] - ended[0]
@@ -218,18 +218,6 @@ class Contest:
             raise SystemExit("the broker has ended")
         return time.monotonic(), _cpu_s(child.process.pid), _cpu_s(broker)
 
-    def _ends(self, settings: Settings, names: list[str]) -> dict[str, int]:
-        partitions = range(settings.topic_partitions or 1)
-        asked = {
-            TopicPartition(settings.topics.full(name), number): OffsetSpec.latest()
-            for name in names
-            for number in partitions
-        }
-        ends = dict.fromkeys(names, 0)
-        for place, future in self._admin.list_offsets(asked).items():
-            ends[settings.topics.bare(place.topic)] += future.result().offset
-        return ends
-
     def _renew(self, settings: Settings, *, keep_lead_events: bool) -> None:
         """Give the next run empty topics, and delete those that peers made for themselves."""
         kept = {*topics.INPUTS, *([topics.LEAD_EVENTS] if keep_lead_events else [])}
@@ -238,8 +226,7 @@ class Contest:
         old = [settings.topics.full(name) for name in topics.ALL if name not in kept]
         doomed = [*own, *(name for name in old if name in there)]
         if doomed:
-            for future in self._admin.delete_topics(doomed).values():
-                future.result()
+            delete(self._admin, doomed)
             wait_for(lambda: not self._topics() & set(doomed), STOP_TIMEOUT_S)
         apply_topics(settings)
 

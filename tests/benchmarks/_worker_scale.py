@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Iterable
 from datetime import datetime
 from itertools import chain
 
 from _lab import BulkProducer, Child, Lab, wait_for
+from _topics import delete, ends_of
 from aiokafka.partitioner import murmur2
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
 from leadstream.infra.embedded.generator import generate
 from leadstream.schemas import topics
@@ -83,7 +82,7 @@ class Pipeline:
         """Return records and bytes an input event of each topic, as they lie on the disk."""
         data, events = self._lab.kafka.data_dir / "data", len(self._log)
         found = {}
-        for topic, count in self._ends(settings, topics.ALL).items():
+        for topic, count in ends_of(self._admin, settings, topics.ALL).items():
             full = settings.topics.full(topic)
             size = sum(path.stat().st_size for path in data.glob(f"{full}-[0-9]*/*.log"))
             if size:
@@ -100,32 +99,17 @@ class Pipeline:
         def is_quiet() -> bool:
             nonlocal ends, ended, cpu_s
             now, used = time.monotonic(), sum(child.cpu_s() for child in children)
-            if (found := self._ends(settings, watched)) != ends:
+            if (found := ends_of(self._admin, settings, watched)) != ends:
                 ends, ended, cpu_s = found, now, used
             return found[topics.LEAD_EVENTS] >= self._lead_events and now - ended > QUIET_S
 
         wait_for(is_quiet, RUN_TIMEOUT_S, children)
         return ended - began, cpu_s - before
 
-    def _ends(self, settings: Settings, of: Iterable[str]) -> dict[str, int]:
-        """Return how far each topic goes, all its partitions together."""
-        numbers = range(settings.topic_partitions or 1)
-        asked = {
-            TopicPartition(settings.topics.full(topic), number): OffsetSpec.latest()
-            for topic in of
-            for number in numbers
-        }
-        ends = dict.fromkeys(of, 0)
-        for place, future in self._admin.list_offsets(asked).items():
-            ends[settings.topics.bare(place.topic)] += future.result().offset
-        return ends
-
     def _end(self, settings: Settings, children: list[Child]) -> None:
         for child in children:
             child.stop()
-        doomed = [settings.topics.full(topic) for topic in topics.ALL]
-        for future in self._admin.delete_topics(doomed).values():
-            future.result()
+        delete(self._admin, map(settings.topics.full, topics.ALL))
 
 
 def owned(children: list[Child]) -> int:
