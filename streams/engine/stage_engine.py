@@ -38,8 +38,9 @@ log = logging.getLogger(__name__)
 RESTORES_AT_ONCE = 4
 RESTORE_POLL_MS = 20
 RESTORE_TOLD_EVERY_S = 5.0
-POLL_PAUSE_S = 0.002
-"""From poll to poll at least: a fetch costs more than most records, so a few come together."""
+POLL_PAUSE_S = 0.001
+"""From poll to poll at least: a fetch costs more than most records, so a few come together. Two
+polls fit between turns: the first takes what came early in a turn, and lets the rest be fetched."""
 TURN_PAUSE_S = 0.02
 """So long at most a poll waits for the end of a turn: until then nobody takes what it brings."""
 PASSED_PAUSE_S = 0.025

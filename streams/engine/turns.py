@@ -24,13 +24,12 @@ from leadstream.streams.engine.processor import Record
 from leadstream.streams.engine.said import Said
 from leadstream.streams.engine.seat import Place, Seat, bytes_of
 
-LEAST_PAUSE_S = 0.005
+LEAST_PAUSE_S = 0.0025
 """From a commit to the next turn, unless that is full: until then the broker writes the markers of
-the transaction and would refuse another, and what comes meanwhile is committed together."""
-MOST_PAUSE_S = 0.1
-PAUSE_PER_TURN = 0.5
-"""Where worker or broker are busy, turns become fewer and larger, and cost less, before anything
-waits for long."""
+the transaction and would refuse another, and what came during the turn is fetched."""
+TURN_EVERY_S = 0.01
+"""From one turn to the next, where both are short: what comes in between is committed together. No
+pause grows with the load, or a worker that is slow for a moment would have its backlog doubled."""
 BREATH_EVERY_S = 0.003
 STEPS_OF_A_BREATH = 4
 """A request takes several steps of the event loop, and would otherwise wait for a batch at each."""
@@ -41,7 +40,7 @@ AWAITED_MS = 20
 
 def pause_after(took_s: float) -> float:
     """Return for how long to wait after a turn that took so long, both in seconds."""
-    return min(max(LEAST_PAUSE_S, PAUSE_PER_TURN * took_s), MOST_PAUSE_S)
+    return max(LEAST_PAUSE_S, TURN_EVERY_S - took_s)
 
 
 Taken = list[tuple[Seat, Sequence[Record]]]
