@@ -186,7 +186,7 @@ class Settings(BaseSettings):
         description="How the workers' stores are written; both are read. 1 while workers of "
         "release 0.1 share the group.",
     )
-    batch_max_records: int = Field(2000, ge=1, description="Most records in one transaction.")
+    batch_max_records: int = Field(8000, ge=1, description="Most records in one transaction.")
     batch_max_bytes: int = Field(
         8 * 1024 * 1024,
         ge=1,

@@ -13,7 +13,7 @@ from leadstream.streams.engine.inbox import Inbox
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.processor import Record
 
-NEAR_BATCHES = 10
+NEAR_BATCHES = 3
 """A partition that is further behind is to read what is older first; what it was handed is among
 what it has not read."""
 
