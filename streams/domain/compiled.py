@@ -27,7 +27,7 @@ TICKS = 10_000
 """Scores are whole ten-thousandths of a point, so that sums are exact."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompiledRule:
     """An engagement rule in the units of the fold."""
 
@@ -43,7 +43,7 @@ class CompiledRule:
     fades_in_ms: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompiledCriterion:
     """A criterion with its expression."""
 
@@ -65,7 +65,7 @@ class CompiledCriterion:
         return float(getattr(score, self.score))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompiledLimits:
     """Caps of the score in ticks, and what flags a lead as hot."""
 
@@ -78,7 +78,7 @@ class CompiledLimits:
     hot_per_ms: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class CompiledModel:
     """One version of the model, ready for the fold.
 

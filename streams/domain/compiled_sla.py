@@ -32,7 +32,7 @@ _OF_AN_EVENT: Final = re.compile(r"\b(?:event\s*\.\s*\w+|property\b)")
 _STAGES: Final = tuple(stage.value for stage in Stage)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompiledPolicy:
     """A policy with its segment; `met_at` holds all stages whose entry is the answer."""
 
@@ -43,7 +43,7 @@ class CompiledPolicy:
     cancelled_at: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompiledSla:
     """All deadlines of a model; `starting` has the policies by the stage that starts them."""
 
@@ -121,7 +121,7 @@ def _policy_faults(model: Model) -> Iterator[str]:
         yield from _unknown_types(f"{place}.met_by", policy.met_by)
         calendar = yield from _calendar(model, place, policy.calendar)
         for grade, target_s in policy.target.items():
-            if grade not in (*GRADES, "default"):
+            if grade != "default" and grade not in GRADES:
                 yield f'{place}.target.{grade}: no grade "{grade}"; A to D, F or default'
             if target_s <= 0:
                 yield f"{place}.target.{grade}: must be more than nothing"

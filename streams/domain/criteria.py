@@ -51,8 +51,6 @@ class ExpressionError(Exception):
 class Circumstances:
     """What expressions read: a lead at an instant, and the event being judged, if there is one."""
 
-    __slots__ = ("_compute_points", "_compute_score", "_points", "_score", "event", "now", "state")
-
     def __init__(
         self,
         state: FoldState,

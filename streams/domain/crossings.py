@@ -120,7 +120,7 @@ def _holds_until(
     score = score_at(state, model, after)
     negative += max(0.0, -score.fit)
     rounding = (len(state.tallies) + 2) / TICKS
-    lasts_ms: float = NEVER_MS
+    lasts_ms = float(NEVER_MS)
     for criterion in watched:
         have, needed = criterion.score_of(score), (criterion.disarm or 0.0) + rounding
         room = have - needed

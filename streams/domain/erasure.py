@@ -14,15 +14,16 @@ from typing import Final
 from leadstream.schemas.events import ERASURE_REQUESTED, CrmEvent, LeadEvent, is_erasure
 from leadstream.streams.domain.identity import other_ids_in
 from leadstream.streams.domain.ids import decision_id
+from leadstream.streams.domain.kept import TailEvent
 from leadstream.streams.domain.record import LeadRecord
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
-from leadstream.streams.domain.stored import TailEvent, event_of
+from leadstream.streams.domain.stored import event_of
 
 SPREADER: Final = "leadstream"
 """The actor of an erasure that leadstream itself asks for, of a person's other id."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Erasure:
     """What follows from an erasure beyond the record itself.
 

@@ -79,7 +79,7 @@ def shortfall(state: FoldState, model: CompiledModel, of: Circumstances) -> list
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Plan:
     """A criterion, with the words for it that depend on no lead."""
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final
 
 import msgspec
 
@@ -26,6 +24,7 @@ from leadstream.schemas.events import LeadEvent, is_erasure
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
 from leadstream.streams.domain.erasure import erase, erased_until, note_other_ids
+from leadstream.streams.domain.kept import Said, TailEvent
 from leadstream.streams.domain.lifecycle import advance, fire, next_due, wake_at
 from leadstream.streams.domain.record import (
     ID_BYTES,
@@ -34,18 +33,18 @@ from leadstream.streams.domain.record import (
     holds_hash,
     new_record,
 )
+from leadstream.streams.domain.saying import TAKING_BACK, Change, Saying
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
 from leadstream.streams.domain.store_format import decode_record, encode_record
 from leadstream.streams.domain.stored import (
     TRANSITION,
     Decision,
-    Said,
-    TailEvent,
     decision_of,
     event_of,
     said_of,
     tail_event,
 )
+from leadstream.streams.domain.stored_state import decode_state, encode_state
 
 __all__ = [
     "Change",
@@ -66,7 +65,7 @@ SETTLED_IDS = 1024
 HOT_TAIL_FACTOR = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """How much of a lead stays insertable: all of the horizon, within these bounds.
 
@@ -77,29 +76,6 @@ class Limits:
     tail_min_events: int = 64
     tail_max_events: int = 1000
     tail_max_bytes: int = 1024 * 1024
-
-
-class Change(StrEnum):
-    """How a said decision relates to what was said before.
-
-    MOVED takes back only the place (seq) of a transition that holds at another place.
-    """
-
-    NEW = "new"
-    CHANGED = "changed"
-    RETRACTED = "retracted"
-    MOVED = "moved"
-
-
-_TAKING_BACK: Final = (Change.RETRACTED, Change.MOVED)
-
-
-@dataclass(frozen=True, slots=True)
-class Saying:
-    """A decision to send out."""
-
-    decision: Decision
-    change: Change
 
 
 def absorb(
@@ -281,7 +257,7 @@ def _fire_until(
 def _base_state(record: LeadRecord) -> FoldState:
     if record.base is None:
         return FoldState(lead_id=record.lead_id)
-    return _state_decoder.decode(record.base)
+    return decode_state(record.base)
 
 
 def _correct(record: LeadRecord, decisions: list[Decision]) -> list[Saying]:
@@ -339,7 +315,7 @@ def _say(
     record: LeadRecord, decision: Decision, change: Change, supersedes: str | None = None
 ) -> Saying:
     record.revision += 1
-    status = RETRACTED if change in _TAKING_BACK else EFFECTIVE
+    status = RETRACTED if change in TAKING_BACK else EFFECTIVE
     numbered = msgspec.structs.replace(decision, revision=record.revision, status=status)
     if supersedes is not None and isinstance(numbered, Transition):
         numbered = msgspec.structs.replace(numbered, supersedes=supersedes)
@@ -371,7 +347,7 @@ def _settle(record: LeadRecord, models: ModelSet, limits: Limits) -> None:
     state = _base_state(record)
     leaving = tail[:count]
     settled, _ = _fold(state, _unpacked(record.lead_id, leaving), models, -NEVER_MS)
-    record.base = _state_encoder.encode(state)
+    record.base = encode_state(state)
     _remember_settled(record, leaving)
     note_other_ids(record, leaving)
     record.tail.replace(tail[count:])
@@ -415,7 +391,3 @@ def _remember_settled(record: LeadRecord, entries: list[TailEvent]) -> None:
     hashes = b"".join([hash_of(entry.event_id) for entry in entries])
     record.settled = (record.settled + hashes)[excess * ID_BYTES :]
     record.base_at = entries[-1].at
-
-
-_state_encoder = msgspec.msgpack.Encoder()
-_state_decoder = msgspec.msgpack.Decoder(FoldState)

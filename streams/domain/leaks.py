@@ -16,7 +16,8 @@ from leadstream.streams.domain.durations import MS_PER_SECOND
 from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.moves import MISSING_REASON, UNMAPPED_REASON
 from leadstream.streams.domain.stages import Stage
-from leadstream.streams.domain.state import NEVER_MS, FoldState, OpenedLeak, Visit, Watch
+from leadstream.streams.domain.state import NEVER_MS, FoldState
+from leadstream.streams.domain.state_parts import OpenedLeak, Visit, Watch
 
 OPENED, RESOLVED = "opened", "resolved"
 VISITS_KEPT: Final = 30

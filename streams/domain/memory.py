@@ -22,11 +22,10 @@ from leadstream.streams.domain.state import (
     RECENT_TIMES,
     RECENT_TOUCHES,
     FoldState,
-    Origin,
     Seen,
-    Touch,
     seen_key,
 )
+from leadstream.streams.domain.state_parts import Origin, Touch
 
 _TELLS_ATTRIBUTES: Final = frozenset(
     {

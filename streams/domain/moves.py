@@ -24,7 +24,7 @@ _FORWARD: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Move:
     """Where the CRM moves a lead, through which stage first if it skipped one."""
 

@@ -10,7 +10,8 @@ from typing import Final
 
 from leadstream.schemas.events import EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import BUYER_STAGES, CompiledModel
-from leadstream.streams.domain.state import FoldState, Share
+from leadstream.streams.domain.state import FoldState
+from leadstream.streams.domain.state_parts import Share
 
 MAX_TOPICS: Final = 20
 _LATEST_FIRST: Final = BUYER_STAGES[::-1]

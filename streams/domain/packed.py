@@ -21,8 +21,6 @@ class PackedList(Generic[T]):
         count: how many items `data` holds.
     """
 
-    __slots__ = ("_count", "_decode", "_items", "_pieces")
-
     def __init__(self, decode: Callable[[bytes], list[T]], data: bytes = b"", count: int = 0):
         self._decode = decode
         self._pieces = [data] if data else []

@@ -12,7 +12,7 @@ _UNUSUAL_TEXT: Final = re.compile(r"""\"\"\"|'''|\b[rRbB]+[\x00\x01]""")
 _MASKED: Final = r"\s*\x00(\d+)\x00\s*"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reads:
     """Variables, and calls as (function, arguments).
 

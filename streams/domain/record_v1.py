@@ -11,18 +11,21 @@ import msgspec
 
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import LeadEvent
+from leadstream.streams.domain.kept import Said, TailEvent
 from leadstream.streams.domain.record import ID_BYTES, LeadRecord
-from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState, Touch
-from leadstream.streams.domain.stored import (
-    Said,
-    TailEvent,
-    core_of,
-    decision_of,
-    event_of,
-    tail_event,
+from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
+from leadstream.streams.domain.state_parts import Touch
+from leadstream.streams.domain.stored import core_of, decision_of, event_of, tail_event
+from leadstream.streams.domain.stored_state import (
+    STATE_FIELDS,
+    StoredState,
+    decode_state,
+    encode_state,
+    kept_of,
+    state_of,
 )
 
-_RECENT: Final = FoldState.__struct_fields__.index("recent")
+_RECENT: Final = STATE_FIELDS.index("recent")
 
 
 class _TailEvent(msgspec.Struct, array_like=True):
@@ -54,7 +57,7 @@ def encode(record: LeadRecord) -> bytes:
         _Record(
             record.lead_id,
             _named(record.head),
-            None if record.base is None else _encoder.encode(_named(_state(record.base))),
+            None if record.base is None else _encoder.encode(_named(decode_state(record.base))),
             record.base_at,
             record.forgotten_until,
             [_tail_to_v1(record.lead_id, entry) for entry in record.tail],
@@ -76,7 +79,7 @@ def decode(data: bytes | memoryview) -> LeadRecord:
     stored = _decoder.decode(data)
     base = stored.base
     if base is not None:
-        base = _encoder.encode(_unnamed(msgspec.msgpack.decode(base)))
+        base = encode_state(_unnamed(msgspec.msgpack.decode(base)))
     record = LeadRecord(
         stored.lead_id,
         _unnamed(stored.head),
@@ -118,7 +121,7 @@ def _plain(event: LeadEvent) -> dict[str, Any]:
 
 
 def _named(state: FoldState) -> list[Any]:
-    plain: list[Any] = msgspec.to_builtins(state)
+    plain: list[Any] = msgspec.to_builtins(kept_of(state))
     names = Touch.__struct_fields__
     plain[_RECENT] = [dict(zip(names, touch, strict=True)) for touch in plain[_RECENT]]
     return plain
@@ -128,11 +131,7 @@ def _unnamed(plain: list[Any]) -> FoldState:
     names = Touch.__struct_fields__
     if len(plain) > _RECENT:
         plain[_RECENT] = [[touch.get(name) for name in names] for touch in plain[_RECENT]]
-    return msgspec.convert(plain, FoldState)
-
-
-def _state(base: bytes) -> FoldState:
-    return msgspec.msgpack.decode(base, type=FoldState)
+    return state_of(msgspec.convert(plain, StoredState))
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from leadstream.schemas.events import LATEST_MS, EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import CompiledModel
 from leadstream.streams.domain.criteria import Circumstances
@@ -15,6 +17,7 @@ from leadstream.streams.domain.stored import Decision
 from leadstream.streams.domain.transitions import move_to
 
 _TURNED_DOWN = (Stage.DISQUALIFIED, Stage.LOST)
+_RESTING: Final = (Stage.NURTURE, *_TURNED_DOWN)
 
 
 def begin_rest(
@@ -39,7 +42,7 @@ def begin_rest(
 def next_return(state: FoldState) -> EpochMs:
     """Return when a cooldown ends; NEVER_MS when none does."""
     until = state.cooldown_until
-    if until is None or state.stage not in (Stage.NURTURE, *_TURNED_DOWN):
+    if until is None or state.stage not in _RESTING:
         return NEVER_MS
     is_ahead = max(state.stage_since, state.last_fired_at) < until < LATEST_MS
     return until if is_ahead else NEVER_MS

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
-
-import msgspec
 
 from leadstream.schemas.decisions import Contribution, Score
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import TICKS, CompiledModel, CompiledRule
 from leadstream.streams.domain.criteria import Circumstances
-from leadstream.streams.domain.state import (
-    MAX_LOTS,
-    NEVER_MS,
-    RECENT_EVENT_IDS,
-    FoldState,
-    Lot,
-    Tally,
-)
+from leadstream.streams.domain.state import MAX_LOTS, NEVER_MS, RECENT_EVENT_IDS, FoldState, Tally
+from leadstream.streams.domain.state_parts import Lot
 
 FIT_GROUP = "fit"
 DIGITS = 4
@@ -66,8 +59,6 @@ def _left_of(lot: Lot, fades_in_ms: float, now: EpochMs) -> float:
 
 class _OfModel(Circumstances):
     """Circumstances under one version of the model, which computes score and points when asked."""
-
-    __slots__ = ("_model",)
 
     def __init__(
         self,
@@ -343,7 +334,7 @@ def lowest_score(state: FoldState, model: CompiledModel, start: EpochMs, end: Ep
                 for lot in lots_of(tally)
             )
         lowest[name] = Tally(value=value, at=end)
-    return score_at(msgspec.structs.replace(state, tallies=lowest), model, end)
+    return score_at(replace(state, tallies=lowest), model, end)
 
 
 def settled_at(state: FoldState, model: CompiledModel) -> EpochMs:

@@ -14,7 +14,8 @@ from leadstream.streams.domain.criteria import Circumstances
 from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.model_sla import AWAY, SlaPolicy
 from leadstream.streams.domain.stages import Stage
-from leadstream.streams.domain.state import NEVER_MS, Clock, FoldState
+from leadstream.streams.domain.state import NEVER_MS, FoldState
+from leadstream.streams.domain.state_parts import Clock
 
 STARTED, WARNED, MET, BREACHED, CANCELLED = "started", "warned", "met", "breached", "cancelled"
 

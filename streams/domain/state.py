@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from decimal import Decimal
 
-import msgspec
-
 from leadstream.streams.domain.stages import Stage
+from leadstream.streams.domain.state_parts import (
+    Clock,
+    EpochMs,
+    Lot,
+    OpenedLeak,
+    Origin,
+    Share,
+    Touch,
+    Visit,
+    Watch,
+)
 
-# Instants of the fold are not limited to what the wire can carry: some are never.
-EpochMs = int
+__all__ = ["NEVER_MS", "EpochMs", "FoldState", "Seen", "Tally", "seen_key"]
+
 NEVER_MS: EpochMs = 2**62
-
 RECENT_TOUCHES = 10
+
 RECENT_EVENT_IDS = 10
 RECENT_TIMES = 50
 MAX_LOTS = 64
@@ -23,14 +33,8 @@ MAX_ATTRIBUTE_NAME = 256
 MAX_ATTRIBUTE_VALUE = 1024
 
 
-class Lot(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Points that fade together, evenly from `at` on."""
-
-    at: EpochMs
-    points: float
-
-
-class Tally(msgspec.Struct, array_like=True, gc=False):
+@dataclass
+class Tally:
     """What one rule has counted; `value` is the decayed points as of `at`.
 
     Lots are kept only where each event's points fade by themselves.
@@ -43,92 +47,25 @@ class Tally(msgspec.Struct, array_like=True, gc=False):
     hits: int = 0
     window_start: EpochMs = 0
     window_points: float = 0.0
-    event_ids: list[str] = []
-    lots: list[Lot] = []
+    event_ids: list[str] = field(default_factory=list)
+    lots: list[Lot] = field(default_factory=list)
 
 
-class Seen(msgspec.Struct, array_like=True, gc=False):
+@dataclass(init=False)
+class Seen:
     """How often, and when latest, something was seen; times are the latest, oldest first."""
 
-    count: int = 0
-    times: list[EpochMs] = []
+    count: int
+    times: list[EpochMs]
+
+    # Written out: compiled, a dataclass' own is still interpreted.
+    def __init__(self, count: int, times: list[EpochMs]) -> None:
+        self.count = count
+        self.times = times
 
 
-class Share(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """How much of the content consumed is about something, as of `at`."""
-
-    points: float
-    at: EpochMs
-
-
-class Clock(msgspec.Struct, array_like=True, gc=False):
-    """One SLA clock; instants are None until they happen."""
-
-    clock: str
-    policy: str
-    cycle: int
-    transition_id: str
-    started_at: EpochMs
-    warn_at: EpochMs
-    due_at: EpochMs
-    target_s: int
-    grade: str
-    warned_at: EpochMs | None = None
-    breached_at: EpochMs | None = None
-    calendar: str | None = None
-
-
-class Watch(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """An instant at which a leak opens, or ends, unless something comes before."""
-
-    leak: str
-    due_at: EpochMs
-    transition_id: str
-
-
-class OpenedLeak(msgspec.Struct, array_like=True, gc=False):
-    """A leak of the present cycle, mended or not."""
-
-    leak: str
-    cycle: int
-    opened_at: EpochMs
-    stage: str
-    transition_id: str
-    details: str | None = None
-    is_open: bool = True
-
-
-class Visit(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The entry of a stage; `returned` where the lead had been there shortly before."""
-
-    stage: str
-    at: EpochMs
-    returned: bool
-
-
-class Origin(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """Where a touchpoint came from."""
-
-    channel: str | None = None
-    source: str | None = None
-    medium: str | None = None
-    campaign: str | None = None
-
-
-class Touch(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A recent touchpoint: field for field what a transition tells of it."""
-
-    event_id: str
-    occurred_at: EpochMs
-    type: str
-    channel: str | None = None
-    campaign: str | None = None
-    asset: str | None = None
-    category: str | None = None
-
-
-# None of these refers to itself, so the garbage collector need not look at millions of them.
-class FoldState(msgspec.Struct, array_like=True, gc=False):
+@dataclass
+class FoldState:
     """The fold of a lead's events up to `last_at`; `apply` owns and changes it."""
 
     lead_id: str
@@ -143,26 +80,26 @@ class FoldState(msgspec.Struct, array_like=True, gc=False):
     late_count: int = 0
     unknown_count: int = 0
     owner: str | None = None
-    attributes: dict[str, str] = {}
-    fit_points: dict[str, float] = {}
+    attributes: dict[str, str] = field(default_factory=dict)
+    fit_points: dict[str, float] = field(default_factory=dict)
     grade: str = "F"
     fit_version: str = ""
     model_version: str = ""
-    tallies: dict[str, Tally] = {}
-    seen: dict[str, Seen] = {}
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
     first_touch: Origin | None = None
     last_touch: Origin | None = None
-    recent: list[Touch] = []
-    reached: dict[str, EpochMs] = {}
-    inferred: list[str] = []
+    recent: list[Touch] = field(default_factory=list)
+    reached: dict[str, EpochMs] = field(default_factory=dict)
+    inferred: list[str] = field(default_factory=list)
     first_mql_at: EpochMs | None = None
     latest_mql_at: EpochMs | None = None
     mql_count: int = 0
-    spent: list[str] = []
+    spent: list[str] = field(default_factory=list)
     reason: str | None = None
     reason_given: str | None = None
     cooldown_until: EpochMs | None = None
-    clocks: list[Clock] = []
+    clocks: list[Clock] = field(default_factory=list)
     opportunity_id: str | None = None
     amount: Decimal | None = None
     currency: str | None = None
@@ -170,13 +107,13 @@ class FoldState(msgspec.Struct, array_like=True, gc=False):
     persona: str | None = None
     interest: str | None = None
     merged_into: str | None = None
-    watches: list[Watch] = []
-    leaks: list[OpenedLeak] = []
-    visits: list[Visit] = []
+    watches: list[Watch] = field(default_factory=list)
+    leaks: list[OpenedLeak] = field(default_factory=list)
+    visits: list[Visit] = field(default_factory=list)
     held_by: str | None = None
     recycled_at: EpochMs | None = None
-    content: dict[str, Share] = {}
-    topics: dict[str, Share] = {}
+    content: dict[str, Share] = field(default_factory=dict)
+    topics: dict[str, Share] = field(default_factory=dict)
     busy_from: EpochMs = -NEVER_MS
     busy_count: int = 0
     hot_since: EpochMs | None = None

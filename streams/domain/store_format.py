@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from leadstream.streams.domain import record as record_v2
-from leadstream.streams.domain import record_v1
+from leadstream.streams.domain import record_v1, record_v2
 from leadstream.streams.domain.record import LeadRecord
 
 _ENCODE: Final[Mapping[int, Callable[[LeadRecord], bytes]]] = MappingProxyType(

@@ -9,7 +9,16 @@ from typing import Any, Final
 import msgspec
 
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
-from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
+from leadstream.schemas.events import LeadEvent
+from leadstream.streams.domain.kept import (
+    Said,
+    StoredCrmEvent,
+    StoredLeakEvent,
+    StoredSlaEvent,
+    StoredTouchpoint,
+    StoredTransition,
+    TailEvent,
+)
 from leadstream.streams.domain.state import EpochMs
 
 Decision = Transition | SlaEvent | LeakEvent
@@ -17,52 +26,6 @@ Decision = Transition | SlaEvent | LeakEvent
 _TOUCHPOINT: Final = b"t"
 _CRM_EVENT: Final = b"c"
 TRANSITION: Final = Transition.__name__
-
-
-# The same fields in the same order, kept by place: fields may only be added, at the end.
-class _StoredTouchpoint(Touchpoint, array_like=True, kw_only=True, frozen=True):
-    pass
-
-
-class _StoredCrmEvent(CrmEvent, array_like=True, kw_only=True, frozen=True):
-    pass
-
-
-class _StoredTransition(Transition, array_like=True, kw_only=True, frozen=True):
-    pass
-
-
-class _StoredSlaEvent(SlaEvent, array_like=True, kw_only=True, frozen=True):
-    pass
-
-
-class _StoredLeakEvent(LeakEvent, array_like=True, kw_only=True, frozen=True):
-    pass
-
-
-class TailEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """An event that can still be folded again.
-
-    Attributes:
-        at: where it counts.
-        body: what it says, without its id; see `event_of`.
-        occurred_at: when it happened, where that is not `at`.
-    """
-
-    at: EpochMs
-    event_id: str
-    late: bool
-    body: bytes
-    occurred_at: EpochMs | None = None
-
-
-class Said(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A decision that was said: enough to see that it changed, and to take it back."""
-
-    id: str
-    digest: bytes
-    core: bytes
-    kind: str
 
 
 def tail_event(event: LeadEvent, at: EpochMs | None = None) -> TailEvent:
@@ -120,10 +83,10 @@ def decision_of(said: Said) -> Decision:
 
 
 _encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
-_touchpoint = msgspec.msgpack.Decoder(_StoredTouchpoint)
-_crm_event = msgspec.msgpack.Decoder(_StoredCrmEvent)
+_touchpoint = msgspec.msgpack.Decoder(StoredTouchpoint)
+_crm_event = msgspec.msgpack.Decoder(StoredCrmEvent)
 _DECISIONS: Final[dict[str, tuple[type[Decision], msgspec.msgpack.Decoder[Any]]]] = {
-    TRANSITION: (Transition, msgspec.msgpack.Decoder(_StoredTransition)),
-    SlaEvent.__name__: (SlaEvent, msgspec.msgpack.Decoder(_StoredSlaEvent)),
-    LeakEvent.__name__: (LeakEvent, msgspec.msgpack.Decoder(_StoredLeakEvent)),
+    TRANSITION: (Transition, msgspec.msgpack.Decoder(StoredTransition)),
+    SlaEvent.__name__: (SlaEvent, msgspec.msgpack.Decoder(StoredSlaEvent)),
+    LeakEvent.__name__: (LeakEvent, msgspec.msgpack.Decoder(StoredLeakEvent)),
 }

@@ -8,9 +8,9 @@ from zlib import crc32
 
 import msgspec
 
+from leadstream.streams.domain.kept import TailEvent
 from leadstream.streams.domain.packed import PackedList
 from leadstream.streams.domain.state import NEVER_MS, EpochMs
-from leadstream.streams.domain.stored import TailEvent
 
 _NONE_YET: Final = (-NEVER_MS, "")
 
@@ -24,8 +24,6 @@ class Tail(PackedList[TailEvent]):
         size: bytes of the bodies.
         last: instant and id of the last entry.
     """
-
-    __slots__ = ("_checksums", "last", "size")
 
     def __init__(
         self,

@@ -14,7 +14,8 @@ from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.moves import Move
 from leadstream.streams.domain.scoring import circumstances, contributions
 from leadstream.streams.domain.stages import Stage
-from leadstream.streams.domain.state import Clock, FoldState, Origin
+from leadstream.streams.domain.state import FoldState
+from leadstream.streams.domain.state_parts import Clock, Origin
 from leadstream.streams.domain.stored import Decision
 
 

@@ -10,7 +10,7 @@ from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.explain import shortfall
 from leadstream.streams.domain.lead import LeadRecord
 from leadstream.streams.domain.scoring import circumstances
-from leadstream.streams.domain.state import Origin
+from leadstream.streams.domain.state_parts import Origin
 from leadstream.streams.domain.transitions import track_of
 
 _NOWHERE: Final = Origin()

@@ -10,16 +10,20 @@ from small_models import MONDAY_MS, happened
 
 from leadstream.schemas.decisions import LeakEvent, Score, SlaEvent, Transition
 from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
-from leadstream.streams.domain.state import FoldState, Tally
-from leadstream.streams.domain.stored import (
-    TailEvent,
-    decision_of,
-    event_of,
-    said_of,
-    tail_event,
+from leadstream.streams.domain.kept import TailEvent
+from leadstream.streams.domain.stages import Stage
+from leadstream.streams.domain.state import FoldState, Seen, Tally
+from leadstream.streams.domain.state_parts import Lot, Origin, Share, Touch
+from leadstream.streams.domain.stored import decision_of, event_of, said_of, tail_event
+from leadstream.streams.domain.stored_state import (
+    StoredSeen,
+    StoredState,
+    StoredTally,
+    decode_state,
+    encode_state,
 )
 
-PLACES: dict[type[msgspec.Struct], str] = {
+PLACES: dict[type, str] = {
     Touchpoint: """event_id event_time type sent_at received_at lead_id anonymous_id email channel
         source medium campaign content term url referrer asset category properties""",
     CrmEvent: """event_id event_time lead_id type actor owner reason stage opportunity_id amount
@@ -41,14 +45,17 @@ PLACES: dict[type[msgspec.Struct], str] = {
         amount currency buyer_stage persona interest merged_into watches leaks visits held_by
         recycled_at content topics busy_from busy_count hot_since fit_ticks""",
     Tally: "raw capped value at hits window_start window_points event_ids lots",
+    Seen: "count times",
     TailEvent: "at event_id late body occurred_at",
 }
+STORED_AS = {FoldState: StoredState, Tally: StoredTally, Seen: StoredSeen}
 
 
 @pytest.mark.parametrize("kind", PLACES, ids=lambda kind: kind.__name__)
-def test_a_field_that_is_kept_by_place_stays_there(kind: type[msgspec.Struct]) -> None:
-    known = tuple(PLACES[kind].split())
-    assert kind.__struct_fields__[: len(known)] == known
+def test_a_field_that_is_kept_by_place_stays_there(kind: type) -> None:
+    known = PLACES[kind].split()
+    struct = STORED_AS.get(kind, kind)
+    assert [each.name for each in msgspec.structs.fields(struct)][: len(known)] == known
 
 
 @pytest.mark.parametrize("counts_at", [None, MONDAY_MS + 5])
@@ -86,3 +93,22 @@ def test_a_decision_comes_back_without_what_explains_it() -> None:
     )  # fmt: skip
     for decision in (transition, leak):
         assert decision_of(said_of(decision)) == decision
+
+
+def test_a_state_comes_back_as_it_was_kept() -> None:
+    state = FoldState(
+        lead_id="l",
+        stage=Stage.MQL,
+        amount=Decimal("12.50"),
+        tallies={"r": Tally(raw=2.0, at=MONDAY_MS, event_ids=["e"], lots=[Lot(MONDAY_MS, 1.5)])},
+        seen={"page_viewed": Seen(3, [MONDAY_MS])},
+        first_touch=Origin("paid_search"),
+        recent=[Touch("e", MONDAY_MS, "page_viewed")],
+        content={"decision": Share(1.0, MONDAY_MS)},
+        reached={"known": MONDAY_MS},
+    )
+    assert decode_state(encode_state(state)) == state
+
+
+def test_a_state_of_fewer_fields_is_read_with_the_defaults_of_the_others() -> None:
+    assert decode_state(msgspec.msgpack.encode(["l", "known"])) == FoldState("l", Stage.KNOWN)

@@ -1,0 +1,88 @@
+"""What a lead's state is made of: small structs, kept by place."""
+
+from __future__ import annotations
+
+import msgspec
+
+# Instants of the fold are not limited to what the wire can carry: some are never.
+EpochMs = int
+
+
+class Lot(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Points that fade together, evenly from `at` on."""
+
+    at: EpochMs
+    points: float
+
+
+class Share(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """How much of the content consumed is about something, as of `at`."""
+
+    points: float
+    at: EpochMs
+
+
+class Clock(msgspec.Struct, array_like=True, gc=False):
+    """One SLA clock; instants are None until they happen."""
+
+    clock: str
+    policy: str
+    cycle: int
+    transition_id: str
+    started_at: EpochMs
+    warn_at: EpochMs
+    due_at: EpochMs
+    target_s: int
+    grade: str
+    warned_at: EpochMs | None = None
+    breached_at: EpochMs | None = None
+    calendar: str | None = None
+
+
+class Watch(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """An instant at which a leak opens, or ends, unless something comes before."""
+
+    leak: str
+    due_at: EpochMs
+    transition_id: str
+
+
+class OpenedLeak(msgspec.Struct, array_like=True, gc=False):
+    """A leak of the present cycle, mended or not."""
+
+    leak: str
+    cycle: int
+    opened_at: EpochMs
+    stage: str
+    transition_id: str
+    details: str | None = None
+    is_open: bool = True
+
+
+class Visit(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The entry of a stage; `returned` where the lead had been there shortly before."""
+
+    stage: str
+    at: EpochMs
+    returned: bool
+
+
+class Origin(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Where a touchpoint came from."""
+
+    channel: str | None = None
+    source: str | None = None
+    medium: str | None = None
+    campaign: str | None = None
+
+
+class Touch(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A recent touchpoint: field for field what a transition tells of it."""
+
+    event_id: str
+    occurred_at: EpochMs
+    type: str
+    channel: str | None = None
+    campaign: str | None = None
+    asset: str | None = None
+    category: str | None = None
