@@ -33,6 +33,7 @@ def command(ctx: click.Context, /, stages: str, **options: Any) -> None:
     from leadstream.schemas import native
     from leadstream.schemas.logs import set_up_logging
     from leadstream.streams.app import STAGES, create_app, stages_of
+    from leadstream.streams.implementation import IMPLEMENTATION
 
     names = [name.strip() for name in stages.split(",")]
     for name in names:
@@ -41,5 +42,5 @@ def command(ctx: click.Context, /, stages: str, **options: Any) -> None:
     with exit_codes():
         settings = settings_of(ctx, **options)
         set_up_logging(settings)
-        log.info("Avro codec: %s", native.IMPLEMENTATION)
+        log.info("Avro codec: %s; streams: %s", native.IMPLEMENTATION, IMPLEMENTATION)
         run_worker(create_app(settings, stages_of(settings, names)), settings)

@@ -32,6 +32,7 @@ from leadstream.schemas.events import LeadEvent
 from leadstream.schemas.settings import Settings, load_settings
 from leadstream.streams.identify.accept import accept
 from leadstream.streams.identify.resolver import StatedIdentity
+from leadstream.streams.implementation import IMPLEMENTATION
 
 LEADSTREAM = str(Path(sys.executable).parent / "leadstream")
 HISTORY_END = datetime(2026, 3, 1, tzinfo=UTC)
@@ -227,6 +228,7 @@ def report(name: str, figures: dict[str, Any], *, as_json: bool) -> None:
         "machine": machine(),
         "cores": os.cpu_count(),
         "load_1min": round(os.getloadavg()[0], 1),
+        "streams": IMPLEMENTATION,
         **figures,
     }
     if as_json:

@@ -28,6 +28,7 @@ import click
 from _guarded import GUARDED
 
 from leadstream.schemas.native import AVAILABLE
+from leadstream.streams.implementation import IS_COMPILED
 
 HERE = Path(__file__).parent
 WORK = HERE / "_guarded.py"
@@ -75,6 +76,7 @@ def build() -> dict[str, str]:
         "python": sys.version,
         "machine": platform.machine(),
         "codec": "compiled" if AVAILABLE else "fastavro",
+        "streams": "compiled" if IS_COMPILED else "interpreted",
         "compiler": _compiler() if AVAILABLE else "",
         **libraries,
     }
@@ -89,10 +91,14 @@ def _compiler() -> str:
 
 def not_comparable(stored: dict[str, Any]) -> str | None:
     """Say why the stored bounds say nothing of this build; None where they do."""
-    ours, theirs = build()["codec"], stored["build"]["codec"]
-    if ours == theirs:
-        return None
-    return f"the bounds are of the {theirs} codec, this build has {ours}: install a C compiler"
+    ours, theirs = build(), stored["build"]
+    for part in ("codec", "streams"):
+        if ours[part] != theirs[part]:
+            return (
+                f"the bounds are of {part} that are {theirs[part]}, here they are {ours[part]}: "
+                "install a wheel (pip install .), with a C compiler at hand"
+            )
+    return None
 
 
 def bounds_of(stored: dict[str, Any], measured: Costs) -> Bounds:
