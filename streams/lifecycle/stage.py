@@ -154,7 +154,8 @@ class LifecyclePartition:
         by_lead = self._by_lead(records, result)
         now = now_ms if self._stage.follows_wall_clock else self._clock
         late = Lateness()
-        for key in self._records.take_due(now):
+        due = dict.fromkeys(self._records.take_due(now))
+        for key in due:
             by_lead.setdefault(key, [])
         for key, events in by_lead.items():
             lead = self._records.load(key, judges) or new_record(key.decode())
@@ -163,7 +164,7 @@ class LifecyclePartition:
             if lead.erased_at > -NEVER_MS or any(map(is_erasure, events)):
                 self._erase(key, lead, events, result)
             history = _copy(lead) if self._shadow.needs_history(key) else None
-            self._fold(key, lead, revision, events, judges, now, result)
+            self._fold(key, lead, revision, events, judges, now, result, is_due=key in due)
             self._shadow.fold(key, history, events, now, now_ms, result)
         for key in self._shadow.take_due(now):
             self._shadow.fold(key, None, (), now, now_ms, result)
@@ -235,11 +236,14 @@ class LifecyclePartition:
         judges: Judges,
         now: EpochMs,
         result: BatchResult,
+        *,
+        is_due: bool,
     ) -> None:
         sayings = absorb(record, events, judges.models, self._stage.limits, now)
         if record.revision == revision:
-            if not events:
-                # It asked to be woken early, or is judged by other versions now.
+            if is_due:
+                # It asked to be woken early, or is judged by other versions now; whatever came
+                # with it was known, and nobody wakes it again unless it is kept.
                 result.store[key] = self._records.keep(key, record, judges, exactly=True)
             return
         for saying in sayings:

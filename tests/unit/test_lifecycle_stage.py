@@ -16,6 +16,14 @@ from leadstream.streams.engine.processor import BatchResult, PartitionLogic, Rec
 from leadstream.streams.lifecycle.stage import LifecycleStage, lifecycle_stage
 
 SCHEMAS = SingleObject()
+FADING = """
+version: '1'
+engagement:
+  rules:
+    - {name: page, on: page_viewed, points: 10, decay: {half_life_days: 1}}
+    - {name: form, on: form_submitted, points: 20, decay: {half_life_days: 90}}
+criteria: {mql: [{name: score, threshold: 20, disarm: 10}]}
+"""
 MODEL = """
 version: '1'
 engagement: {rules: [{name: page, on: page_viewed, points: 10}]}
@@ -110,6 +118,19 @@ def test_by_the_wall_clock_the_stage_asks_to_be_called_when_a_deadline_is_due() 
         ("warned", warned_at)
     ]
     assert logic.next_due_ms() == MONDAY_MS + 2 * HOUR_MS
+
+
+def test_a_lead_that_is_woken_early_with_a_repetition_is_woken_again() -> None:
+    stage = LifecycleStage(Settings(clock="wall"), models(FADING), SCHEMAS)
+    logic = stage.open(0)
+    event = record(happened(0, "page_viewed"))
+    logic.process([event, record(happened(1, "form_submitted"))], MONDAY_MS + DAY_MS)
+    asked_at = logic.next_due_ms()
+    assert asked_at is not None
+    logic.process([event], asked_at)
+    again_at = logic.next_due_ms()
+    assert again_at is not None
+    assert again_at > asked_at
 
 
 def test_a_restored_partition_goes_on_where_the_other_stopped() -> None:
