@@ -56,9 +56,15 @@ export LEADSTREAM_REQUIRE_NATIVE=1
 pip_install() { "$bin/python" -m pip install -q --disable-pip-version-check "$@"; }
 bin=$PWD/$venv/bin
 pip_install -e '.[dev]'
-# What users get is tested: a wheel, in which the heart of the streams is compiled.
-rm -rf build/shipped
-pip_install --no-deps --target build/shipped .
+# What users get is tested: a wheel, in which the heart of the streams is compiled. That takes two
+# minutes of one core, beside the checks that need no wheel.
+rm -rf build/shipped build/dist
+mkdir -p build
+{
+  "$bin/python" -m build --outdir build/dist . &&
+    pip_install --no-deps --target build/shipped build/dist/*.whl
+} >build/wheel.log 2>&1 &
+wheel=$!
 
 mkdir -p build/typing/leadstream
 for package in infra schemas sinks streams; do
@@ -75,5 +81,8 @@ tests() { "$bin/python" -m pytest -n "${LEADSTREAM_TEST_PROCESSES:-2}" --dist lo
 [ $# -gt 0 ] || tests -q tests/unit/test_domain_*.py tests/unit/test_stored.py tests/golden \
   tests/property/test_lead_*.py tests/property/test_crossings.py \
   tests/property/test_domain_calendar.py
+wait "$wheel" || { tail -50 build/wheel.log >&2; fail "no wheel could be built"; }
 export PYTHONPATH=$PWD/build/shipped LEADSTREAM_TEST_SHIPPED=$PWD/build/shipped
+LEADSTREAM_TEST_WHEEL=$(echo "$PWD"/build/dist/*.whl)
+export LEADSTREAM_TEST_WHEEL
 tests "$@"

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
-import msgspec
-
 from leadstream.schemas import topics
 from leadstream.schemas.codec import Encoder
 from leadstream.schemas.decisions import Transition
@@ -23,6 +21,7 @@ from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.lead import LeadRecord, Limits, absorb, new_record
 from leadstream.streams.domain.scoring import score_at
 from leadstream.streams.domain.stored import event_of
+from leadstream.streams.domain.stored_state import decode_state
 from leadstream.streams.engine.processor import BatchResult, Output
 from leadstream.streams.lifecycle.records import Judges, LeadRecords, judged_by
 
@@ -187,7 +186,7 @@ def _begun(lead_id: str, history: LeadRecord | None) -> tuple[LeadRecord, list[L
         return begun, []
     begun.erased_at = history.erased_at
     if history.base is not None:
-        begun.head = msgspec.msgpack.decode(history.base, type=type(history.head))
+        begun.head = decode_state(history.base)
         begun.base, begun.base_at = history.base, history.base_at
         begun.forgotten_until, begun.settled = history.forgotten_until, history.settled
     return begun, [event_of(lead_id, entry) for entry in history.tail]

@@ -22,6 +22,12 @@ NOT_SHIPPED = {".md", ".sh", ".pyx"}
 BUILT = ("*.so", "*.pyd", "_avro.c", "_ids.c")  # what an editable installation leaves in the tree
 BUILD_TIMEOUT_S = 900.0
 """mypyc and the C compiler take a minute or two of a core."""
+OUTSIDE = {
+    name: value
+    for name, value in os.environ.items()
+    if name != "PYTHONPATH" and not name.startswith("LEADSTREAM_")
+}
+"""The environment of somebody who has neither this checkout nor the wheel under test."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +47,7 @@ def built(source: Path, made: Path, *what: str, **environment: str) -> Path:
         [sys.executable, "-m", "build", *what, "--outdir", str(made), str(source)],
         check=True,
         cwd=source,
-        env={**os.environ, **environment},
+        env={**OUTSIDE, **environment},
         capture_output=True,
         timeout=BUILD_TIMEOUT_S,
     )
@@ -51,8 +57,12 @@ def built(source: Path, made: Path, *what: str, **environment: str) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from the source distribution, as for a platform without a wheel."""
-    return built(source, tmp_path_factory.mktemp("dist"))
+    """Built from the source distribution, as for a platform without a wheel.
+
+    `infra/check.sh` has built one that way, and says where: LEADSTREAM_TEST_WHEEL.
+    """
+    given = os.environ.get("LEADSTREAM_TEST_WHEEL")
+    return Path(given) if given else built(source, tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +80,7 @@ def with_borrowed_libraries(wheel: Path, home: Path) -> Path:
             *("--no-deps", "--no-index", "--disable-pip-version-check", str(wheel)),
         ],
         check=True,
+        env=OUTSIDE,
         timeout=120,
     )
     (site_packages,) = home.glob("lib/python*/site-packages")
@@ -78,12 +89,11 @@ def with_borrowed_libraries(wheel: Path, home: Path) -> Path:
 
 
 def run(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("LEADSTREAM_")}
     return subprocess.run(
         [str(installed / "bin/leadstream"), *arguments],
         check=False,
         cwd=installed,
-        env=environment,
+        env=OUTSIDE,
         capture_output=True,
         text=True,
         timeout=120,
@@ -121,6 +131,7 @@ def test_the_installed_command_runs_without_the_checkout(installed: Path) -> Non
         [str(installed / "bin/python"), "-c", "import leadstream.infra as i; print(i.__file__)"],
         check=True,
         cwd=installed,
+        env=OUTSIDE,
         capture_output=True,
         text=True,
     )
@@ -135,7 +146,9 @@ def test_the_installed_command_finds_its_data_files(installed: Path) -> None:
         "from leadstream.infra.topics_file import load_plan;"
         "from leadstream.schemas.settings import Settings; print(len(load_plan(Settings()).topics))"
     )
-    subprocess.run([str(installed / "bin/python"), "-c", program], check=True, cwd=installed)
+    subprocess.run(
+        [str(installed / "bin/python"), "-c", program], check=True, cwd=installed, env=OUTSIDE
+    )
 
 
 ROUND_TRIP = """
@@ -161,6 +174,7 @@ def round_trip(installed: Path) -> list[str]:
         [str(installed / "bin/python"), "-c", ROUND_TRIP],
         check=True,
         cwd=installed,
+        env=OUTSIDE,
         capture_output=True,
         text=True,
     )
@@ -172,7 +186,6 @@ def test_without_a_c_compiler_it_installs_and_writes_the_same(
 ) -> None:
     codec, domain, *written = round_trip(installed)
     assert (codec, domain) == ("True", "so")
-    without = {"CC": str(shutil.which("false")), "LEADSTREAM_REQUIRE_NATIVE": ""}
-    wheel = built(source, tmp_path / "dist", "--wheel", **without)
+    wheel = built(source, tmp_path / "dist", "--wheel", CC=str(shutil.which("false")))
     home = with_borrowed_libraries(wheel, tmp_path / "venv")
     assert round_trip(home) == ["False", "py", *written]
