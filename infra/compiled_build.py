@@ -29,8 +29,12 @@ INTERPRETED: Final = frozenset(
         "__init__.py",
     }
 )  # fmt: skip
-LIFECYCLE: Final = tuple(
-    Path("streams", "lifecycle", f"{name}.py") for name in ("dues", "lateness", "records")
+STAGES: Final = (
+    *(Path("streams", "identify", f"{name}.py") for name in ("accept", "resolver", "stage")),
+    *(
+        Path("streams", "lifecycle", f"{name}.py")
+        for name in ("dues", "lateness", "records", "stage")
+    ),
 )
 MYPY_OPTIONS: Final = (
     "--config-file=",
@@ -44,7 +48,7 @@ MYPY_OPTIONS: Final = (
 def compiled_modules(root: Path) -> list[Path]:
     """Return the modules that are compiled, relative to the root of the source."""
     domain = [path for path in (root / DOMAIN).glob("*.py") if path.name not in INTERPRETED]
-    return [*sorted(path.relative_to(root) for path in domain), *LIFECYCLE]
+    return [*sorted(path.relative_to(root) for path in domain), *STAGES]
 
 
 class CompiledBuild(build_ext):  # type: ignore[misc]  # setuptools is untyped

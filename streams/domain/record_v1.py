@@ -21,7 +21,6 @@ from leadstream.streams.domain.stored_state import (
     StoredState,
     decode_state,
     encode_state,
-    kept_of,
     state_of,
 )
 
@@ -121,7 +120,7 @@ def _plain(event: LeadEvent) -> dict[str, Any]:
 
 
 def _named(state: FoldState) -> list[Any]:
-    plain: list[Any] = msgspec.to_builtins(kept_of(state))
+    plain: list[Any] = msgspec.to_builtins(state.kept())
     names = Touch.__struct_fields__
     plain[_RECENT] = [dict(zip(names, touch, strict=True)) for touch in plain[_RECENT]]
     return plain

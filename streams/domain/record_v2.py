@@ -8,7 +8,7 @@ import msgspec
 
 from leadstream.streams.domain.record import LeadRecord, packed_said
 from leadstream.streams.domain.state import EpochMs
-from leadstream.streams.domain.stored_state import StoredState, kept_of, state_of
+from leadstream.streams.domain.stored_state import StoredState, state_of
 from leadstream.streams.domain.tail import Tail
 
 MARK: Final = b"\xc7"
@@ -41,7 +41,7 @@ def encode(record: LeadRecord) -> bytes:
     tail, said = record.tail, record.said
     return MARK + _encoder.encode(
         _Stored(
-            kept_of(record.head),
+            record.head.kept(),
             record.base,
             record.base_at,
             record.forgotten_until,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import MISSING, Field, fields
 from decimal import Decimal
-from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -65,17 +64,6 @@ StoredState: Final[Any] = _stored(
 STATE_FIELDS: Final = tuple(each.name for each in fields(FoldState))
 _TALLIES: Final = STATE_FIELDS.index("tallies")
 _SEEN: Final = STATE_FIELDS.index("seen")
-_of_state: Final = attrgetter(*STATE_FIELDS)
-_of_tally: Final = attrgetter(*(each.name for each in fields(Tally)))
-_of_seen: Final = attrgetter(*(each.name for each in fields(Seen)))
-
-
-def kept_of(state: FoldState) -> list[Any]:
-    """Return the fields of a state, and in it of tallies and of what was seen, in their order."""
-    kept = list(_of_state(state))
-    kept[_TALLIES] = {name: _of_tally(tally) for name, tally in state.tallies.items()}
-    kept[_SEEN] = {key: _of_seen(seen) for key, seen in state.seen.items()}
-    return kept
 
 
 def state_of(stored: Any) -> FoldState:
@@ -90,7 +78,7 @@ def state_of(stored: Any) -> FoldState:
 
 def encode_state(state: FoldState) -> bytes:
     """Return a state as bytes."""
-    return _encoder.encode(kept_of(state))
+    return _encoder.encode(state.kept())
 
 
 def decode_state(data: bytes) -> FoldState:

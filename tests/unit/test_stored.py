@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 from decimal import Decimal
 
 import msgspec
@@ -108,6 +110,21 @@ def test_a_state_comes_back_as_it_was_kept() -> None:
         reached={"known": MONDAY_MS},
     )
     assert decode_state(encode_state(state)) == state
+
+
+@pytest.mark.parametrize("kind", STORED_AS, ids=lambda kind: kind.__name__)
+def test_what_is_kept_are_all_fields_in_their_order(kind: type) -> None:
+    names = [each.name for each in dataclasses.fields(kind)]
+    made = {FoldState: FoldState("l"), Tally: Tally(), Seen: Seen(1, [])}[kind]
+    for place, name in enumerate(names):
+        # Compiled, a field takes values of its type only; most take one of these.
+        for value in (place, f"{place}"):
+            with contextlib.suppress(TypeError):
+                if not isinstance(getattr(made, name), dict | list):
+                    setattr(made, name, value)
+                    break
+    assert [each.name for each in msgspec.structs.fields(STORED_AS[kind])] == names
+    assert list(made.kept()) == [getattr(made, name) for name in names]
 
 
 def test_a_state_of_fewer_fields_is_read_with_the_defaults_of_the_others() -> None:
