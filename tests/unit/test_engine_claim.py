@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from leadstream.schemas.codec import SingleObject
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine import claim as engine_claim
 from leadstream.streams.engine.claim import Claim, claim_id
@@ -68,7 +69,7 @@ def steps_of_a_claim(*owners: str, by: str = "ours") -> list[str]:
     Reader.owners = list(owners)
 
     async def run() -> None:
-        stage: Any = IdentifyStage.__new__(IdentifyStage)
+        stage = IdentifyStage(Settings(), SingleObject())
         owner: Any = LaneOnPaper(None, by)
         async with Claim(Settings(), stage, 3, owner) as claim:
             restored = await claim.restore(lambda key, value: None, lambda share: None)
