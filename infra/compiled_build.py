@@ -23,7 +23,7 @@ READ: Final = ("schemas", "streams")
 DOMAIN: Final = Path("streams", "domain")
 INTERPRETED: Final = frozenset(
     {
-        # Made by the metaclasses of msgspec and pydantic, whose options mypyc passes over.
+        # Classes made by the metaclasses of msgspec and pydantic, whose options mypyc passes over.
         "kept.py", "model.py", "model_part.py", "model_sla.py",
         "reasons.py", "record_v1.py", "record_v2.py", "saying.py", "state_parts.py",
         "__init__.py",

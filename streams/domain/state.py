@@ -21,8 +21,8 @@ from leadstream.streams.domain.state_parts import (
 __all__ = ["NEVER_MS", "EpochMs", "FoldState", "Seen", "Tally", "seen_key"]
 
 NEVER_MS: EpochMs = 2**62
-RECENT_TOUCHES = 10
 
+RECENT_TOUCHES = 10
 RECENT_EVENT_IDS = 10
 RECENT_TIMES = 50
 MAX_LOTS = 64
