@@ -62,3 +62,7 @@ async def stop_producer(producer: AIOKafkaProducer, transactional_id: str) -> No
             await producer.stop()
     except TimeoutError:
         log.warning("the producer of %s did not close in time", transactional_id)
+    task = producer._sender.sender_task
+    if task is not None and task.done() and not task.cancelled():
+        # Its fault was raised to who sent; not taken here too, asyncio would print it at some time.
+        task.exception()

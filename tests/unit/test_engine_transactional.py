@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, ProducerFenced
 
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine import transactional
@@ -24,6 +26,7 @@ class Producer:
         Producer.latest = self
         self.options = options
         self.stops = 0
+        self._sender = SimpleNamespace(sender_task=None)
 
     async def start(self) -> None:
         await asyncio.sleep(self.start_s)
@@ -87,3 +90,21 @@ def test_closing_does_not_wait_for_ever(
     monkeypatch.setattr(transactional, "STOP_TIMEOUT_S", 0.01)
     asyncio.run(stop_producer(Producer(), "id"))
     assert "the producer of id did not close in time" in caplog.text
+
+
+def test_what_ended_a_producer_is_not_told_again_once_it_is_closed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fenced() -> None:
+        raise ProducerFenced
+
+    async def run() -> None:
+        producer: Any = Producer()
+        producer._sender.sender_task = task = asyncio.create_task(fenced())
+        await asyncio.wait([task])
+        await stop_producer(producer, "id")
+
+    asyncio.run(run())
+    del Producer.latest
+    gc.collect()
+    assert "never retrieved" not in caplog.text
