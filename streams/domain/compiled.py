@@ -84,6 +84,7 @@ class CompiledModel:
 
     Attributes:
         lowering: types of events that may lower a score, now or later.
+        judged_attributes: all that fit rules and personas read; None: they may read any.
     """
 
     source: Model
@@ -94,6 +95,7 @@ class CompiledModel:
     lowering: frozenset[str]
     fit_rules: tuple[tuple[str, float, Expression], ...]
     fit_names: frozenset[str]
+    judged_attributes: tuple[str, ...] | None
     limits: CompiledLimits
     grades: tuple[tuple[str, float], ...]
     engaged: tuple[CompiledCriterion, ...]
@@ -225,6 +227,14 @@ def compile_model(model: Model) -> CompiledModel:
         if stage not in BUYER_STAGES
     ]
     mql, sql = criteria("mql", model.criteria.mql), criteria("sql", model.criteria.sql)
+    fit_rules = tuple(
+        (rule.name, rule.points, needed(rule.when, f"fit.rules.{i}.when", of_attributes=True))
+        for i, rule in enumerate(model.fit.rules)
+    )
+    personas = tuple(
+        (persona.name, needed(persona.when, f"nurture.personas.{i}.when", of_attributes=True))
+        for i, persona in enumerate(model.nurture.personas)
+    )
     compiled_model = CompiledModel(
         source=model,
         version=model.version,
@@ -237,11 +247,11 @@ def compile_model(model: Model) -> CompiledModel:
             for event_type, found in by_type.items()
             if any(rule.points < 0 or rule.fades_in_ms is not None for rule in found)
         ),
-        fit_rules=tuple(
-            (rule.name, rule.points, needed(rule.when, f"fit.rules.{i}.when", of_attributes=True))
-            for i, rule in enumerate(model.fit.rules)
-        ),
+        fit_rules=fit_rules,
         fit_names=frozenset(rule.name for rule in model.fit.rules),
+        judged_attributes=_attributes_of(
+            [*[when for _, _, when in fit_rules], *[when for _, when in personas]]
+        ),
         limits=_compile_limits(model, places),
         grades=tuple(sorted(model.fit.grades.items())),
         engaged=criteria("engaged", model.criteria.engaged),
@@ -250,10 +260,7 @@ def compile_model(model: Model) -> CompiledModel:
         sql=sql,
         disarming=tuple(c for c in (*mql, *sql) if c.disarm is not None),
         not_counted_ms=model.engagement.not_counted_after_recycle * MS_PER_SECOND,
-        personas=tuple(
-            (persona.name, needed(persona.when, f"nurture.personas.{i}.when", of_attributes=True))
-            for i, persona in enumerate(model.nurture.personas)
-        ),
+        personas=personas,
         routes=tuple(
             (route.to, needed(route.when, f"routes.{i}.when"))
             for i, route in enumerate(model.routes)
@@ -271,6 +278,13 @@ def compile_model(model: Model) -> CompiledModel:
     if faults:
         raise ModelError(faults)
     return compiled_model
+
+
+def _attributes_of(expressions: Sequence[Expression]) -> tuple[str, ...] | None:
+    """Return the names of the attributes that these read; None where one computes a name."""
+    if not all(each.reads.is_complete for each in expressions):
+        return None
+    return tuple(sorted({args[0] for each in expressions for _, args in each.reads.calls}))
 
 
 def _types_by_place(model: Model) -> Iterator[tuple[str, list[str]]]:

@@ -21,7 +21,7 @@ def packed_said(data: bytes = b"", count: int = 0) -> PackedList[Said]:
     return PackedList(_decode_said, data, count)
 
 
-@dataclass
+@dataclass(init=False)
 class LeadRecord:
     """All that is kept of a lead.
 
@@ -35,17 +35,47 @@ class LeadRecord:
 
     lead_id: str
     head: FoldState
-    base: bytes | None = None
-    base_at: EpochMs = -NEVER_MS
-    forgotten_until: EpochMs = -NEVER_MS
-    tail: Tail = field(default_factory=Tail)
-    said: PackedList[Said] = field(default_factory=packed_said)
-    settled: bytes = b""
-    revision: int = 0
-    now: EpochMs = 0
-    erased_at: EpochMs = -NEVER_MS
-    other_ids: dict[str, EpochMs] = field(default_factory=dict)
-    quiet_until: EpochMs = field(default=-NEVER_MS, compare=False)
+    base: bytes | None
+    base_at: EpochMs
+    forgotten_until: EpochMs
+    tail: Tail
+    said: PackedList[Said]
+    settled: bytes
+    revision: int
+    now: EpochMs
+    erased_at: EpochMs
+    other_ids: dict[str, EpochMs]
+    quiet_until: EpochMs = field(compare=False)
+
+    # Written out: compiled, a dataclass' own is still interpreted.
+    def __init__(
+        self,
+        lead_id: str,
+        head: FoldState,
+        base: bytes | None = None,
+        base_at: EpochMs = -NEVER_MS,
+        forgotten_until: EpochMs = -NEVER_MS,
+        tail: Tail | None = None,
+        said: PackedList[Said] | None = None,
+        settled: bytes = b"",
+        revision: int = 0,
+        now: EpochMs = 0,
+        erased_at: EpochMs = -NEVER_MS,
+        other_ids: dict[str, EpochMs] | None = None,
+    ) -> None:
+        self.lead_id = lead_id
+        self.head = head
+        self.base = base
+        self.base_at = base_at
+        self.forgotten_until = forgotten_until
+        self.tail = Tail() if tail is None else tail
+        self.said = packed_said() if said is None else said
+        self.settled = settled
+        self.revision = revision
+        self.now = now
+        self.erased_at = erased_at
+        self.other_ids = {} if other_ids is None else other_ids
+        self.quiet_until = -NEVER_MS
 
 
 def new_record(lead_id: str) -> LeadRecord:

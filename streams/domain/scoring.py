@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 
 from leadstream.schemas.decisions import Contribution, Score
@@ -157,7 +156,9 @@ def _with_lot(fades_in_ms: float, tally: Tally, at: EpochMs, points: float) -> l
 
 def score_fit(state: FoldState, model: CompiledModel) -> None:
     """Score the attributes again: fit points by rule, the grade and the persona."""
-    known = tuple(sorted(state.attributes.items()))
+    judged, told = model.judged_attributes, state.attributes
+    names = sorted(told) if judged is None else judged
+    known = tuple([(name, told[name]) for name in names if name in told])
     state.fit_points, state.grade, state.persona = _judge_fit(model, known)
     state.fit_version = model.version
     state.fit_ticks = _fit_ticks(state, model)
@@ -172,7 +173,9 @@ def forget_attributes() -> None:
 def _judge_fit(
     model: CompiledModel, attributes: tuple[tuple[str, str], ...]
 ) -> tuple[dict[str, float], str, str | None]:
-    of = circumstances(FoldState(lead_id="", attributes=dict(attributes)), model, 0)
+    somebody = FoldState(lead_id="")
+    somebody.attributes = dict(attributes)
+    of = circumstances(somebody, model, 0)
     points = {name: points for name, points, when in model.fit_rules if when.holds(of)}
     fit = min(sum(points.values()), model.source.fit.max)
     grade = next((grade for grade, floor in model.grades if fit >= floor), "F")
@@ -184,12 +187,12 @@ def points_by_rule(state: FoldState, model: CompiledModel, at: EpochMs) -> dict[
 
     A cap holds for the sum of its rules; what exceeds it is taken from the last of them.
     """
-    fit, engagement = _ticks_by_rule(state, model, at)
+    fit, engagement = _ticks_by_rule(state, state.tallies, model, at)
     return {name: ticks / TICKS for name, ticks in (fit | engagement).items()}
 
 
 def _ticks_by_rule(
-    state: FoldState, model: CompiledModel, at: EpochMs
+    state: FoldState, tallies: dict[str, Tally], model: CompiledModel, at: EpochMs
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Return the points of fit and engagement rules in ticks, so that sums are exact."""
     fit = {
@@ -197,7 +200,7 @@ def _ticks_by_rule(
         for name, _, _ in model.fit_rules
         if name in state.fit_points
     }
-    tallies, limits = state.tallies, model.limits
+    limits = model.limits
     engagement: dict[str, int] = {}
     in_group: dict[str, int] = {}
     for name, rule in model.rules.items():
@@ -236,7 +239,7 @@ def contributions(
     state: FoldState, model: CompiledModel, at: EpochMs
 ) -> tuple[list[Contribution], Score]:
     """Return what each rule adds to the score at an instant, and the score that it adds up to."""
-    fit, engagement = _ticks_by_rule(state, model, at)
+    fit, engagement = _ticks_by_rule(state, state.tallies, model, at)
     parts = []
     for name, ticks in fit.items():
         given = state.fit_points[name]
@@ -263,9 +266,16 @@ def contributions(
 
 def score_at(state: FoldState, model: CompiledModel, at: EpochMs) -> Score:
     """Return the score at an instant, the sum of `points_by_rule` to the last digit."""
+    return _score_with(state, state.tallies, model, at)
+
+
+def _score_with(
+    state: FoldState, tallies: dict[str, Tally], model: CompiledModel, at: EpochMs
+) -> Score:
+    """Return the score of a state at an instant, had it these tallies."""
     rules, limits = model.rules, model.limits
     in_group = [0] * len(limits.by_place)
-    for name, tally in state.tallies.items():
+    for name, tally in tallies.items():
         rule = rules.get(name)
         if rule is None:
             continue
@@ -286,7 +296,7 @@ def score_at(state: FoldState, model: CompiledModel, at: EpochMs) -> Score:
     if fit is None or state.fit_version != model.version:
         fit = _fit_ticks(state, model)
     if fit + engagement > limits.total:
-        fit, engagement = (sum(by.values()) for by in _ticks_by_rule(state, model, at))
+        fit, engagement = (sum(by.values()) for by in _ticks_by_rule(state, tallies, model, at))
     return _score_of(fit, engagement, state.grade)
 
 
@@ -334,7 +344,7 @@ def lowest_score(state: FoldState, model: CompiledModel, start: EpochMs, end: Ep
                 for lot in lots_of(tally)
             )
         lowest[name] = Tally(value=value, at=end)
-    return score_at(replace(state, tallies=lowest), model, end)
+    return _score_with(state, lowest, model, end)
 
 
 def settled_at(state: FoldState, model: CompiledModel) -> EpochMs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 
 from leadstream.streams.domain.stages import Stage
@@ -33,22 +33,45 @@ MAX_ATTRIBUTE_NAME = 256
 MAX_ATTRIBUTE_VALUE = 1024
 
 
-@dataclass
+@dataclass(init=False)
 class Tally:
     """What one rule has counted; `value` is the decayed points as of `at`.
 
     Lots are kept only where each event's points fade by themselves.
     """
 
-    raw: float = 0.0
-    capped: float = 0.0
-    value: float = 0.0
-    at: EpochMs = 0
-    hits: int = 0
-    window_start: EpochMs = 0
-    window_points: float = 0.0
-    event_ids: list[str] = field(default_factory=list)
-    lots: list[Lot] = field(default_factory=list)
+    raw: float
+    capped: float
+    value: float
+    at: EpochMs
+    hits: int
+    window_start: EpochMs
+    window_points: float
+    event_ids: list[str]
+    lots: list[Lot]
+
+    # Written out, as are those below: compiled, a dataclass' own is still interpreted.
+    def __init__(
+        self,
+        raw: float = 0.0,
+        capped: float = 0.0,
+        value: float = 0.0,
+        at: EpochMs = 0,
+        hits: int = 0,
+        window_start: EpochMs = 0,
+        window_points: float = 0.0,
+        event_ids: list[str] | None = None,
+        lots: list[Lot] | None = None,
+    ) -> None:
+        self.raw = raw
+        self.capped = capped
+        self.value = value
+        self.at = at
+        self.hits = hits
+        self.window_start = window_start
+        self.window_points = window_points
+        self.event_ids = event_ids or []
+        self.lots = lots or []
 
     def kept(self) -> tuple[object, ...]:
         """Return the fields in their order."""
@@ -72,7 +95,6 @@ class Seen:
     count: int
     times: list[EpochMs]
 
-    # Written out: compiled, a dataclass' own is still interpreted.
     def __init__(self, count: int, times: list[EpochMs]) -> None:
         self.count = count
         self.times = times
@@ -82,60 +104,112 @@ class Seen:
         return self.count, self.times
 
 
-@dataclass
+@dataclass(init=False)
 class FoldState:
     """The fold of a lead's events up to `last_at`; `apply` owns and changes it."""
 
     lead_id: str
-    stage: Stage = Stage.ANONYMOUS
-    stage_since: EpochMs = 0
-    cycle: int = 1
-    next_seq: int = 0
-    first_at: EpochMs = 0
-    last_at: EpochMs = 0
-    last_fired_at: EpochMs = -NEVER_MS
-    event_count: int = 0
-    late_count: int = 0
-    unknown_count: int = 0
-    owner: str | None = None
-    attributes: dict[str, str] = field(default_factory=dict)
-    fit_points: dict[str, float] = field(default_factory=dict)
-    grade: str = "F"
-    fit_version: str = ""
-    model_version: str = ""
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    seen: dict[str, Seen] = field(default_factory=dict)
-    first_touch: Origin | None = None
-    last_touch: Origin | None = None
-    recent: list[Touch] = field(default_factory=list)
-    reached: dict[str, EpochMs] = field(default_factory=dict)
-    inferred: list[str] = field(default_factory=list)
-    first_mql_at: EpochMs | None = None
-    latest_mql_at: EpochMs | None = None
-    mql_count: int = 0
-    spent: list[str] = field(default_factory=list)
-    reason: str | None = None
-    reason_given: str | None = None
-    cooldown_until: EpochMs | None = None
-    clocks: list[Clock] = field(default_factory=list)
-    opportunity_id: str | None = None
-    amount: Decimal | None = None
-    currency: str | None = None
-    buyer_stage: str | None = None
-    persona: str | None = None
-    interest: str | None = None
-    merged_into: str | None = None
-    watches: list[Watch] = field(default_factory=list)
-    leaks: list[OpenedLeak] = field(default_factory=list)
-    visits: list[Visit] = field(default_factory=list)
-    held_by: str | None = None
-    recycled_at: EpochMs | None = None
-    content: dict[str, Share] = field(default_factory=dict)
-    topics: dict[str, Share] = field(default_factory=dict)
-    busy_from: EpochMs = -NEVER_MS
-    busy_count: int = 0
-    hot_since: EpochMs | None = None
-    fit_ticks: int | None = None
+    stage: Stage
+    stage_since: EpochMs
+    cycle: int
+    next_seq: int
+    first_at: EpochMs
+    last_at: EpochMs
+    last_fired_at: EpochMs
+    event_count: int
+    late_count: int
+    unknown_count: int
+    owner: str | None
+    attributes: dict[str, str]
+    fit_points: dict[str, float]
+    grade: str
+    fit_version: str
+    model_version: str
+    tallies: dict[str, Tally]
+    seen: dict[str, Seen]
+    first_touch: Origin | None
+    last_touch: Origin | None
+    recent: list[Touch]
+    reached: dict[str, EpochMs]
+    inferred: list[str]
+    first_mql_at: EpochMs | None
+    latest_mql_at: EpochMs | None
+    mql_count: int
+    spent: list[str]
+    reason: str | None
+    reason_given: str | None
+    cooldown_until: EpochMs | None
+    clocks: list[Clock]
+    opportunity_id: str | None
+    amount: Decimal | None
+    currency: str | None
+    buyer_stage: str | None
+    persona: str | None
+    interest: str | None
+    merged_into: str | None
+    watches: list[Watch]
+    leaks: list[OpenedLeak]
+    visits: list[Visit]
+    held_by: str | None
+    recycled_at: EpochMs | None
+    content: dict[str, Share]
+    topics: dict[str, Share]
+    busy_from: EpochMs
+    busy_count: int
+    hot_since: EpochMs | None
+    fit_ticks: int | None
+
+    def __init__(self, lead_id: str) -> None:
+        self.lead_id = lead_id
+        self.stage = Stage.ANONYMOUS
+        self.stage_since = 0
+        self.cycle = 1
+        self.next_seq = 0
+        self.first_at = 0
+        self.last_at = 0
+        self.last_fired_at = -NEVER_MS
+        self.event_count = 0
+        self.late_count = 0
+        self.unknown_count = 0
+        self.owner = None
+        self.attributes = {}
+        self.fit_points = {}
+        self.grade = "F"
+        self.fit_version = ""
+        self.model_version = ""
+        self.tallies = {}
+        self.seen = {}
+        self.first_touch = None
+        self.last_touch = None
+        self.recent = []
+        self.reached = {}
+        self.inferred = []
+        self.first_mql_at = None
+        self.latest_mql_at = None
+        self.mql_count = 0
+        self.spent = []
+        self.reason = None
+        self.reason_given = None
+        self.cooldown_until = None
+        self.clocks = []
+        self.opportunity_id = None
+        self.amount = None
+        self.currency = None
+        self.buyer_stage = None
+        self.persona = None
+        self.interest = None
+        self.merged_into = None
+        self.watches = []
+        self.leaks = []
+        self.visits = []
+        self.held_by = None
+        self.recycled_at = None
+        self.content = {}
+        self.topics = {}
+        self.busy_from = -NEVER_MS
+        self.busy_count = 0
+        self.hot_since = None
+        self.fit_ticks = None
 
     # Written out: by `fields` it takes longer than to encode what it returns.
     def kept(self) -> list[object]:

@@ -5,7 +5,7 @@ Fields are only ever added, at the end and with a default.
 
 from __future__ import annotations
 
-from dataclasses import MISSING, Field, fields
+from dataclasses import fields
 from decimal import Decimal
 from typing import Any, Final
 
@@ -25,23 +25,29 @@ from leadstream.streams.domain.state_parts import (
 )
 
 
-def _stored(kind: type, types: dict[str, Any]) -> type[msgspec.Struct]:
+def _stored(kind: type, types: dict[str, Any], made: object = None) -> type[msgspec.Struct]:
     """Return the struct by which a dataclass is decoded.
 
     Args:
         types: of the fields that are no plain values. Compiled classes do not tell them.
+        made: holds what fields are that an older record has not; without one all are needed.
     """
-    described = [(each.name, types.get(each.name, Any), *_default(each)) for each in fields(kind)]
+    described = [
+        (each.name, types.get(each.name, Any), *_default(each.name, made)) for each in fields(kind)
+    ]
     return msgspec.defstruct(f"Stored{kind.__name__}", described, array_like=True, gc=False)
 
 
-def _default(each: Field[Any]) -> tuple[Any, ...]:
-    if each.default_factory is not MISSING:
-        return (msgspec.field(default_factory=each.default_factory),)
-    return () if each.default is MISSING else (each.default,)
+def _default(name: str, made: object) -> tuple[Any, ...]:
+    if made is None or name == "lead_id":
+        return ()
+    value = getattr(made, name)
+    if isinstance(value, (dict, list)):
+        return (msgspec.field(default_factory=type(value)),)
+    return (value,)
 
 
-StoredTally: Final[Any] = _stored(Tally, {"lots": list[Lot]})
+StoredTally: Final[Any] = _stored(Tally, {"lots": list[Lot]}, Tally())
 StoredSeen: Final[Any] = _stored(Seen, {})
 StoredState: Final[Any] = _stored(
     FoldState,
@@ -60,20 +66,21 @@ StoredState: Final[Any] = _stored(
         "content": dict[str, Share],
         "topics": dict[str, Share],
     },
+    FoldState(lead_id=""),
 )
 STATE_FIELDS: Final = tuple(each.name for each in fields(FoldState))
-_TALLIES: Final = STATE_FIELDS.index("tallies")
-_SEEN: Final = STATE_FIELDS.index("seen")
 
 
 def state_of(stored: Any) -> FoldState:
     """Return the state that a decoded `StoredState` keeps."""
-    values = list(msgspec.structs.astuple(stored))
-    values[_TALLIES] = {
+    state = FoldState(stored.lead_id)
+    for name, value in zip(STATE_FIELDS, msgspec.structs.astuple(stored), strict=True):
+        setattr(state, name, value)
+    state.tallies = {
         name: Tally(*msgspec.structs.astuple(tally)) for name, tally in stored.tallies.items()
     }
-    values[_SEEN] = {key: Seen(seen.count, seen.times) for key, seen in stored.seen.items()}
-    return FoldState(*values)
+    state.seen = {key: Seen(seen.count, seen.times) for key, seen in stored.seen.items()}
+    return state
 
 
 def encode_state(state: FoldState) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from lead_logs import DAY_MS, HOUR_MS, START_MS, examples
+from states import state_with
 
 from leadstream.streams.domain import crossings
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
@@ -57,8 +58,7 @@ def held_leads(draw: Any, *, monotone: bool = False) -> FoldState:
     }
     if not monotone:
         tallies["bad"] = Tally(value=-draw(_points), at=START_MS, hits=1)
-    return FoldState(
-        lead_id="l",
+    return state_with(
         stage=Stage.ENGAGED,
         held_by="e",
         last_at=START_MS,
@@ -122,5 +122,5 @@ def test_nobody_is_told_to_look_again_after_the_crossing(
 
 
 def test_a_lead_that_nothing_watches_has_no_crossing() -> None:
-    state = FoldState(lead_id="l", stage=Stage.KNOWN, last_at=START_MS, fit_version="v")
+    state = state_with(stage=Stage.KNOWN, last_at=START_MS, fit_version="v")
     assert not crossings.is_watching(state)

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 from small_models import DAY_MS, MONDAY_MS, happened, life, models, steps
+from states import state_with
 
 from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import Touchpoint
@@ -14,8 +15,7 @@ NOW = MONDAY_MS
 
 
 def of(event: Touchpoint | None = None) -> Circumstances:
-    state = FoldState(
-        lead_id="l",
+    state = state_with(
         owner="rita",
         grade="B",
         attributes={"employees": "1,200", "title": "Head", "size": "many"},

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_models import DAY_MS, MONDAY_MS, happened, models
+from states import state_with
 
 from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import LeadEvent
@@ -12,7 +13,7 @@ from leadstream.streams.domain.explain import _lack_of, _points_short, shortfall
 from leadstream.streams.domain.lead import Limits, absorb, new_record
 from leadstream.streams.domain.reads import terms_of
 from leadstream.streams.domain.scoring import circumstances
-from leadstream.streams.domain.state import FoldState, Seen, seen_key
+from leadstream.streams.domain.state import Seen, seen_key
 from leadstream.streams.domain.view import view
 
 TEXT = """
@@ -103,7 +104,7 @@ def test_a_term_that_is_judged_without_cel_holds_where_cel_says_so(
     ]
     terms += [f'fit.grade <= "{worst}"' for worst in "ABCDF"]
     terms += ['seen("page_viewed")', "seen('page_viewed', 'pricing')"]
-    state = FoldState(lead_id="l", grade=grade)
+    state = state_with(grade=grade)
     if count:
         state.seen["page_viewed"] = Seen(count, [0])
     if seen:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from small_models import DAY_MS, MONDAY_MS, happened, life, models
+from states import state_with
 
 from leadstream.schemas.decisions import Score
 from leadstream.streams.domain.criteria import (
@@ -75,20 +76,20 @@ def evaluations_of(text: str, *states: FoldState) -> int:
     return asked.total()
 
 
-def lead(**fields: object) -> FoldState:
-    return FoldState(lead_id="l", **fields)  # type: ignore[arg-type]
-
-
 def test_what_an_expression_does_not_read_evaluates_nothing() -> None:
     seen = {"page_viewed": Seen(3, [MONDAY_MS])}
-    changed = [lead(seen=seen), lead(seen=seen, owner="r"), lead(seen=seen, attributes={"a": "1"})]
+    changed = [
+        state_with(seen=seen),
+        state_with(seen=seen, owner="r"),
+        state_with(seen=seen, attributes={"a": "1"}),
+    ]
     assert evaluations_of('count("page_viewed") >= 3', *changed) == 1
 
 
 def test_a_new_value_of_what_it_reads_evaluates_once() -> None:
-    states = [lead(seen={"page_viewed": Seen(n, [MONDAY_MS])}) for n in (1, 2, 2, 1)]
+    states = [state_with(seen={"page_viewed": Seen(n, [MONDAY_MS])}) for n in (1, 2, 2, 1)]
     assert evaluations_of('count("page_viewed") >= 2', *states) == 2
-    grades = [lead(grade=grade) for grade in "AABBA"]
+    grades = [state_with(grade=grade) for grade in "AABBA"]
     assert evaluations_of('fit.grade <= "B"', *grades) == 2
 
 
@@ -107,14 +108,14 @@ def test_a_new_value_of_what_it_reads_evaluates_once() -> None:
 def test_an_expression_asked_term_by_term_holds_where_it_holds_as_a_whole(text: str) -> None:
     expression = Checker().compile(text)
     for grade, n, x in itertools.product("AC", "02", ("", "7", "a && b", 'a && "b')):
-        state = lead(grade=grade, attributes={"n": n, "x": x})
+        state = state_with(grade=grade, attributes={"n": n, "x": x})
         of = Circumstances(state, MONDAY_MS, None, lambda *_: NOTHING)
         assert expression.holds(of) is (expression.evaluate(of).value() is True)
 
 
 def test_time_alone_evaluates_only_when_a_window_counts_differently() -> None:
     expression = Checker().compile('count("page_viewed", "2d") >= 1')
-    state = lead(seen={"page_viewed": Seen(1, [MONDAY_MS])})
+    state = state_with(seen={"page_viewed": Seen(1, [MONDAY_MS])})
     asked = counting(expression)
     held = [
         expression.holds(Circumstances(state, MONDAY_MS + d * DAY_MS, None, lambda *_: NOTHING))

@@ -5,6 +5,7 @@ from small_models import HOUR_MS, MONDAY_MS, happened, life, models
 
 from leadstream.schemas.decisions import Contribution
 from leadstream.schemas.events import LeadEvent
+from leadstream.streams.domain import scoring
 from leadstream.streams.domain.compiled import CompiledModel
 from leadstream.streams.domain.lead import Limits, absorb, new_record
 from leadstream.streams.domain.scoring import contributions, half_life_decay
@@ -133,6 +134,36 @@ fit:
         record = new_record("l")
         absorb(record, [happened(0, "form_submitted", properties=facts)], versions, Limits())
         assert view(record, versions).score.grade == grade
+
+
+def test_of_the_attributes_only_those_that_the_fit_reads_are_remembered_between_leads() -> None:
+    text = """
+version: '1'
+fit: {rules: [{name: big, points: 10, when: 'number("size") > 10'}]}
+nurture: {personas: [{name: boss, when: 'attr("title") == "ceo"'}]}
+"""
+    versions = models(text)
+    assert versions.at(0).judged_attributes == ("size", "title")
+    scoring.forget_attributes()
+    for email in ("a@example.com", "b@example.com"):
+        facts = {"size": "11", "title": "ceo", "email": email}
+        record = new_record("l")
+        absorb(record, [happened(0, "form_submitted", properties=facts)], versions, Limits())
+        state = view(record, versions)
+        assert (state.score.fit, state.persona, state.attributes) == (10, "boss", facts)
+    assert scoring._judge_fit.cache_info().currsize == 1
+
+
+def test_a_rule_that_computes_which_attribute_it_reads_is_judged_by_all_of_them() -> None:
+    text = """
+version: '1'
+fit: {rules: [{name: big, points: 10, when: 'attr("si" + "ze") == "big"'}]}
+"""
+    versions, record = models(text), new_record("l")
+    assert versions.at(0).judged_attributes is None
+    facts = {"size": "big"}
+    absorb(record, [happened(0, "form_submitted", properties=facts)], versions, Limits())
+    assert view(record, versions).score.fit == 10
 
 
 def test_property_reads_the_judged_event_and_no_other() -> None:

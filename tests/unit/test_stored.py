@@ -9,6 +9,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 from small_models import MONDAY_MS, happened
+from states import state_with
 
 from leadstream.schemas.decisions import LeakEvent, Score, SlaEvent, Transition
 from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
@@ -98,8 +99,7 @@ def test_a_decision_comes_back_without_what_explains_it() -> None:
 
 
 def test_a_state_comes_back_as_it_was_kept() -> None:
-    state = FoldState(
-        lead_id="l",
+    state = state_with(
         stage=Stage.MQL,
         amount=Decimal("12.50"),
         tallies={"r": Tally(raw=2.0, at=MONDAY_MS, event_ids=["e"], lots=[Lot(MONDAY_MS, 1.5)])},
@@ -128,4 +128,4 @@ def test_what_is_kept_are_all_fields_in_their_order(kind: type) -> None:
 
 
 def test_a_state_of_fewer_fields_is_read_with_the_defaults_of_the_others() -> None:
-    assert decode_state(msgspec.msgpack.encode(["l", "known"])) == FoldState("l", Stage.KNOWN)
+    assert decode_state(msgspec.msgpack.encode(["l", "known"])) == state_with(stage=Stage.KNOWN)
