@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.velocity.rates import rate
 
 ATTAINMENT_BY: Final = ("policy", "grade", "owner")
 ATTAINMENT_COLUMNS: Final = (
@@ -16,6 +17,17 @@ ATTAINMENT_COLUMNS: Final = (
     "cancelled",
     "attainment",
     "median_response_s",
+)
+SPEED_COLUMNS: Final = (
+    "policy",
+    "answered",
+    "clocks",
+    "leads",
+    "sql",
+    "won",
+    "to_sql",
+    "low",
+    "high",
 )
 LEAK_COLUMNS: Final = (
     "leak",
@@ -49,6 +61,24 @@ def attainment(client: ClickHouse, by: str, policy: str | None = None) -> list[d
         {"policy": policy or ""},
     )
     return found.objects()
+
+
+def speed_to_lead(client: ClickHouse, policy: str | None = None) -> list[dict[str, Any]]:
+    """Return how many leads were qualified by sales, and won, by how soon they were answered.
+
+    Quickest first, the never answered last; `low` and `high` are the 95 % interval of `to_sql`.
+    """
+    rows = client.query(
+        "SELECT policy, answered, sum(clocks) AS clocks, sum(leads) AS leads, sum(sql) AS sql, "
+        "sum(won) AS won FROM v_speed_to_lead "
+        "WHERE {policy:String} = '' OR policy = {policy:String} "
+        "GROUP BY policy, answered, place ORDER BY policy, place",
+        {"policy": policy or ""},
+    ).objects()
+    for row in rows:
+        found = rate(row["sql"], row["leads"])
+        row |= {"to_sql": found.value, "low": found.low, "high": found.high}
+    return rows
 
 
 def attainment_columns(by: str) -> tuple[str, ...]:

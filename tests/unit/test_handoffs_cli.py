@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sink_records import DAY_MS, START_MS, lead_state, leak_event, sla_event
+from sink_records import DAY_MS, START_MS, lead_state, leak_event, sla_event, transition
 
 from leadstream.infra.cli import cli
 from leadstream.schemas.decisions import RETRACTED
@@ -114,3 +114,32 @@ def test_tables_and_csv(data_dir: Path) -> None:
 def test_the_view_of_attainment_agrees(data_dir: Path) -> None:
     rows = asked(data_dir, "query", "SELECT sum(clocks) AS c, sum(met) AS m FROM v_sla_attainment")
     assert [(int(row["c"]), int(row["m"])) for row in rows] == [(5, 1)]
+
+
+def test_speed_to_lead_tells_who_went_on_by_how_soon_they_were_answered(tmp_path: Path) -> None:
+    soon = {"met_at": START_MS + HOUR_MS // 2, "response_s": 1800}
+    next_day = {"met_at": START_MS + 30 * HOUR_MS, "response_s": 9000}
+    with ClickHouse(Settings(data_dir=tmp_path)) as client:
+        migrate(client)
+        load(
+            client,
+            [
+                sla_event("a", "met", 2, **soon),
+                sla_event("b", "met", 2, **soon),
+                sla_event("c", "met", 2, **next_day),
+                sla_event("d", "breached", 2, breached_at=START_MS + 9_000_000),
+                sla_event("e", "started", 1),
+                transition("a", 0, 0, to_stage="sql", cycle=1, occurred_at=START_MS + HOUR_MS),
+                transition("a", 1, 1, to_stage="customer", cycle=1, occurred_at=START_MS + DAY_MS),
+                # Long before the clock: of another visit to sales.
+                transition("c", 0, 0, to_stage="sql", cycle=1, occurred_at=START_MS - DAY_MS),
+            ],
+        )
+    rows = asked(tmp_path, "sla", "--speed")
+    assert [(r["answered"], r["leads"], r["sql"], r["won"]) for r in rows] == [
+        ("within 1 h", 2, 1, 1),
+        ("within 3 d", 1, 0, 0),
+        ("never", 1, 0, 0),
+    ]
+    assert rows[0]["low"] < rows[0]["to_sql"] == 0.5 < rows[0]["high"]
+    assert asked(tmp_path, "sla", "--speed", "--policy", "none_such") == []

@@ -1,0 +1,79 @@
+-- Attribution: what each touch has of each conversion. Credits of a conversion sum to 1, and revenue
+-- credits to its revenue, exactly; what rounding leaves goes to the last touch.
+--   SELECT channel, sum(credit), sum(revenue)
+--   FROM v_attribution(model = 'linear', conversion = 'won', lookback_days = 90, half_life_days = 7)
+--   GROUP BY channel
+-- Models: first, last, last_non_direct, linear, time_decay, u_shaped, w_shaped, full_path; or all,
+-- which gives the rows of each. A conversion without touches has one row, whose fields are (none).
+WITH
+    ['first', 'last', 'last_non_direct', 'linear', 'time_decay', 'u_shaped', 'w_shaped', 'full_path'] AS known_models,
+    -- Credits are whole billionths until the end, so that sums are exact.
+    1000000000 AS whole
+SELECT
+    model,
+    conversion,
+    lead_id,
+    conversion_id,
+    cycle,
+    converted_at,
+    position,
+    touch_count,
+    if(touch_count = 0, NULL, touch.at) AS touched_at,
+    if(touch_count = 0, NULL, touch.event_id) AS event_id,
+    if(touch.type = '', '(none)', touch.type) AS type,
+    if(touch.channel = '', '(none)', touch.channel) AS channel,
+    if(touch.source = '', '(none)', touch.source) AS source,
+    if(touch.medium = '', '(none)', touch.medium) AS medium,
+    if(touch.campaign = '', '(none)', touch.campaign) AS campaign,
+    if(touch.content = '', '(none)', touch.content) AS content,
+    if(touch.asset = '', '(none)', touch.asset) AS asset,
+    toDecimal128(units, 9) / whole AS credit,
+    revenue_of_conversion * credit AS revenue,
+    currency
+FROM
+(
+    SELECT
+        model,
+        conversion,
+        lead_id,
+        conversion_id,
+        cycle,
+        converted_at,
+        revenue AS revenue_of_conversion,
+        currency,
+        length(touches) AS touch_count,
+        emptyArrayToSingle(touches) AS shown,
+        -- Where the anchors are; 0 is nowhere.
+        arrayLastIndex(touch -> touch.channel NOT IN ('', 'direct'), touches) AS non_direct,
+        if(ifNull(known_at > converted_at, true), 0, arrayLastIndex(touch -> touch.at <= known_at, touches)) AS creation,
+        if(ifNull(opportunity_at > converted_at, true), 0, arrayLastIndex(touch -> touch.at <= opportunity_at, touches)) AS opening,
+        multiIf(
+            model = 'w_shaped', [(1, 0.3), (creation, 0.3), (opening, 0.3)],
+            model = 'full_path', [(1, 0.225), (creation, 0.225), (opening, 0.225), (if(conversion = 'won', touch_count, 0), 0.225)],
+            []
+        ) AS anchors,
+        length(arrayDistinct(arrayFilter(place -> place > 0, anchors.1))) AS anchored,
+        arrayMap(
+            (touch, place) -> multiIf(
+                model = 'first', place = 1,
+                model = 'last', place = touch_count,
+                model = 'last_non_direct', place = if(non_direct = 0, touch_count, non_direct),
+                model = 'linear', 1,
+                -- Relative to the last touch, so that no weight is too small for all.
+                model = 'time_decay', exp2(-date_diff('millisecond', touch.at, touches[-1].at) / 86400000 / {half_life_days:Float64}),
+                model = 'u_shaped', multiIf(touch_count <= 2, 1, place IN (1, touch_count), 0.4, 0.2 / (touch_count - 2)),
+                arraySum(anchor -> if(anchor.1 = place, anchor.2, 0), anchors) > 0, arraySum(anchor -> if(anchor.1 = place, anchor.2, 0), anchors),
+                0.1 / (touch_count - anchored)
+            )::Float64,
+            touches, arrayEnumerate(touches)
+        ) AS weights,
+        arrayMap(weight -> toInt64(floor(weight / arraySum(weights) * whole + 0.001)), weights) AS floored,
+        if(touch_count = 0, [whole], arrayPushBack(arrayPopBack(floored), whole - arraySum(arrayPopBack(floored)))) AS credits
+    FROM {database}.v_journeys(conversion = {conversion:String}, lookback_days = {lookback_days:UInt32})
+    ARRAY JOIN if({model:String} = 'all', known_models, [{model:String}]) AS model
+    WHERE NOT throwIf(
+        NOT has(arrayPushBack(known_models, 'all'), {model:String}),
+        'v_attribution: model must be first, last, last_non_direct, linear, time_decay, u_shaped, w_shaped, full_path or all'
+    )
+)
+ARRAY JOIN shown AS touch, credits AS units, arrayEnumerate(shown) AS position

@@ -1,0 +1,43 @@
+-- Journeys: each conversion with the touches before it within the lookback, oldest first.
+--   SELECT * FROM v_journeys(conversion = 'won', lookback_days = 90)
+WITH touches_of_leads AS
+(
+    SELECT lead_id, arraySort(touch -> (touch.at, touch.event_id), groupArray(touch)) AS touches
+    FROM
+    (
+        SELECT
+            lead_id,
+            -- Of tellings of one event that differ in time the earliest counts, as in the streams.
+            argMin((
+                occurred_at, event_id, toString(type), toString(channel), toString(source), toString(medium),
+                toString(campaign), content, asset
+            )::Tuple(
+                at DateTime64(3, 'UTC'), event_id UUID, type String, channel String, source String, medium String,
+                campaign String, content String, asset String
+            ), occurred_at) AS touch
+        FROM {database}.v_touches
+        WHERE lead_id IN (SELECT lead_id FROM {database}.v_conversions WHERE conversion = {conversion:String})
+        GROUP BY lead_id, event_id
+    )
+    GROUP BY lead_id
+)
+SELECT
+    found.conversion AS conversion,
+    found.lead_id AS lead_id,
+    found.id AS conversion_id,
+    found.cycle AS cycle,
+    found.converted_at AS converted_at,
+    found.known_at AS known_at,
+    found.opportunity_at AS opportunity_at,
+    found.revenue AS revenue,
+    found.currency AS currency,
+    arrayFilter(
+        touch -> touch.at <= found.converted_at AND touch.at > found.converted_at - toIntervalDay({lookback_days:UInt32}),
+        touches_of_leads.touches
+    ) AS touches
+FROM (SELECT * FROM {database}.v_conversions WHERE conversion = {conversion:String}) AS found
+LEFT JOIN touches_of_leads ON touches_of_leads.lead_id = found.lead_id
+WHERE NOT throwIf(
+    {conversion:String} NOT IN ('mql', 'sql', 'opportunity', 'won'),
+    'conversion must be mql, sql, opportunity or won'
+)

@@ -1,0 +1,36 @@
+-- Open paths: the touches of each lead that has not converted, up to its latest one, oldest first.
+--   SELECT * FROM v_open_paths(conversion = 'won', by = 'channel', lookback_days = 90)
+SELECT
+    lead_id,
+    last_touched_at,
+    arrayMap(
+        touch -> touch.2,
+        arraySort(arrayFilter(touch -> touch.1 > last_touched_at - toIntervalDay({lookback_days:UInt32}), touches))
+    ) AS path
+FROM
+(
+    SELECT
+        lead_id,
+        max(occurred_at) AS last_touched_at,
+        groupUniqArray((
+            occurred_at,
+            if(
+                toString(multiIf(
+                    {by:String} = 'channel', channel,
+                    {by:String} = 'source', source,
+                    {by:String} = 'medium', medium,
+                    {by:String} = 'campaign', campaign,
+                    {by:String} = 'content', content,
+                    asset
+                )) AS found = '', '(none)', found
+            ),
+            event_id
+        )) AS touches
+    FROM {database}.v_touches
+    WHERE lead_id NOT IN (SELECT lead_id FROM {database}.v_conversions WHERE conversion = {conversion:String})
+        AND NOT throwIf(
+            {by:String} NOT IN ('channel', 'source', 'medium', 'campaign', 'content', 'asset'),
+            'v_open_paths: by must be channel, source, medium, campaign, content or asset'
+        )
+    GROUP BY lead_id
+)

@@ -1,0 +1,1 @@
+"""How fast and how surely leads move on: rates with their uncertainty, curves, cohorts."""
