@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -173,11 +174,13 @@ def command(
         conversion, by, lookback_days, half_life_days, int(order), since, until, currency
     )
     with reader(ctx, data_dir, clickhouse_url) as client:
+        currency, others = currency_of(client, question)
+        question = replace(question, currency=currency)
         try:
             rows = _asked(client, question, model, revenue, paths, shows_assists, limit)
         except TooManyStatesError as error:
             raise UserError(str(error)) from None
-        _tell_of_other_currencies(client, question)
+    _tell_of_other_currencies(currency, others)
     if form == "json":
         print_json(rows)
         return
@@ -200,8 +203,7 @@ def _asked(
     limit: int,
 ) -> Sequence[Mapping[str, Any]]:
     if paths:
-        currency, _ = currency_of(client, question)
-        return top_paths(client, question, currency, limit)
+        return top_paths(client, question, question.currency or "", limit)
     if shows_assists:
         return assists(client, question)
     if model == ALL_MODELS:
@@ -209,8 +211,7 @@ def _asked(
     return attribution(client, question, model)
 
 
-def _tell_of_other_currencies(client: ClickHouse, question: Question) -> None:
-    currency, others = currency_of(client, question)
+def _tell_of_other_currencies(currency: str, others: Mapping[str, int]) -> None:
     if others:
         told = [f"{count} in {name or 'no currency'}" for name, count in others.items()]
         click.echo(

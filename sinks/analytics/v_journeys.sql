@@ -1,6 +1,19 @@
 -- Journeys: each conversion with the touches before it within the lookback, oldest first.
 --   SELECT * FROM v_journeys(conversion = 'won', lookback_days = 90)
-WITH touches_of_leads AS
+WITH candidates AS
+(
+    -- More leads than convert in the end are no harm: it only narrows what is read.
+    SELECT lead_id FROM {database}.transitions
+    WHERE to_stage = if(
+        throwIf(
+            {conversion:String} NOT IN ('mql', 'sql', 'opportunity', 'won'),
+            'conversion must be mql, sql, opportunity or won'
+        ) = 0 AND {conversion:String} = 'won',
+        'customer',
+        {conversion:String}
+    )
+),
+touches_of_leads AS
 (
     SELECT lead_id, arraySort(touch -> (touch.at, touch.event_id), groupArray(touch)) AS touches
     FROM
@@ -16,7 +29,7 @@ WITH touches_of_leads AS
                 campaign String, content String, asset String
             ), occurred_at) AS touch
         FROM {database}.v_touches
-        WHERE lead_id IN (SELECT lead_id FROM {database}.v_conversions WHERE conversion = {conversion:String})
+        WHERE lead_id IN (SELECT lead_id FROM candidates)
         GROUP BY lead_id, event_id
     )
     GROUP BY lead_id
@@ -35,9 +48,9 @@ SELECT
         touch -> touch.at <= found.converted_at AND touch.at > found.converted_at - toIntervalDay({lookback_days:UInt32}),
         touches_of_leads.touches
     ) AS touches
-FROM (SELECT * FROM {database}.v_conversions WHERE conversion = {conversion:String}) AS found
+FROM
+(
+    SELECT * FROM {database}.v_conversions
+    WHERE conversion = {conversion:String} AND lead_id IN (SELECT lead_id FROM candidates)
+) AS found
 LEFT JOIN touches_of_leads ON touches_of_leads.lead_id = found.lead_id
-WHERE NOT throwIf(
-    {conversion:String} NOT IN ('mql', 'sql', 'opportunity', 'won'),
-    'conversion must be mql, sql, opportunity or won'
-)

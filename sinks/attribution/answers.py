@@ -15,7 +15,7 @@ from leadstream.sinks.attribution.questions import (
     SHAPLEY,
     Credit,
     Question,
-    currency_of,
+    chosen_currency,
 )
 from leadstream.sinks.attribution.rules import ALL, by_rules, by_shapley
 from leadstream.sinks.clickhouse import ClickHouse
@@ -31,7 +31,7 @@ def attribution(client: ClickHouse, question: Question, model: str) -> list[dict
     Raises:
         TooManyStatesError: the Markov chain has too many states.
     """
-    currency, _ = currency_of(client, question)
+    currency = chosen_currency(client, question)
     found = {credit.value: credit for credit in _by(client, question, model, currency)}
     costs = costs_of(client, question, currency)
     for value in costs.keys() - found.keys():
@@ -69,7 +69,7 @@ def compare(
     Args:
         of: conversions or revenue.
     """
-    currency, _ = currency_of(client, question)
+    currency = chosen_currency(client, question)
     found: list[Credit] = []
     if set(models) & set(RULES):
         found += by_rules(client, question, ALL, currency)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Final
 
 from leadstream.sinks.attribution.chains import (
     CONVERSION,
@@ -23,6 +24,12 @@ from leadstream.sinks.attribution.questions import (
 )
 from leadstream.sinks.clickhouse import ClickHouse
 
+_JOINED: Final = (
+    "arrayMap(place -> arrayStringConcat(arraySlice(clean, place, {order:UInt8}), "
+    "{separator:String}), range(1, greatest(length(arrayMap(each -> replaceAll(each, "
+    "{separator:String}, ' '), path) AS clean), {order:UInt8}) - {order:UInt8} + 2))"
+)
+
 
 def by_markov(client: ClickHouse, question: Question, currency: str) -> list[Credit]:
     """Return the credits by removal effect, over the paths of leads that converted and others.
@@ -30,13 +37,16 @@ def by_markov(client: ClickHouse, question: Question, currency: str) -> list[Cre
     Raises:
         TooManyStatesError: the dimension has too many values for the order.
     """
-    effects = removal_effects(steps_of(client, question))
-    count, untouched, money, untouched_money = client.query(
-        "SELECT count(), countIf(empty(path)), sumIf(revenue, currency = {currency:String}), "  # noqa: S608
-        "sumIf(revenue, currency = {currency:String} AND empty(path)) "
-        f"FROM {paths_of(question)} WHERE {period_of(question)}",
+    steps = steps_of(client, question)
+    touched = sum(times for _, target, times in steps if target == CONVERSION)
+    count, money = client.query(
+        "SELECT count(), sumIf(revenue, currency = {currency:String}) FROM v_conversions "  # noqa: S608
+        f"WHERE conversion = {{conversion:String}} AND {period_of(question)}",
         bounds(question, currency=currency),
     ).rows[0]
+    untouched = count - touched
+    untouched_money = _untouched_money(client, question, currency) if untouched else Decimal()
+    effects = removal_effects(steps)
     conversions = apportion(Decimal(count - untouched), effects)
     revenue = apportion(money - untouched_money, effects)
     if untouched:
@@ -48,22 +58,29 @@ def by_markov(client: ClickHouse, question: Question, currency: str) -> list[Cre
     ]
 
 
+def _untouched_money(client: ClickHouse, question: Question, currency: str) -> Decimal:
+    found: Decimal = client.query(
+        "SELECT sumIf(revenue, currency = {currency:String}) "  # noqa: S608
+        f"FROM {paths_of(question)} WHERE empty(path) AND {period_of(question)}",
+        bounds(question, currency=currency),
+    ).rows[0][0]
+    return found
+
+
 def steps_of(client: ClickHouse, question: Question) -> list[tuple[str, str, int]]:
     """Return how often paths go from one state to another; see `chains`."""
     others = paths_of(question, "v_open_paths")
     still_open = period_of(question).replace("converted_at", "last_touched_at")
+    # At the first order a state is a touch, and millions of texts need not be put together.
+    states = "path" if question.order == 1 else _JOINED
     found = client.query(
         "SELECT step.1 AS origin, step.2 AS target, count() AS times FROM ("  # noqa: S608
-        "SELECT arrayMap(place -> arrayStringConcat(arraySlice(clean, place, {order:UInt8}), "
-        "{separator:String}), range(1, greatest(length(clean), {order:UInt8}) - {order:UInt8} + 2))"
-        " AS states, "
+        f"SELECT {states} AS states, "
         "arrayZip(arrayPushFront(states, {start:String}), arrayPushBack(states, end)) AS steps "
-        "FROM (SELECT arrayMap(each -> replaceAll(each, {separator:String}, ' '), path) AS clean, "
-        "end FROM ("
-        f"SELECT path, {{converts:String}} AS end FROM {paths_of(question)} "
+        f"FROM (SELECT path, {{converts:String}} AS end FROM {paths_of(question)} "
         f"WHERE notEmpty(path) AND {period_of(question)} UNION ALL "
         f"SELECT path, {{ends:String}} AS end FROM {others} WHERE {still_open}"
-        "))) ARRAY JOIN steps AS step GROUP BY origin, target",
+        ")) ARRAY JOIN steps AS step GROUP BY origin, target",
         bounds(
             question,
             order=question.order,

@@ -80,12 +80,18 @@ def currency_of(client: ClickHouse, question: Question) -> tuple[str, dict[str, 
     found = client.query(
         "SELECT currency, count() AS wins FROM v_conversions "  # noqa: S608
         "WHERE conversion = {conversion:String} AND revenue != 0 "
+        "AND lead_id IN (SELECT lead_id FROM transitions WHERE to_stage = 'customer') "
         f"AND {period_of(question)} GROUP BY currency ORDER BY wins DESC, currency",
         bounds(question),
     )
     wins = {str(currency): int(count) for currency, count in found.rows}
-    currency = question.currency or next(iter(wins), "")
+    currency = next(iter(wins), "") if question.currency is None else question.currency
     return currency, {name: count for name, count in wins.items() if name != currency}
+
+
+def chosen_currency(client: ClickHouse, question: Question) -> str:
+    """Return the question's currency, or the one of most wins."""
+    return currency_of(client, question)[0] if question.currency is None else question.currency
 
 
 def paths_of(question: Question, view: str = "v_paths") -> str:
