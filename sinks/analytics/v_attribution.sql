@@ -71,9 +71,9 @@ FROM
         if(touch_count = 0, [whole], arrayPushBack(arrayPopBack(floored), whole - arraySum(arrayPopBack(floored)))) AS credits
     FROM {database}.v_journeys(conversion = {conversion:String}, lookback_days = {lookback_days:UInt32})
     ARRAY JOIN if({model:String} = 'all', known_models, [{model:String}]) AS model
-    WHERE NOT throwIf(
+    WHERE (SELECT throwIf(
         NOT has(arrayPushBack(known_models, 'all'), {model:String}),
         'v_attribution: model must be first, last, last_non_direct, linear, time_decay, u_shaped, w_shaped, full_path or all'
-    )
+    )) = 0
 )
 ARRAY JOIN shown AS touch, credits AS units, arrayEnumerate(shown) AS position

@@ -4,14 +4,7 @@ WITH candidates AS
 (
     -- More leads than convert in the end are no harm: it only narrows what is read.
     SELECT lead_id FROM {database}.transitions
-    WHERE to_stage = if(
-        throwIf(
-            {conversion:String} NOT IN ('mql', 'sql', 'opportunity', 'won'),
-            'conversion must be mql, sql, opportunity or won'
-        ) = 0 AND {conversion:String} = 'won',
-        'customer',
-        {conversion:String}
-    )
+    WHERE to_stage = if({conversion:String} = 'won', 'customer', {conversion:String})
 ),
 touches_of_leads AS
 (
@@ -54,3 +47,8 @@ FROM
     WHERE conversion = {conversion:String} AND lead_id IN (SELECT lead_id FROM candidates)
 ) AS found
 LEFT JOIN touches_of_leads ON touches_of_leads.lead_id = found.lead_id
+-- As a query of its own it is asked even where there is nothing to read.
+WHERE (SELECT throwIf(
+    {conversion:String} NOT IN ('mql', 'sql', 'opportunity', 'won'),
+    'conversion must be mql, sql, opportunity or won'
+)) = 0

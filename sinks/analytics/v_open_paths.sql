@@ -28,9 +28,9 @@ FROM
         )) AS touches
     FROM {database}.v_touches
     WHERE lead_id NOT IN (SELECT lead_id FROM {database}.v_conversions WHERE conversion = {conversion:String})
-        AND NOT throwIf(
+        AND (SELECT throwIf(
             {by:String} NOT IN ('channel', 'source', 'medium', 'campaign', 'content', 'asset'),
             'v_open_paths: by must be channel, source, medium, campaign, content or asset'
-        )
+        )) = 0
     GROUP BY lead_id
 )

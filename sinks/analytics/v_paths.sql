@@ -23,7 +23,7 @@ SELECT
     ) AS path,
     if(empty(touches), NULL, date_diff('millisecond', touches[1].at, converted_at) / 86400000) AS days_to_convert
 FROM {database}.v_journeys(conversion = {conversion:String}, lookback_days = {lookback_days:UInt32})
-WHERE NOT throwIf(
+WHERE (SELECT throwIf(
     {by:String} NOT IN ('channel', 'source', 'medium', 'campaign', 'content', 'asset'),
     'v_paths: by must be channel, source, medium, campaign, content or asset'
-)
+)) = 0
