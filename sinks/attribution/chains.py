@@ -70,7 +70,8 @@ def removal_effects(steps: Steps) -> dict[str, float]:
     effects = {}
     for channel, places in of_channel.items():
         entered = np.linalg.solve(visits[np.ix_(places, places)].T, visits[0, places])
-        effects[channel] = float(entered @ reaches[places] / reaches[0])
+        # Rounding may leave a hair below nothing.
+        effects[channel] = max(0.0, float(entered @ reaches[places] / reaches[0]))
     return effects
 
 

@@ -90,4 +90,9 @@ def steps_of(client: ClickHouse, question: Question) -> list[tuple[str, str, int
             ends=NOTHING,
         ),
     )
-    return [(origin, target, int(times)) for origin, target, times in found.rows]
+    if question.order > 1:
+        return [(origin, target, int(times)) for origin, target, times in found.rows]
+    return [
+        (origin.replace(SEPARATOR, " "), target.replace(SEPARATOR, " "), int(times))
+        for origin, target, times in found.rows
+    ]

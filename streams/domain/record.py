@@ -62,6 +62,7 @@ class LeadRecord:
         now: EpochMs = 0,
         erased_at: EpochMs = -NEVER_MS,
         other_ids: dict[str, EpochMs] | None = None,
+        quiet_until: EpochMs = -NEVER_MS,
     ) -> None:
         self.lead_id = lead_id
         self.head = head
@@ -75,7 +76,7 @@ class LeadRecord:
         self.now = now
         self.erased_at = erased_at
         self.other_ids = {} if other_ids is None else other_ids
-        self.quiet_until = -NEVER_MS
+        self.quiet_until = quiet_until
 
 
 def new_record(lead_id: str) -> LeadRecord:

@@ -180,6 +180,15 @@ def test_the_views_refuse_what_they_do_not_know(data_dir: Path, select: str, say
     assert says in found.stderr
 
 
+@pytest.mark.parametrize("order", ["1", "2"])
+def test_a_name_with_a_control_character_stays_one_channel(tmp_path: Path, order: str) -> None:
+    with ClickHouse(Settings(data_dir=tmp_path)) as client:
+        migrate(client)
+        store(client, [journey("a", "pay\x1fper click", "mail", won="100.00")])
+    rows = rows_of(tmp_path, "--model", "markov", "--order", order)
+    assert {row["channel"] for row in rows} == {"pay per click", "mail"}
+
+
 COSTS = """\
 day,channel,campaign,amount,currency
 2026-03-02,google,spring,100.50,EUR
