@@ -77,6 +77,9 @@ done
 (cd build/typing && MYPYPATH=. "$bin/mypy" --config-file ../../pyproject.toml -p leadstream)
 # Most tests wait for servers: two processes take little more than half of the time of one.
 tests() { "$bin/python" -m pytest -n "${LEADSTREAM_TEST_PROCESSES:-2}" --dist loadfile "$@"; }
+"$bin/python" -c 'import sys
+from leadstream.streams.implementation import IS_COMPILED
+sys.exit("check.sh: an editable installation must not be compiled" if IS_COMPILED else 0)'
 # The same source interpreted, as where there is no C compiler; with arguments, only the wheel.
 [ $# -gt 0 ] || tests -q tests/unit/test_domain_*.py tests/unit/test_stored.py tests/golden \
   tests/property/test_lead_*.py tests/property/test_crossings.py \

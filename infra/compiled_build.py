@@ -57,7 +57,9 @@ class CompiledBuild(build_ext):  # type: ignore[misc]  # setuptools is untyped
     def finalize_options(self) -> None:
         self._compiled: list[Extension] = []
         self._is_given_up = False
-        if not (self.editable_mode or self.inplace):
+        # `editable_mode` may be set only later, when the extensions are already listed.
+        asked = getattr(self.distribution, "commands", [])
+        if not (self.editable_mode or self.inplace or "editable_wheel" in asked):
             self._compiled = self._extensions()
             known = self.distribution.ext_modules or []
             self.distribution.ext_modules = [*known, *self._compiled]
