@@ -87,6 +87,9 @@ def test_a_writer_inserts_erases_and_resumes_and_changes_no_table(directory: Pat
 READS = [
     "SELECT count() FROM leads.touchpoints FINAL",
     "SELECT * FROM leads.v_funnel",
+    "SELECT * FROM leads.v_attribution(model = 'all', conversion = 'won', lookback_days = 90, "
+    "half_life_days = 7)",
+    "SELECT * FROM leads.v_open_paths(conversion = 'won', by = 'channel', lookback_days = 90)",
     "SELECT name FROM system.tables WHERE database = 'leads'",
     "SELECT * FROM numbers(3)",
     "SHOW TABLES FROM leads",
@@ -95,7 +98,7 @@ READS = [
 DENIED = [
     "SELECT * FROM leads.dead_letters",
     "SELECT * FROM leads.v_dead_letters",
-    "SELECT * FROM merge('leads', '.*')",
+    "SELECT * FROM merge('leads', 'dead_letters')",
     "INSERT INTO leads.sla SELECT * FROM leads.sla",
     "CREATE TABLE leads.x (a Int8) ENGINE = Memory",
     "CREATE TEMPORARY TABLE x (a Int8)",
