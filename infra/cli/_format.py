@@ -7,7 +7,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -63,6 +63,27 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str)
         if out.width < natural <= WIDTH_WITHOUT_CUTS:
             out.width = natural
         out.print(table)
+
+
+def print_answer(
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    form: str,
+    shown_as: Callable[[str, Any], Any],
+) -> None:
+    """Print the objects of an answer: whole as JSON, these columns as CSV or as a table.
+
+    Args:
+        shown_as: from a column and a value to what people are shown, in the table only.
+    """
+    if form == "json":
+        print_json(rows)
+    elif form == "csv":
+        print_rows(columns, [[row[name] for name in columns] for row in rows], form)
+    else:
+        cells = [[shown_as(name, row[name]) for name in columns] for row in rows]
+        # Words apart, so that headings can wrap.
+        print_rows([name.replace("_", " ") for name in columns], cells, form)
 
 
 def print_json(value: Any) -> None:

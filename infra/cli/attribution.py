@@ -13,7 +13,7 @@ import click
 
 from leadstream.infra.cli import UserError
 from leadstream.infra.cli._answers import clickhouse_options, reader
-from leadstream.infra.cli._format import format_option, print_json, print_rows
+from leadstream.infra.cli._format import format_option, print_answer
 from leadstream.sinks.attribution.answers import attribution, compare
 from leadstream.sinks.attribution.chains import TooManyStatesError
 from leadstream.sinks.attribution.paths import assists, top_paths
@@ -181,16 +181,7 @@ def command(
         except TooManyStatesError as error:
             raise UserError(str(error)) from None
     _tell_of_other_currencies(currency, others)
-    if form == "json":
-        print_json(rows)
-        return
-    columns = list(rows[0]) if rows else [by]
-    cells = [
-        [row[column] if form == "csv" else _shown(column, row[column]) for column in columns]
-        for row in rows
-    ]
-    headings = columns if form == "csv" else [column.replace("_", " ") for column in columns]
-    print_rows(headings, cells, form)
+    print_answer(list(rows[0]) if rows else [by], rows, form, _shown)
 
 
 def _asked(
@@ -203,7 +194,7 @@ def _asked(
     limit: int,
 ) -> Sequence[Mapping[str, Any]]:
     if paths:
-        return top_paths(client, question, question.currency or "", limit)
+        return top_paths(client, question, limit)
     if shows_assists:
         return assists(client, question)
     if model == ALL_MODELS:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from leadstream.infra.cli._answers import clickhouse_options, reader
-from leadstream.infra.cli._format import format_option, print_json, print_rows
+from leadstream.infra.cli._format import format_option, print_answer
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.velocity.cohorts import (
     COHORTS_BY,
@@ -84,16 +84,8 @@ def command(
             rows = forecast_rows(client)
         else:
             rows = curve_rows(client, step) if step else cohorts(client, grain, by)
-    if form == "json":
-        print_json(rows)
-        return
     columns = FORECAST_COLUMNS if forecasts else CURVE_COLUMNS if step else cohort_columns(by)
-    cells = [
-        [row[name] if form == "csv" else _shown(name, row[name]) for name in columns]
-        for row in rows
-    ]
-    headings = columns if form == "csv" else [name.replace("_", " ") for name in columns]
-    print_rows(headings, cells, form)
+    print_answer(columns, rows, form, _shown)
 
 
 def _shown(name: str, value: Any) -> Any:

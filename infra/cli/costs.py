@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -74,16 +74,14 @@ def read_costs(file: Path) -> Iterator[Cost]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines, strict=True)
         try:
-            header = reader.fieldnames or ()
-            _check_header(file, header)
+            _check_header(file, reader.fieldnames or ())
             for row in reader:
                 yield _cost(file, reader.line_num, row)
         except (csv.Error, UnicodeDecodeError) as error:
             raise UserError(f"{file} line {reader.line_num + 1}: {error}") from None
 
 
-def _check_header(file: Path, header: object) -> None:
-    names = list(header) if isinstance(header, (list, tuple)) else []
+def _check_header(file: Path, names: Sequence[str]) -> None:
     missing = [name for name in NEEDED if name not in names]
     unknown = [name for name in names if name not in COLUMNS]
     if missing or unknown:
@@ -103,12 +101,4 @@ def _cost(file: Path, line: int, row: dict[str | None, str | None]) -> Cost:
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError(f"{file} line {line}: {faults}") from None
-    return Cost(
-        found.day,
-        found.channel,
-        found.source,
-        found.medium,
-        found.campaign,
-        found.amount,
-        found.currency,
-    )
+    return Cost(**found.model_dump())

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from leadstream.infra.cli._answers import clickhouse_options, reader
-from leadstream.infra.cli._format import format_option, print_json, print_rows
+from leadstream.infra.cli._format import format_option, print_answer
 from leadstream.sinks.reasons import (
     REASONS_BY,
     WORDING_COLUMNS,
@@ -49,17 +49,7 @@ def command(
     with reader(ctx, data_dir, clickhouse_url) as client:
         rows = unmapped_wordings(client) if unmapped else reasons(client, by)
     columns = WORDING_COLUMNS if unmapped else reason_columns(by)
-    if form == "json":
-        print_json(rows)
-        return
-    shown = _plain if form == "csv" else _shown
-    cells = [[shown(column, row[column]) for column in columns] for row in rows]
-    headings = columns if form == "csv" else [column.replace("_", " ") for column in columns]
-    print_rows(headings, cells, form)
-
-
-def _plain(name: str, value: Any) -> Any:
-    return value
+    print_answer(columns, rows, form, _shown)
 
 
 def _shown(name: str, value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from leadstream.infra.cli._answers import clickhouse_options, reader
-from leadstream.infra.cli._format import format_option, print_json, print_rows
+from leadstream.infra.cli._format import format_option, print_answer
 from leadstream.sinks.handoffs import (
     ATTAINMENT_BY,
     SPEED_COLUMNS,
@@ -57,15 +57,8 @@ def command(
     """
     with reader(ctx, data_dir, clickhouse_url) as client:
         rows = speed_to_lead(client, policy) if speed else attainment(client, by, policy)
-    if form == "json":
-        print_json(rows)
-        return
     columns = SPEED_COLUMNS if speed else attainment_columns(by)
-    if form == "csv":
-        print_rows(columns, [[row[column] for column in columns] for row in rows], form)
-        return
-    cells = [[_shown(column, row[column]) for column in columns] for row in rows]
-    print_rows([column.replace("_", " ") for column in columns], cells, form)
+    print_answer(columns, rows, form, _shown)
 
 
 def _shown(name: str, value: Any) -> Any:

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from leadstream.sinks.attribution.questions import (
     NONE,
     Question,
     bounds,
+    chosen_currency,
     paths_of,
     period_of,
 )
 from leadstream.sinks.clickhouse import ClickHouse
 
-PATH_COLUMNS: Final = (
-    "path",
-    "conversions",
-    "share",
-    "revenue",
-    "touches",
-    "median_days_to_convert",
-)
-ASSIST_COLUMNS: Final = (
-    "value",
-    "first",
-    "assisted",
-    "last",
-    "alone",
-    "in_paths",
-    "assisted_to_last",
-)
 
-
-def top_paths(
-    client: ClickHouse, question: Question, currency: str, limit: int
-) -> list[dict[str, Any]]:
+def top_paths(client: ClickHouse, question: Question, limit: int) -> list[dict[str, Any]]:
     """Return the most frequent paths, touches in a row with one value taken together.
 
     `touches` is the mean number of touches; days are from the first touch to the conversion.
@@ -48,7 +29,7 @@ def top_paths(
         "length(path) AS touched, revenue AS money, currency, days_to_convert "
         f"FROM {paths_of(question)} WHERE {period_of(question)}) "
         "GROUP BY short ORDER BY conversions DESC, path LIMIT {limit:UInt32}",
-        bounds(question, currency=currency, limit=limit),
+        bounds(question, currency=chosen_currency(client, question), limit=limit),
     ).objects()
 
 

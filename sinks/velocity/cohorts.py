@@ -76,18 +76,19 @@ def curve_rows(client: ClickHouse, step: str) -> list[dict[str, Any]]:
 
     Beyond the oldest lead nothing is known, and no row is given.
     """
-    course = course_of(client, step)
-    ages = client.query(
-        f"SELECT groupArray(age_days) FROM ({leads_of(step)})"  # noqa: S608
-    ).rows[0][0]
+    watched = client.query(
+        f"SELECT days, count() FROM ({leads_of(step)}) "  # noqa: S608
+        f"ARRAY JOIN {list(CURVE_AGES_DAYS)} AS days WHERE age_days >= days "
+        "GROUP BY days ORDER BY days"
+    ).rows
+    moved = course_of(client, step).moved
     return [
         {
             "days": days,
-            "moved_on": course.moved.at(days),
-            "low": max(0.0, course.moved.at(days) - Z_95 * course.moved.error_at(days)),
-            "high": min(1.0, course.moved.at(days) + Z_95 * course.moved.error_at(days)),
-            "watched": sum(age >= days for age in ages),
+            "moved_on": moved.at(days),
+            "low": max(0.0, moved.at(days) - Z_95 * moved.error_at(days)),
+            "high": min(1.0, moved.at(days) + Z_95 * moved.error_at(days)),
+            "watched": count,
         }
-        for days in CURVE_AGES_DAYS
-        if any(age >= days for age in ages)
+        for days, count in watched
     ]

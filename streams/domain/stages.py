@@ -23,10 +23,6 @@ class Stage(StrEnum):
     MERGED = "merged"
 
 
-# Python 3.11 finds a member by calling a function, which the fold would do a dozen times an event.
-for _member in Stage:
-    type.__setattr__(Stage, _member.name, _member)
-
 MAIN_LINE: Final = (
     Stage.ANONYMOUS,
     Stage.KNOWN,

@@ -86,7 +86,7 @@ def questions(client: ClickHouse) -> dict[str, Callable[[], object]]:
         )
     asked["mql_linear"] = lambda: attribution(client, Question("mql"), "linear")
     asked["by_campaign"] = lambda: attribution(client, Question(by="campaign"), "linear")
-    asked["paths"] = lambda: top_paths(client, Question(), "EUR", 20)
+    asked["paths"] = lambda: top_paths(client, Question(currency="EUR"), 20)
     asked["assists"] = lambda: assists(client, Question())
     asked["funnel"] = lambda: funnel(client, "channel")
     return asked
