@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from graphlib import TopologicalSorter
 from importlib import resources
+from typing import Final
 
 from leadstream.schemas.exit_codes import ExitCode
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError, quoted
 
 VIEW_VERSION = 0
+_VIEW_READ: Final = re.compile(r"\{database\}\.(v_\w+)")
 
 
 class MigrationError(Exception):
@@ -44,10 +48,17 @@ class Script:
 
 
 def shipped_scripts() -> list[Script]:
-    """Return the numbered scripts in order, then the views."""
-    return [
+    """Return the numbered scripts in order, then the views, each after those that it reads."""
+    numbered = [
         Script(int(name.partition("_")[0]), name, text) for name, text in _texts("migrations")
-    ] + [Script(VIEW_VERSION, name, text) for name, text in _texts("analytics")]
+    ]
+    texts = dict(_texts("analytics"))
+    reads = {
+        name: sorted(f"{view}.sql" for view in _VIEW_READ.findall(text))
+        for name, text in texts.items()
+    }
+    in_order = TopologicalSorter(reads).static_order()
+    return numbered + [Script(VIEW_VERSION, name, texts[name]) for name in in_order]
 
 
 def migrate(client: ClickHouse, scripts: Sequence[Script] | None = None) -> list[str]:
