@@ -93,9 +93,7 @@ def _texts(directory: str) -> list[tuple[str, str]]:
 def _after_what_they_read(views: Sequence[Script]) -> list[Script]:
     """Return views so that each comes after those that it reads: the engine asks for them."""
     by_name = {view.name: view for view in views}
-    reads = {
-        view.name: [f"{name}.sql" for name in _VIEW_READ.findall(view.text)] for view in views
-    }
+    reads = {view.name: [f"{name}.sql" for name in _VIEW_READ.findall(view.text)] for view in views}
     return [by_name[name] for name in TopologicalSorter(reads).static_order()]
 
 
