@@ -55,7 +55,7 @@ def cohort_columns(by: str) -> tuple[str, ...]:
 
 def expected(client: ClickHouse, grain: str, by: str) -> dict[tuple[date, str], float]:
     """Return per cohort how many of its open MQLs are likely to become SQLs still."""
-    key = "''" if by == "none" else f"if({by} = '', '(none)', {by})"
+    key = "''" if by == "none" else quoted(by)
     start = "toMonday" if grain == "week" else "toStartOfMonth"
     found = client.query(
         f"SELECT {start}(reached['known']) AS cohort, {key} AS value, "  # noqa: S608

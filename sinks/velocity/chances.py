@@ -1,0 +1,73 @@
+"""Chances: how likely leads of a stage and grade, for so long there, are to be won still."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.velocity.courses import Course
+from leadstream.sinks.velocity.curves import curve
+
+FEWEST: Final = 30
+"""A grade of which fewer leads entered a stage tells too little: the stage as a whole tells."""
+WON: Final = "customer"
+
+
+@dataclass(frozen=True)
+class WinChances:
+    """The courses of those who entered each stage, by stage and grade, and by stage alone."""
+
+    by_grade: Mapping[tuple[str, str], Course]
+    by_stage: Mapping[str, Course]
+
+    def of(
+        self, stages: Sequence[str], grades: Sequence[str], ages_days: Sequence[float]
+    ) -> list[float | None]:
+        """Return the chance of a win of each of these leads; None for those that are won.
+
+        A lead that is neither won nor turned down at its age becomes a customer with the chance of
+        those who were so at that age: `Course.chances`. Where nobody entered its stage, 0.
+        """
+        places: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for place, key in enumerate(zip(stages, grades, strict=True)):
+            places[key].append(place)
+        ages = np.asarray(ages_days, np.float64)
+        chances: list[float | None] = [None] * len(ages)
+        for (stage, grade), where in places.items():
+            if stage == WON:
+                continue
+            course = self.by_grade.get((stage, grade)) or self.by_stage.get(stage)
+            found = np.zeros(len(where)) if course is None else course.chances(ages[where])
+            for place, chance in zip(where, found.tolist(), strict=True):
+                chances[place] = chance
+        return chances
+
+
+def win_chances(client: ClickHouse) -> WinChances:
+    """Return how those who entered each stage fared, as far as each was watched."""
+    rows = client.query(
+        "SELECT stage, grade, "
+        "groupArray(ifNull(days_to_win, watched_days)) AS ages, "
+        "groupArray(isNotNull(days_to_win)) AS won, "
+        "groupArray(ifNull(days_to_turn_down, watched_days)) AS ages_down, "
+        "groupArray(isNotNull(days_to_turn_down)) AS down "
+        "FROM v_entries WHERE NOT inferred GROUP BY stage, grade"
+    ).rows
+    samples: dict[str, list[list[float]]] = defaultdict(lambda: [[], [], [], []])
+    by_grade = {}
+    for stage, grade, *sample in rows:
+        for whole, part in zip(samples[stage], sample, strict=True):
+            whole.extend(part)
+        if len(sample[0]) >= FEWEST:
+            by_grade[stage, grade] = _course(sample)
+    return WinChances(by_grade, {stage: _course(sample) for stage, sample in samples.items()})
+
+
+def _course(sample: Sequence[Sequence[float]]) -> Course:
+    ages, won, ages_down, down = sample
+    return Course(curve(ages, [bool(w) for w in won]), curve(ages_down, [bool(d) for d in down]))
