@@ -6,45 +6,36 @@ from typing import Any, Final
 
 from leadstream.schemas.events import CRM_EVENT_TYPES, TOUCHPOINT_TYPES
 from leadstream.sinks.clickhouse import ACCESS_DENIED, ClickHouse, ClickHouseError
-from leadstream.sinks.weekly import COUNTED, LATEST
+from leadstream.sinks.weekly import LATEST
 
 MARGIN_STEP: Final = 2
 """Points of a score; margins are told in classes so wide."""
 
 
-def mqls_by_month(client: ClickHouse) -> list[dict[str, Any]]:
-    """Return per month in which leads became MQLs how many are SQLs, turned down, or still open.
+def handovers_by_month(client: ClickHouse) -> list[dict[str, Any]]:
+    """Return per month how many of its hand-overs became SQLs, or ended without; earliest first.
 
-    Each counts once a cycle of a lead; the earliest month first.
+    Neither are those that are still open, or that a procedural reason ended.
     """
     return client.query(
-        "SELECT toStartOfMonth(mql_at) AS month, count() AS mqls, countIf(became_sql) AS sqls, "  # noqa: S608
-        "countIf(was_turned_down AND NOT became_sql) AS turned_down, "
-        "mqls - sqls - turned_down AS open FROM ("
-        "SELECT minIf(occurred_at, to_stage = 'mql') AS mql_at, "
-        "countIf(to_stage = 'sql') > 0 AS became_sql, "
-        "countIf(to_stage IN ('nurture', 'disqualified', 'lost')) > 0 AS was_turned_down "
-        f"FROM transitions FINAL WHERE {COUNTED} GROUP BY lead_id, cycle "
-        "HAVING countIf(to_stage = 'mql') > 0) GROUP BY month ORDER BY month"
+        "SELECT toStartOfMonth(handed_over_at) AS month, count() AS handovers, "
+        "countIf(became_sql = 1) AS sqls, countIf(became_sql = 0) AS ended, "
+        "countIf(isNull(became_sql)) AS undecided "
+        "FROM v_handovers GROUP BY month ORDER BY month"
     ).objects()
 
 
 def margins(client: ClickHouse) -> list[dict[str, Any]]:
-    """Return how far above the threshold MQLs were, in classes, and what became of them.
+    """Return how far above the threshold hand-overs were, in classes, and what came of them.
 
     Those without a threshold (a hand-raise, say) are left out.
     """
     return client.query(
-        f"SELECT floor(margin_first / {MARGIN_STEP}) * {MARGIN_STEP} AS margin_from, "  # noqa: S608
-        "multiIf(was_accepted, 'accepted', was_turned_down, 'turned down', 'no answer yet') "
-        "AS fate, count() AS mqls FROM ("
-        "SELECT argMinIf(ifNull(margin, -1), seq, to_stage = 'mql') AS margin_first, "
-        "countIf(to_stage = 'mql' AND isNotNull(margin)) > 0 AS has_margin, "
-        "countIf(to_stage = 'sal') > 0 AS was_accepted, "
-        "countIf(to_stage IN ('nurture', 'disqualified', 'lost')) > 0 AS was_turned_down "
-        f"FROM transitions FINAL WHERE {COUNTED} GROUP BY lead_id, cycle "
-        "HAVING has_margin AND margin_first >= 0) "
-        "GROUP BY margin_from, fate ORDER BY margin_from, fate"
+        f"SELECT floor(decisions.margin / {MARGIN_STEP}) * {MARGIN_STEP} AS margin_from, outcome, "  # noqa: S608
+        "count() AS handovers FROM v_handovers INNER JOIN "
+        "(SELECT id, margin FROM transitions FINAL WHERE to_stage = 'mql' AND margin >= 0) "
+        "AS decisions ON decisions.id = v_handovers.id "
+        "GROUP BY margin_from, outcome ORDER BY margin_from, outcome"
     ).objects()
 
 
@@ -75,7 +66,7 @@ def unknown_types(client: ClickHouse) -> list[dict[str, Any]]:
 
 
 def counted_apart(client: ClickHouse) -> dict[str, int]:
-    """Return how many events came too late, or were of an unknown type, and how many leads are hot."""
+    """Return how many events came late or unknown, and how many leads are hot or absorbed."""
     return client.query(
         "SELECT sum(event_count) AS events, sum(late_count) AS late, "
         "sum(unknown_count) AS unknown, countIf(hot) AS hot_leads, "
@@ -92,12 +83,3 @@ def dead_letters(client: ClickHouse) -> dict[str, int] | None:
             raise
         return None
     return {str(status): int(count) for status, count in sorted(found.rows)}
-
-
-def versions(client: ClickHouse) -> list[str]:
-    """Return the versions of the model that decided, the latest one first."""
-    found = client.query(
-        "SELECT model_version FROM transitions FINAL WHERE model_version != '' "
-        "GROUP BY model_version ORDER BY max(occurred_at) DESC, model_version DESC"
-    )
-    return [str(version) for (version,) in found.rows]

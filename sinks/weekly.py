@@ -45,9 +45,9 @@ class Weekly:
     counts: dict[str, list[int]]
     """How many leads reached each of `STAGES`; `known` once a lead, the others once a cycle."""
     decided: list[Rate]
-    """MQLs and SALs that sales decided on: how many became SQLs."""
+    """Hand-overs that sales decided on: how many became SQLs."""
     answered: list[Rate]
-    """MQLs that sales answered with yes or no: how many were accepted."""
+    """Hand-overs that sales answered with yes or no: how many were accepted."""
     in_time: list[Rate]
     """Clocks of a policy that were answered or fell due: how many were met in time."""
     responses_s: list[list[int]]
@@ -76,8 +76,8 @@ def weekly(client: ClickHouse, weeks: int, policy: str, currency: str) -> Weekly
     """
     return Weekly(
         counts=_counts(client, weeks),
-        decided=_shares(client, weeks, "from_stage IN ('mql', 'sal')", "sql"),
-        answered=_shares(client, weeks, "from_stage = 'mql'", "sal"),
+        decided=_shares(client, weeks, "became_sql", "sql_at"),
+        answered=_shares(client, weeks, "became_sal", "accepted_at"),
         in_time=_in_time(client, weeks, policy),
         responses_s=_responses(client, weeks, policy),
         revenue=_revenue(client, weeks, currency),
@@ -129,15 +129,20 @@ def _counts(client: ClickHouse, weeks: int) -> dict[str, list[int]]:
     return counts
 
 
-def _shares(client: ClickHouse, weeks: int, of: str, success: str) -> list[Rate]:
+def _shares(client: ClickHouse, weeks: int, success: str, at: str) -> list[Rate]:
+    """Return a share of the hand-overs by the week in which it was decided.
+
+    Args:
+        success: a column of v_handovers that is 1, 0, or NULL while nobody knows.
+        at: the column that says when it became 1.
+    """
     found = _by_week(
         client,
         weeks,
-        f"SELECT {_ago('occurred_at')} AS ago, countIf(to_stage = {{success:String}}), "  # noqa: S608
-        f"count() FROM transitions FINAL WHERE {of} AND (to_stage = {{success:String}} "
-        "OR (cause = 'crm' AND to_stage IN ('nurture', 'disqualified', 'lost'))) "
-        f"AND {COUNTED} AND occurred_at <= {LATEST} AND ago < {{weeks:UInt32}} GROUP BY ago",
-        success=success,
+        f"SELECT {_ago('decided_at')} AS ago, countIf({success} = 1), count() FROM ("  # noqa: S608
+        f"SELECT {success}, assumeNotNull(ifNull({at}, ended_at)) AS decided_at FROM v_handovers "
+        f"WHERE isNotNull({success})) "
+        f"WHERE decided_at <= {LATEST} AND ago < {{weeks:UInt32}} GROUP BY ago",
     )
     return [rate(*map(int, found.get(ago, (0, 0)))) for ago in reversed(range(weeks))]
 

@@ -49,9 +49,7 @@ def of_rates(this: Rate, other: Rate, level: float = LEVEL) -> Certainty:
     return _judged(fisher_exact(table).pvalue, level)
 
 
-def of_samples(
-    this: Sequence[float], other: Sequence[float], level: float = LEVEL
-) -> Certainty:
+def of_samples(this: Sequence[float], other: Sequence[float], level: float = LEVEL) -> Certainty:
     """Judge whether one sample tends to lie above another, by Mann and Whitney's test."""
     if min(len(this), len(other)) < FEWEST:
         return Certainty.FEW

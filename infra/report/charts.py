@@ -162,7 +162,36 @@ def intervals(
     return chart(values, rows_high(values, name, 30), layer=[*behind, reach, middle])
 
 
-def curve(values: Values, x: Spec, share: str, low: str, high: str, tooltip: Sequence[Spec]) -> Spec:
+def ratios(
+    values: Values, name: str, middle: str, low: str, high: str, ends: tuple[float, float],
+    tooltip: Sequence[Spec],
+) -> Spec:  # fmt: skip
+    """Return multiples with their intervals, around a line at 1."""
+    x: Spec = {
+        "type": "quantitative", "scale": {"type": "log", "base": 2, "domain": list(ends)},
+        "axis": {"title": None, "values": [0.25, 0.5, 1, 2, 4], "format": "~g"},
+    }  # fmt: skip
+    shared: Spec = {"y": category(name), "tooltip": list(tooltip)}
+    return chart(values, rows_high(values, name, 26), layer=[
+        {
+            "data": {"values": [{"one": 1}]},
+            "mark": {"type": "rule", "stroke": "var(--muted)", "strokeDash": [3, 3]},
+            "encoding": {"x": {"field": "one"} | x},
+        },
+        {
+            "mark": {"type": "rule", "strokeWidth": 6, "stroke": ACCENT, "opacity": 0.25},
+            "encoding": shared | {"x": {"field": low} | x, "x2": {"field": high}},
+        },
+        {
+            "mark": {"type": "point", "size": 90},
+            "encoding": shared | {"x": {"field": middle} | x},
+        },
+    ])  # fmt: skip
+
+
+def curve(
+    values: Values, x: Spec, share: str, low: str, high: str, tooltip: Sequence[Spec]
+) -> Spec:
     """Return a share that grows, with its interval as a band."""
     y = {"type": "quantitative", "title": None, "axis": {"format": ".0%", "tickCount": 5}}
     return chart(

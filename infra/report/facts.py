@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from leadstream.infra.report.stakes import AtStake, at_stake
 from leadstream.sinks import handling, handoffs, health, reasons
 from leadstream.sinks.answers import funnel
 from leadstream.sinks.attribution.answers import attribution, compare
@@ -13,10 +14,16 @@ from leadstream.sinks.attribution.chains import TooManyStatesError
 from leadstream.sinks.attribution.paths import assists, top_paths
 from leadstream.sinks.attribution.questions import MARKOV, MODELS, Question, currency_of
 from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.feedback.reps import reps
+from leadstream.sinks.feedback.rules import model_versions, rules
+from leadstream.sinks.losses import losses
 from leadstream.sinks.shadow_answers import Agreement, agreement, candidates
 from leadstream.sinks.velocity.cohorts import cohorts, curve_rows
 from leadstream.sinks.velocity.courses import STEPS
 from leadstream.sinks.velocity.forecast import Forecast, forecast
+from leadstream.sinks.velocity.pipeline import pipeline
+from leadstream.sinks.velocity.stays import time_in_stage
+from leadstream.sinks.velocity.steps import steps
 from leadstream.sinks.weekly import Span, Weekly, reached_by, span_of, weekly
 
 Rows = list[dict[str, Any]]
@@ -46,10 +53,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How leads move on."""
+    """How leads move on, and where they are."""
 
     funnel: dict[str, Any]
     by_channel: Rows
+    steps: Rows
+    stays: Rows
+    pipeline: Rows
     cohorts: Rows
     curve: Rows
     forecasts: list[Forecast]
@@ -77,8 +87,9 @@ class Handoffs:
     due_soon: Rows
     responses: Rows
     leak_counts: Rows
-    at_stake: Rows
+    at_stake: list[AtStake]
     open_leaks: Rows
+    losses: Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +100,16 @@ class Feedback:
     by_channel: Rows
     unmapped: Rows
     accepted_by_channel: Rows
-    accepted_by_owner: Rows
     accepted_by_criterion: Rows
+    reps: Rows
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
     """How the model and the data are."""
 
-    mqls_by_month: Rows
+    by_month: Rows
+    rules: Rows
     margins: Rows
     shadow: list[Agreement]
     freshness: Rows
@@ -111,7 +123,7 @@ class Facts:
     """What the database says; rows are those of functions of leadstream.sinks.
 
     Attributes:
-        versions: of the model, the latest first.
+        versions: of the model that handed over, the latest first.
         policy: whose clocks tell how soon sales answers; empty without any.
         currency: of all money; empty without a win.
         other_wins: how many wins are in other currencies.
@@ -157,9 +169,10 @@ def gather(client: ClickHouse, asked: Asked, tell: Callable[[str], None]) -> Fac
     tell("reasons and reps")
     feedback = _feedback(client)
     tell("the model's health")
+    versions = list(model_versions(client))
     return Facts(
-        asked, client.database, span, health.versions(client), policy, currency, other_wins,
-        of_weeks, arrivals, course, credit, handed, feedback, _health(client),
+        asked, client.database, span, versions, policy, currency, other_wins, of_weeks, arrivals,
+        course, credit, handed, feedback, _health(client, next(iter(versions), None)),
     )  # fmt: skip
 
 
@@ -175,6 +188,9 @@ def _course(client: ClickHouse) -> Course:
     return Course(
         funnel=funnel(client, "none")[0],
         by_channel=funnel(client, "channel"),
+        steps=steps(client),
+        stays=time_in_stage(client),
+        pipeline=pipeline(client),
         cohorts=cohorts(client, "month"),
         curve=curve_rows(client, "mql_to_sql"),
         forecasts=[each for each in found if each is not None],
@@ -195,34 +211,37 @@ def _credit(client: ClickHouse, question: Question) -> Credit:
 
 
 def _handoffs(client: ClickHouse, policy: str, currency: str) -> Handoffs:
+    leaks = handoffs.open_leaks(client, currency=currency or None)
     return Handoffs(
         speed=handoffs.speed_to_lead(client),
         attainment=handoffs.attainment(client, "policy"),
         by_grade=handoffs.attainment(client, "grade", policy),
         by_owner=handoffs.attainment(client, "owner", policy),
-        hours_of_week=handling.hours_of_week(client, policy),
+        hours_of_week=handoffs.attainment(client, "hour", policy),
         due_soon=handling.due_soon(client, DUE_WITHIN_H),
-        responses=handling.responses(client, policy),
+        responses=handling.responses(client),
         leak_counts=handoffs.leak_counts(client),
-        at_stake=handling.leaks_at_stake(client, currency),
-        open_leaks=handoffs.open_leaks(client, limit=LEAKS_SHOWN),
+        at_stake=at_stake(leaks, currency),
+        open_leaks=leaks[:LEAKS_SHOWN],
+        losses=losses(client, currency=currency or None),
     )
 
 
 def _feedback(client: ClickHouse) -> Feedback:
     return Feedback(
         reasons=reasons.reasons(client),
-        by_channel=reasons.reasons(client, "channel"),
+        by_channel=reasons.reasons(client, ["channel"]),
         unmapped=reasons.unmapped_wordings(client),
         accepted_by_channel=handling.acceptance(client, "channel"),
-        accepted_by_owner=handling.acceptance(client, "owner"),
         accepted_by_criterion=handling.acceptance(client, "criterion"),
+        reps=reps(client),
     )
 
 
-def _health(client: ClickHouse) -> Health:
+def _health(client: ClickHouse, version: str | None) -> Health:
     return Health(
-        mqls_by_month=health.mqls_by_month(client),
+        by_month=health.handovers_by_month(client),
+        rules=rules(client, version) if version else [],
         margins=health.margins(client),
         shadow=[agreement(client, each) for each in candidates(client)],
         freshness=health.freshness(client),

@@ -48,11 +48,11 @@ def low_rates(rows: Rows, successes: str, of: str) -> Iterator[LowRate]:
 
 
 def slow_owners(rows: Rows, grade: str) -> Iterator[SlowOwner]:
-    """Yield who answers leads of a grade late; each row has an owner's `seconds`, in `value`."""
+    """Yield who answers leads of a grade late, from rows with an owner, a grade and `seconds`."""
     seconds = {
-        row["value"]: row["seconds"]
+        row["owner"]: row["seconds"]
         for row in rows
-        if row["grade"] == grade and row["value"] != "(none)" and len(row["seconds"]) >= FEWEST
+        if row["grade"] == grade and row["owner"] != "(none)" and len(row["seconds"]) >= FEWEST
     }
     for owner, taken in seconds.items():
         others = [each for other, found in seconds.items() if other != owner for each in found]

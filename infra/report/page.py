@@ -18,9 +18,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from leadstream.infra.report.blocks import Chart, Column, Note, Section, Spec, Table
-from leadstream.infra.report.changes import Change
 from leadstream.infra.report.chance import Certainty
-from leadstream.infra.report.charts import field, label, spark
+from leadstream.infra.report.changes import Change
+from leadstream.infra.report.charts import label, spark
 from leadstream.infra.report.glossary import TERMS
 from leadstream.infra.report.report import Report
 from leadstream.infra.report.words import cell, day, instant, listed
@@ -81,7 +81,9 @@ def render(report: Report | None, database: str, library: str) -> str:
             "script": Markup(script),  # noqa: S704  ours
             "foot": _foot(report),
         }
-    environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
     return environment.from_string(template).render(found)
 
 
@@ -89,7 +91,7 @@ def library() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script; takes seconds."""
     import vl_convert
 
-    script: str = vl_convert.javascript_bundle()
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return script
 
 

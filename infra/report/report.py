@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leadstream.infra.report.actions import Action, actions
+from leadstream.infra.report.action import Action
+from leadstream.infra.report.actions import actions
 from leadstream.infra.report.blocks import Section
 from leadstream.infra.report.changes import Change, changes, summary
 from leadstream.infra.report.facts import Facts

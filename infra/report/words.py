@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
+from math import isfinite
 from typing import Any, Final
 
 ABSENT: Final = "–"  # noqa: RUF001  an en dash says that there is nothing
@@ -64,7 +65,8 @@ def cell(value: Any, kind: str) -> str:
     """Return a value of a table.
 
     Args:
-        kind: text, code, count, number, share, hours, money, month or instant.
+        kind: text, code, shown (as it is, but a number), count, number, lift, share, seconds,
+            hours, money, month or instant.
     """
     if value is None or value == "":
         return ABSENT
@@ -82,6 +84,8 @@ def cell(value: Any, kind: str) -> str:
         return f"{value:%Y-%m-%d %H:%M}"
     if kind == "count":
         return f"{value:,}"
+    if kind == "lift":
+        return f"{value:.2f}" if isfinite(value) else "∞"
     if kind == "number":
         return f"{value:,.1f}"
     return str(value)

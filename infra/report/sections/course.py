@@ -2,76 +2,111 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from leadstream.infra.report.blocks import Chart, Column, Note, Section, Table
 from leadstream.infra.report.charts import COUNT, SHARE, bars, curve, field, label
 from leadstream.infra.report.facts import Facts
-from leadstream.infra.report.words import counted, percent
+from leadstream.infra.report.words import counted, money, percent
 from leadstream.sinks.answers import STAGES
-from leadstream.sinks.velocity.rates import HEALTHY_MQL_TO_SQL, rate, verdict
+from leadstream.sinks.velocity.rates import HEALTHY_MQL_TO_SQL
 
 STAGE_WORDS: Final = {
     "known": "Known", "engaged": "Engaged", "mql": "MQL", "sal": "SAL", "sql": "SQL",
     "opportunity": "Opportunity", "customer": "Customer",
 }  # fmt: skip
+PIPELINE_STAGES: Final = ("mql", "sal", "sql", "opportunity")
 
 
 def funnel(facts: Facts) -> Section:
-    """How many leads reached each stage, and where they are lost."""
+    """How many leads reached each stage, where they are lost, and where they are now."""
     found = facts.course.funnel
     name, title = "funnel", "Funnel"
     if not found["known"]:
         return Section(name, title, "No lead is known by name yet.")
-    rows = []
-    for place, stage in enumerate(STAGES):
-        before = found[STAGES[place - 1]] if place else None
-        step = found[stage] / before if before else None
-        told = f"{found[stage]:,}" + ("" if step is None else f"  ·  {percent(step)}")
-        rows.append({"stage": STAGE_WORDS[stage], "leads": found[stage], "step": step,
-                     "told": told})  # fmt: skip
-    of_mqls = rate(found["sql"], found["mql"])
     says = (
-        f"Of {counted(found['known'], 'known lead')} {found['mql']:,} became MQLs, {found['sql']:,} "
-        f"SQLs and {counted(found['customer'], 'customer')}."
+        f"Of {counted(found['known'], 'known lead')} {found['mql']:,} became MQLs, "
+        f"{found['sql']:,} SQLs and {counted(found['customer'], 'customer')}."
     )
     if found["mql"]:
         low, high = HEALTHY_MQL_TO_SQL
         says += (
-            f" MQL to SQL is {percent(of_mqls.value)}; the healthy band is {low:.0%} to {high:.0%}."
+            f" MQL to SQL is {percent(found['mql_to_sql'])}; the healthy band is {low:.0%} to "
+            f"{high:.0%}."
         )
-    return Section(name, title, says, [
-        Chart(
-            "funnel", "Leads that reached each stage, or a later one",
-            "Bars of the stages from known to customer, each with its leads and the share of the "
-            "stage before.",
-            bars(rows, "stage", field("leads", "Leads"), "told", [
-                label("stage", "Stage"), field("leads", "Leads", COUNT),
-                field("step", "Of the stage before", SHARE),
-            ]),
-            Table("Leads per stage", [Column("Stage"), Column("Leads", "count"),
-                                      Column("Of the stage before", "share")],
-                  [[row["stage"], row["leads"], row["step"]] for row in rows]),
-        ),
-        _by_channel(facts),
-    ], "leadstream funnel --by channel")  # fmt: skip
+    return Section(
+        name, title, says, [_stages(facts), _by_channel(facts), _stays(facts), *_pipeline(facts)],
+        "leadstream funnel --by channel",
+    )  # fmt: skip
+
+
+def _stages(facts: Facts) -> Chart:
+    found = facts.course.funnel
+    step_to = {row["step"].partition(" to ")[2]: row for row in facts.course.steps
+               if row["step"] != "mql to sql"}  # fmt: skip
+    rows = []
+    for stage in STAGES:
+        step = step_to.get(stage, {})
+        share = step.get("rate")
+        told = f"{found[stage]:,}" + ("" if share is None else f"  ·  {percent(share)}")
+        rows.append({"stage": STAGE_WORDS[stage], "leads": found[stage], "step": share,
+                     "low": step.get("low"), "high": step.get("high"), "told": told,
+                     "days": step.get("median_days")})  # fmt: skip
+    return Chart(
+        "funnel", "Leads that reached each stage, or a later one",
+        "Bars of the stages from known to customer, each with its leads and the share of the "
+        "stage before.",
+        bars(rows, "stage", field("leads", "Leads"), "told", [
+            label("stage", "Stage"), field("leads", "Leads", COUNT),
+            field("step", "Of the stage before", SHARE), field("low", "At least", SHARE),
+            field("high", "At most", SHARE), field("days", "Median days from there", ".1f"),
+        ]),
+        Table("Leads per stage", [
+            Column("Stage"), Column("Leads", "count"), Column("Of the stage before", "share"),
+            Column("at least", "share"), Column("at most", "share"),
+            Column("Median days from there", "number"),
+        ], [[row[key] for key in ("stage", "leads", "step", "low", "high", "days")]
+            for row in rows]),
+    )  # fmt: skip
 
 
 def _by_channel(facts: Facts) -> Table:
-    rows: list[list[Any]] = []
-    for row in facts.course.by_channel:
-        found = rate(row["sql"], row["mql"])
-        ends = (found.low, found.high) if row["mql"] else (None, None)
-        rows.append([row["channel"], row["known"], row["mql"], row["sql"], row["customer"],
-                     found.value, *ends, verdict(found).value])  # fmt: skip
+    keys = ("channel", "known", "mql", "sql", "customer", "mql_to_sql", "low", "high", "verdict")
     return Table(
         "By channel of the first touchpoint",
         [Column("Channel"), Column("Known", "count"), Column("MQL", "count"),
          Column("SQL", "count"), Column("Customer", "count"), Column("MQL to SQL", "share"),
          Column("at least", "share"), Column("at most", "share"), Column("Against the band")],
-        rows,
+        [[row[key] for key in keys] for row in facts.course.by_channel],
         frozenset({5}),
     )  # fmt: skip
+
+
+def _stays(facts: Facts) -> Table:
+    keys = ("visits", "still_there", "p50_days", "p90_days", "median_days_with_open")
+    return Table(
+        "Days in each stage",
+        [Column("Stage"), Column("Visits", "count"), Column("Still there", "count"),
+         Column("Median of those ended", "number"), Column("90% ended within", "number"),
+         Column("Median, open ones too", "number")],
+        [[STAGE_WORDS.get(row["stage"], row["stage"].capitalize()), *(row[key] for key in keys)]
+         for row in facts.course.stays],
+    )  # fmt: skip
+
+
+def _pipeline(facts: Facts) -> list[Table]:
+    rows = [row for row in facts.course.pipeline if row["stage"] in PIPELINE_STAGES]
+    if not rows:
+        return []
+    return [Table(
+        "In the hands of sales now, and what is likely to be won",
+        [Column("Stage"), Column("Leads", "count"), Column("Median age, days", "number"),
+         Column("Chance to win", "share"), Column("Expected wins", "number"),
+         Column("Amount", "shown"), Column("Weighted by chance", "shown")],
+        [[STAGE_WORDS[row["stage"]], row["leads"], row["median_age_days"], row["win_chance"],
+          row["expected_wins"], money(row["amount"], row["currency"] or ""),
+          money(row["weighted_amount"], row["currency"] or "")] for row in rows],
+    )]  # fmt: skip
 
 
 def cohorts(facts: Facts) -> Section:

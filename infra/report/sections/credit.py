@@ -41,8 +41,8 @@ def attribution(facts: Facts) -> Section:
     leading = [row["channel"] for row in sorted(rows, key=lambda row: -row["linear"])]
     says = (
         f"{counted(int(total), one, many)} within {LOOKBACK_DAYS} days of their touches. Linear "
-        f"credit goes most to {listed(leading[:3])}. Where the dots of a channel lie far apart, what "
-        "it is worth depends on the model: look before moving money."
+        f"credit goes most to {listed(leading[:3])}. Where the dots of a channel lie far apart, "
+        "what it is worth depends on the model: look before moving money."
     )
     table = Table(
         f"{many[0].upper()}{many[1:]} credited by each model",

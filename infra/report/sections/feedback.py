@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from statistics import median
 from typing import Final
 
 from leadstream.infra.report.blocks import Chart, Column, Section, Spec, Table
 from leadstream.infra.report.charts import COUNT, SHARE, field, heat, intervals, label
 from leadstream.infra.report.facts import Facts
 from leadstream.infra.report.words import counted, percent
-from leadstream.sinks.velocity.rates import rate
+from leadstream.sinks.feedback.reps import EARLY_HOURS
 
 REASONS_SHOWN: Final = 12
 
@@ -77,7 +76,8 @@ def _unmapped(facts: Facts) -> list[Table]:
         return []
     return [Table(
         "Wordings that mean nothing to the model",
-        [Column("Wording"), Column("Led to"), Column("Times", "count"), Column("Latest", "instant")],
+        [Column("Wording"), Column("Led to"), Column("Times", "count"),
+         Column("Latest", "instant")],
         [[row["reason_given"], row["to_stage"], row["transitions"], row["latest_at"]]
          for row in rows[:REASONS_SHOWN]],
     )]  # fmt: skip
@@ -85,39 +85,42 @@ def _unmapped(facts: Facts) -> list[Table]:
 
 def reps(facts: Facts) -> Section:
     """How each rep takes and answers leads."""
-    rows = [row for row in facts.feedback.accepted_by_owner if row["answered"]]
+    rows = [row for row in facts.feedback.reps if row["owner"] != "(none)" and row["leads"]]
     name, title = "reps", "Reps"
     if not rows:
-        return Section(name, title, "No rep has answered an MQL yet.")
-    seconds: dict[str, list[int]] = {}
-    for row in facts.handoffs.responses:
-        seconds.setdefault(row["value"], []).extend(row["seconds"])
-    kept = {row["owner"] or "(none)": row["attainment"] for row in facts.handoffs.by_owner}
-    values = []
-    for row in rows:
-        found = rate(row["accepted"], row["answered"])
-        values.append(row | {"accepts": found.value, "low": found.low, "high": found.high})
-    values.sort(key=lambda row: (-row["accepts"], row["value"]))
-    return Section(
-        name, title,
-        "Accepted shares are of the MQLs that the rep answered; procedural rejections do not "
-        "count. Reps do not get the same leads: overlapping intervals are no difference.",
-        [Chart(
-            "reps", "MQLs accepted of those answered, by rep",
-            "Shares with their 95% intervals, the rep who accepts most first.",
-            intervals(values, "value", "accepts", "low", "high", [
-                label("value", "Rep"), field("accepts", "Accepts", SHARE),
-                field("low", "At least", SHARE), field("high", "At most", SHARE),
-                field("answered", "Answered", COUNT), field("sqls", "Became SQL", COUNT),
-            ]),
-            Table("Reps", [
-                Column("Rep"), Column("Answered", "count"), Column("Accepted", "count"),
-                Column("SQLs", "count"), Column("Accepts", "share"), Column("at least", "share"),
-                Column("at most", "share"), Column("Deadlines kept", "share"),
-                Column("Median answer", "seconds"),
-            ], [[row["value"], row["answered"], row["accepted"], row["sqls"], row["accepts"],
-                 row["low"], row["high"], kept.get(row["value"]),
-                 median(seconds[row["value"]]) if seconds.get(row["value"]) else None]
-                for row in values]),
-        )], "leadstream sla --by owner",
+        return Section(name, title, "No rep has been handed an MQL yet.")
+    told = [row for row in rows if row["sal_adjusted"] is not None]
+    told.sort(key=lambda row: (-row["sal_adjusted"], row["owner"]))
+    chart = Chart(
+        "reps", "MQLs accepted of those answered, adjusted for their grades",
+        "Shares with their 95% intervals, the rep who accepts most first.",
+        intervals(told, "owner", "sal_adjusted", "sal_adjusted_low", "sal_adjusted_high", [
+            label("owner", "Rep"), field("sal_adjusted", "Accepts, adjusted", SHARE),
+            field("sal_adjusted_low", "At least", SHARE),
+            field("sal_adjusted_high", "At most", SHARE), field("sal_rate", "As counted", SHARE),
+            field("sal_decided", "Answered", COUNT), label("sal_standing", "Beside the others"),
+        ]),
+        Table("Accepted, became SQL and won, adjusted for grades", [
+            Column("Rep"), Column("Answered", "count"), Column("Accepts", "share"),
+            Column("adjusted", "share"), Column("Beside the others"), Column("SQL", "share"),
+            Column("adjusted", "share"), Column("Beside the others"), Column("Won", "share"),
+            Column("adjusted", "share"), Column("Beside the others"),
+        ], [[row["owner"], row["sal_decided"],
+             *(row[f"{step}_{key}"] for step in ("sal", "sql", "won")
+               for key in ("rate", "adjusted", "standing"))] for row in told]),
+        "Adjusted: what the share would be with the mix of grades that all reps have. Overlapping "
+        "intervals are no difference.",
     )  # fmt: skip
+    work = Table(
+        "How reps work what they are handed",
+        [Column("Rep"), Column("MQLs", "count"), Column("In time", "share"),
+         Column("Median answer, business time", "seconds"), Column("Never answered", "count"),
+         Column("Median activities", "number"), Column("Given up early", "share")],
+        [[row["owner"], row["leads"], row["in_time"], row["median_response_s"],
+          row["never_answered"], row["median_activities"], row["early_share"]] for row in rows],
+    )  # fmt: skip
+    says = (
+        "Reps do not get the same leads, so shares are adjusted for grades. Procedural rejections "
+        f"do not count. Given up early: turned down within {EARLY_HOURS} h."
+    )
+    return Section(name, title, says, [*([chart] if told else []), work], "leadstream reps")

@@ -18,7 +18,9 @@ from leadstream.infra.report.charts import (
     stacked,
 )
 from leadstream.infra.report.facts import LEAKS_SHOWN, Facts
+from leadstream.infra.report.stakes import NOBODY
 from leadstream.infra.report.words import counted, hours, money, percent
+from leadstream.sinks.losses import WITHIN_DAYS
 
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _OUTCOMES: Final = {"in time": CALM, "late": WARN, "never": BAD}
@@ -99,7 +101,7 @@ def deadlines(facts: Facts) -> Section:
 
 
 def _outcomes(name: str, title: str, by: str, rows: list[dict[str, Any]]) -> Chart:
-    ended = [row | {by: row[by] or "nobody"} for row in rows if row["attainment"] is not None]
+    ended = [row | {by: NOBODY if row[by] == "(none)" else row[by]} for row in rows if row["attainment"] is not None]
     parts = (("in time", "met"), ("late", "met_late"), ("never", "breached"))
     values = [
         {by: row[by], "outcome": outcome, "clocks": row[column], "place": place,
@@ -127,25 +129,27 @@ def _hours(facts: Facts) -> list[Chart]:
     rows = facts.handoffs.hours_of_week
     if not rows:
         return []
-    values = [
-        {"weekday": _WEEKDAYS[row["weekday"] - 1], "hour": row["hour"], "clocks": row["clocks"],
-         "met": row["met"], "missed": row["clocks"] - row["met"],
-         "kept": row["met"] / row["clocks"]}
-        for row in rows
-    ]  # fmt: skip
+    values = []
+    for row in rows:
+        ended = row["met"] + row["met_late"] + row["breached"]
+        weekday, _, hour_of_day = row["hour"].partition(" ")
+        if ended:
+            values.append({"weekday": weekday, "hour": int(hour_of_day[:2]), "clocks": ended,
+                           "met": row["met"], "missed": ended - row["met"],
+                           "kept": row["attainment"]})  # fmt: skip
     hour: Spec = {
         "field": "hour", "type": "ordinal", "title": "Hour at which the lead became an MQL, UTC",
         "scale": {"domain": list(range(24))},
         "axis": {"labelAngle": 0, "labelOverlap": True, "grid": False},
     }  # fmt: skip
-    weekday: Spec = {
+    day: Spec = {
         "field": "weekday", "type": "ordinal", "title": None, "scale": {"domain": list(_WEEKDAYS)},
         "axis": {"grid": False, "labelColor": "var(--ink)"},
     }  # fmt: skip
     return [Chart(
         "hours", "When handoffs are missed: deadlines not kept, by hour of the week",
         "A grid of weekdays and hours; the stronger a cell, the more deadlines were missed.",
-        heat(values, hour, weekday,
+        heat(values, hour, day,
              {"field": "missed", "type": "quantitative",
               "scale": {"domainMin": 0, "range": [0.05, 1]}},
              [label("weekday", "Day"), field("hour", "Hour, UTC", COUNT),
@@ -168,44 +172,64 @@ def leaks(facts: Facts) -> Section:
     if not found.at_stake:
         resolved = sum(row["resolved"] for row in found.leak_counts)
         return Section(name, title, f"No leak is open; {counted(resolved, 'leak')} were resolved.")
-    open_now = sum(row["open"] for row in found.at_stake)
-    stake = sum(row["stake"] for row in found.at_stake)
+    open_now = sum(each.open for each in found.at_stake)
     values = [
-        {"leak": leak_words(row["leak"]), "age": age, "leads": count, "place": place,
-         "oldest": hours(row["oldest_h"])}
-        for row in found.at_stake
-        for place, (age, count) in enumerate(zip(_AGES, row["ages"], strict=True))
+        {"leak": leak_words(each.leak), "age": age, "leads": count, "place": place,
+         "oldest": hours(each.oldest_h), "stake": money(each.expected, facts.currency)}
+        for each in found.at_stake
+        for place, (age, count) in enumerate(zip(_AGES, each.ages, strict=True))
     ]  # fmt: skip
-    most = found.at_stake[0]
+    most, dearest = found.at_stake[0], max(found.at_stake, key=lambda each: each.expected)
     says = (
-        f"{open_now:,} open, {facts.weekly.leaks_opened[-1]:,} of this week or mended since. Most "
-        f"often: {leak_words(most['leak']).lower()} ({most['open']:,})."
+        f"{open_now:,} are open, most often: {leak_words(most.leak).lower()} ({most.open:,}). "
+        f"{facts.weekly.leaks_opened[-1]:,} were opened this week."
     )
-    if stake:
-        says += f" {money(stake, facts.currency)} are at stake where an amount is known."
-    resolved_of = {row["leak"]: row for row in found.leak_counts}
+    if dearest.expected:
+        says += (
+            f" Most is at stake in: {leak_words(dearest.leak).lower()}, about "
+            f"{money(dearest.expected, facts.currency)} by the chance to win."
+        )
+    counts = {row["leak"]: row for row in found.leak_counts}
     return Section(name, title, says, [
         Chart(
             "leaks", "Open leaks by kind and age",
             "Bars of the open leaks of each kind, split by how long they have been open.",
             stacked(values, "leak", "age", _AGES, field("leads"), [
-                        label("leak", "Leak"), label("age", "Open for"),
-                        field("leads", "Leads", COUNT), label("oldest", "Oldest"),
-                    ]),
+                label("leak", "Leak"), label("age", "Open for"), field("leads", "Leads", COUNT),
+                label("oldest", "Oldest"), label("stake", "At stake, all ages"),
+            ]),
             Table("Leaks by kind", [
                 Column("Leak"), Column("Open", "count"),
                 *(Column(age.capitalize(), "count") for age in _AGES), Column("Oldest", "hours"),
+                Column(f"At stake {facts.currency}".rstrip(), "money"),
                 Column("Resolved", "count"), Column("Median to resolve", "hours"),
-            ], [[leak_words(row["leak"]), row["open"], *row["ages"], row["oldest_h"],
-                 resolved_of[row["leak"]]["resolved"],
-                 resolved_of[row["leak"]]["median_hours_to_resolve"]] for row in found.at_stake]),
+            ], [[leak_words(each.leak), each.open, *each.ages, each.oldest_h, each.expected,
+                 counts[each.leak]["resolved"], counts[each.leak]["median_hours_to_resolve"]]
+                for each in found.at_stake]),
             legend=_AGES,
         ),
+        *_losses(facts),
         Table(
             f"The {min(LEAKS_SHOWN, len(found.open_leaks))} dearest, then oldest",
             [Column("Lead", "code"), Column("Leak"), Column("Open for", "hours"), Column("Owner"),
-             Column("Stage"), Column("Grade"), Column("Amount", "shown")],
+             Column("Stage"), Column("Grade"), Column("At stake", "shown")],
             [[row["lead_id"], leak_words(row["leak"]), row["age_h"], row["owner"], row["stage"],
-              row["grade"], money(row["amount"], row["currency"] or "")] for row in found.open_leaks],
+              row["grade"], money(row["expected_amount"], row["expected_currency"] or "")]
+             for row in found.open_leaks],
         ),
     ], "leadstream leaks")  # fmt: skip
+
+
+def _losses(facts: Facts) -> list[Table]:
+    rows = facts.handoffs.losses
+    if not rows:
+        return []
+    return [Table(
+        f"What leaks cost: wins within {WITHIN_DAYS} days, beside leads of like stage and grade",
+        [Column("Leak"), Column("Leaked", "count"), Column("Won", "share"),
+         Column("Others won", "share"), Column("Wins lost", "number"), Column("at least", "number"),
+         Column("at most", "number"), Column("Money lost", "shown"), Column("Finding")],
+        [[leak_words(row["leak"]), row["leaked"], row["won_rate"], row["won_rate_of_others"],
+          row["wins_lost"], row["low"], row["high"],
+          money(row["money_lost"], row["currency"] or ""), row["verdict"]] for row in rows],
+    )]  # fmt: skip
