@@ -30,7 +30,7 @@ Rows = list[dict[str, Any]]
 
 WEEKS: Final = 12
 PATHS_SHOWN: Final = 10
-LEAKS_SHOWN: Final = 25
+LEAKS_SHOWN: Final = 15
 DUE_WITHIN_H: Final = 24
 _RESPONSE: Final = "first_response"
 """The policy of the shipped model that asks for an answer; where it is there, it is the one."""

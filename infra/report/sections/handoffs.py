@@ -181,13 +181,13 @@ def leaks(facts: Facts) -> Section:
     ]  # fmt: skip
     most, dearest = found.at_stake[0], max(found.at_stake, key=lambda each: each.expected)
     says = (
-        f"{open_now:,} are open, most often: {leak_words(most.leak).lower()} ({most.open:,}). "
+        f"{open_now:,} are open, most often “{leak_words(most.leak)}” ({most.open:,}); "
         f"{facts.weekly.leaks_opened[-1]:,} were opened this week."
     )
     if dearest.expected:
         says += (
-            f" Most is at stake in: {leak_words(dearest.leak).lower()}, about "
-            f"{money(dearest.expected, facts.currency)} by the chance to win."
+            f" Most is at stake in “{leak_words(dearest.leak)}”: about "
+            f"{money(dearest.expected, facts.currency)}, by the chance to win."
         )
     counts = {row["leak"]: row for row in found.leak_counts}
     return Section(name, title, says, [

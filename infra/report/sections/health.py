@@ -103,8 +103,8 @@ def _rules(facts: Facts) -> list[Chart]:
     drawn = [
         {key: row[key] for key in ("rule", "handovers", "mean_points", "acceptance", "without",
                                    "lift", "verdict")}
-        | {"low": max(row["lift_low"], LIFTS[0]), "high": min(row["lift_high"], LIFTS[1]),
-           "dot": min(max(row["lift"], LIFTS[0]), LIFTS[1])}
+        | {"dot": _inside(row["lift"]), "low": _inside(row["lift_low"]),
+           "high": _inside(row["lift_high"])}
         for row in sorted(rows, key=lambda row: (-row["lift"], row["rule"]))
     ]  # fmt: skip
     return [Chart(
@@ -125,6 +125,10 @@ def _rules(facts: Facts) -> list[Chart]:
         f"Lifts beyond {LIFTS[0]:g} and {LIFTS[1]:g} are drawn at the edge. Rules come together: "
         "a lift says what leads with the rule have in common, not what it alone does.",
     )]  # fmt: skip
+
+
+def _inside(lift: float) -> float:
+    return min(max(lift, LIFTS[0]), LIFTS[1])
 
 
 def _margins(facts: Facts) -> list[Chart | Note]:
