@@ -1,7 +1,8 @@
 """Charts in Vega-Lite: few kinds, alike everywhere.
 
-Colours are the page's own variables, so that a chart follows light, dark and print by itself. Of a
-heat map the opacity tells the value, for the same reason.
+Names that people made up are values, or in the domain of a scale; never in `sort` or a filter,
+which become expressions. Colours are the page's own variables, so that a chart follows light, dark
+and print by itself. Of a heat map the opacity tells the value, for the same reason.
 """
 
 from __future__ import annotations

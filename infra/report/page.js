@@ -10,6 +10,13 @@
     defaultStyle: false,
     tooltip: { theme: "leadstream", disableDefaultStyle: true },
   };
+  // A finger does not hover: what it touches tells its figures until it touches something else.
+  let told = null;
+  document.addEventListener("click", ({ target, clientX, clientY }) => {
+    told?.dispatchEvent(new PointerEvent("pointerout", { bubbles: true }));
+    told = target.closest(".vega") && target;
+    told?.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, clientX, clientY }));
+  });
   let failed = 0;
   for (const [name, spec] of Object.entries(charts)) {
     const place = document.getElementById(`chart-${name}`);

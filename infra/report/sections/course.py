@@ -7,7 +7,7 @@ from typing import Final
 from leadstream.infra.report.blocks import Chart, Column, Note, Section, Table
 from leadstream.infra.report.charts import COUNT, SHARE, bars, curve, field, label
 from leadstream.infra.report.facts import Facts
-from leadstream.infra.report.words import counted, money, percent
+from leadstream.infra.report.words import cell, counted, money, percent
 from leadstream.sinks.answers import STAGES
 from leadstream.sinks.velocity.rates import HEALTHY_MQL_TO_SQL
 
@@ -47,25 +47,26 @@ def _stages(facts: Facts) -> Chart:
     rows = []
     for stage in STAGES:
         step = step_to.get(stage, {})
-        share = step.get("rate")
-        told = f"{found[stage]:,}" + ("" if share is None else f"  ·  {percent(share)}")
-        rows.append({"stage": STAGE_WORDS[stage], "leads": found[stage], "step": share,
-                     "low": step.get("low"), "high": step.get("high"), "told": told,
-                     "days": step.get("median_days")})  # fmt: skip
+        share, days = step.get("rate"), step.get("median_days")
+        rows.append({
+            "stage": STAGE_WORDS[stage], "leads": found[stage], "share": share,
+            "low": step.get("low"), "high": step.get("high"), "days": days,
+            "step": percent(share), "taken": cell(days, "number"),
+            "told": f"{found[stage]:,}" + ("" if share is None else f"  ·  {percent(share)}"),
+        })  # fmt: skip
     return Chart(
         "funnel", "Leads that reached each stage, or a later one",
         "Bars of the stages from known to customer, each with its leads and the share of the "
         "stage before.",
         bars(rows, "stage", field("leads", "Leads"), "told", [
             label("stage", "Stage"), field("leads", "Leads", COUNT),
-            field("step", "Of the stage before", SHARE), field("low", "At least", SHARE),
-            field("high", "At most", SHARE), field("days", "Median days from there", ".1f"),
+            label("step", "Of the stage before"), label("taken", "Median days from there"),
         ]),
         Table("Leads per stage", [
             Column("Stage"), Column("Leads", "count"), Column("Of the stage before", "share"),
             Column("at least", "share"), Column("at most", "share"),
             Column("Median days from there", "number"),
-        ], [[row[key] for key in ("stage", "leads", "step", "low", "high", "days")]
+        ], [[row[key] for key in ("stage", "leads", "share", "low", "high", "days")]
             for row in rows]),
     )  # fmt: skip
 

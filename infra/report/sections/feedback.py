@@ -44,11 +44,11 @@ def reasons(facts: Facts) -> Section:
         says += f" {percent(silent / everything)} say nothing to marketing: no reason, or one that "
         says += "the model does not know."
     x: Spec = {
-        "field": "channel", "type": "nominal", "sort": channels, "title": None,
+        "field": "channel", "type": "nominal", "title": None, "scale": {"domain": channels},
         "axis": {"labelAngle": -40, "labelLimit": 110, "grid": False, "orient": "top"},
     }  # fmt: skip
     y: Spec = {
-        "field": "reason", "type": "nominal", "sort": shown, "title": None,
+        "field": "reason", "type": "nominal", "title": None, "scale": {"domain": shown},
         "axis": {"labelLimit": 130, "labelColor": "var(--ink)", "grid": False},
     }  # fmt: skip
     return Section(name, title, says, [

@@ -101,7 +101,11 @@ def deadlines(facts: Facts) -> Section:
 
 
 def _outcomes(name: str, title: str, by: str, rows: list[dict[str, Any]]) -> Chart:
-    ended = [row | {by: NOBODY if row[by] == "(none)" else row[by]} for row in rows if row["attainment"] is not None]
+    ended = [
+        row | {by: NOBODY if row[by] == "(none)" else row[by]}
+        for row in rows
+        if row["attainment"] is not None
+    ]
     parts = (("in time", "met"), ("late", "met_late"), ("never", "breached"))
     values = [
         {by: row[by], "outcome": outcome, "clocks": row[column], "place": place,
