@@ -59,18 +59,22 @@ def store(
     leads: int = 700,
     seed: int = 7,
     spelled: Callable[[Event], Event] = lambda event: event,
+    events: Iterable[Event] | None = None,
 ) -> History:
     """Replay leads into a database in the directory.
 
     Args:
         spelled: what an event becomes before it is told.
+        events: instead of those of synthetic leads.
     """
     run = Replay(load_models(None))
-    events: list[LeadEvent] = []
-    for event in generate(leads=leads, seed=seed, end=END, days=DAYS):
-        events += run.feed(spelled(event))[0]
+    told: list[LeadEvent] = []
+    if events is None:
+        events = generate(leads=leads, seed=seed, end=END, days=DAYS)
+    for event in events:
+        told += run.feed(spelled(event))[0]
     run.finish()
-    history = History(data_dir, events, run.effective.decisions(), list(run.states()))
+    history = History(data_dir, told, run.effective.decisions(), list(run.states()))
     with ClickHouse(Settings(data_dir=data_dir)) as client:
         migrate(client)
         for records in (history.events, history.decisions, history.states):

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,39 +24,45 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store(tmp_path_factory.mktemp("report"), leads=200).data_dir
 
 
-@pytest.fixture(autouse=True)
-def small_library(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def small_library() -> Iterator[None]:
     """What draws charts takes seconds to put together, and nothing is drawn here."""
-    monkeypatch.setattr("leadstream.infra.report.page.library", lambda: "window.vegaEmbed = 1;")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("leadstream.infra.report.page.library", lambda: "window.vegaEmbed = 1;")
+        yield
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("target") / "report.html"
+
+
+@pytest.fixture(scope="module")
+def written(data_dir: Path, target: Path) -> Result:
+    return asked(data_dir, "-o", str(target))
 
 
 def asked(data_dir: Path, *arguments: str) -> Result:
     return CliRunner().invoke(cli, ["report", *arguments, "--data-dir", str(data_dir)])
 
 
-def test_the_page_is_written_and_told_of(data_dir: Path, tmp_path: Path) -> None:
-    target = tmp_path / "report.html"
-    found = asked(data_dir, "-o", str(target))
-    assert found.exit_code == 0, found.output
+def test_the_page_is_written_and_told_of(written: Result, target: Path) -> None:
+    assert written.exit_code == 0, written.output
     assert re.fullmatch(
         rf"{re.escape(str(target))} \([\d.]+ MB\): week to 2026-06-29 \d\d:\d\d UTC, "
         r"\d+ things to do\n",
-        found.stdout,
+        written.stdout,
     )
     assert target.read_text("utf-8").startswith("<!doctype html>")
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert [path.name for path in target.parent.iterdir()] == ["report.html"]
 
 
-def test_a_second_run_writes_the_same_bytes(data_dir: Path, tmp_path: Path) -> None:
-    for name in ("one.html", "two.html"):
-        assert asked(data_dir, "-o", str(tmp_path / name)).exit_code == 0
-    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
-
-
-def test_a_dash_is_standard_output(data_dir: Path, tmp_path: Path) -> None:
-    asked(data_dir, "-o", str(tmp_path / "one.html"))
+def test_a_dash_is_standard_output_and_the_same_bytes(
+    data_dir: Path, written: Result, target: Path
+) -> None:
     found = asked(data_dir, "-o", "-")
-    assert found.stdout_bytes == (tmp_path / "one.html").read_bytes()
+    assert written.exit_code == 0
+    assert found.stdout_bytes == target.read_bytes()
 
 
 def test_weeks_and_conversion_are_what_is_asked_for(data_dir: Path) -> None:
@@ -110,9 +117,11 @@ def test_no_database_is_told_as_ever(tmp_path: Path) -> None:
     assert "run `leadstream demo` or `leadstream migrate` first" in found.stderr
 
 
-def test_the_commands_of_the_page_are_commands(data_dir: Path) -> None:
-    page = asked(data_dir, "-o", "-").stdout
-    commands = set(re.findall(r"<code>(leadstream [^<]+)</code>", page))
+def test_the_commands_of_the_page_are_commands(
+    data_dir: Path, written: Result, target: Path
+) -> None:
+    assert written.exit_code == 0
+    commands = set(re.findall(r"<code>(leadstream [^<]+)</code>", target.read_text("utf-8")))
     assert len(commands) > 10
     for told in commands:
         _, *arguments = shlex.split(told.replace("&#39;", "'").replace("&#34;", '"'))

@@ -19,6 +19,7 @@ from leadstream.infra.report.facts import Asked, Facts, gather
 from leadstream.infra.report.glossary import TERMS
 from leadstream.infra.report.page import render
 from leadstream.infra.report.report import report_of
+from leadstream.schemas.events import Touchpoint
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.migrate import migrate
@@ -239,16 +240,28 @@ def test_an_empty_database_is_told_of_in_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_database_with_a_single_lead_draws_no_empty_charts(tmp_path: Path) -> None:
-    store(tmp_path, leads=1)
+    visit = Touchpoint(
+        event_id="1", event_time=1_780_000_000_000, lead_id="a", type="form_submitted"
+    )
+    store(tmp_path, events=[visit])
     found = asked(tmp_path)
     assert found is not None
     page = Page(render(report_of(found), "leads", LIBRARY))
     for name, spec in page.charts.items():
         assert spec["data"]["values"], name
     told = " ".join(page.texts("main"))
-    assert "Sales has turned no lead down yet." in told
-    assert "There is no win yet to attribute." in told
-    assert "No rep has been handed an MQL yet." in told
+    for sentence in (
+        "Of 1 known lead 0 became MQLs, 0 SQLs and 0 customers.",
+        "There is no win yet to attribute.",
+        "There is no win yet, so no path leads to one.",
+        "No clock has ended yet, so nothing tells how soon sales answers.",
+        "No deadline has passed yet.",
+        "No leak was ever found.",
+        "Sales has turned no lead down yet.",
+        "No rep has been handed an MQL yet.",
+        "The model has handed nothing over yet.",
+    ):
+        assert sentence in told
 
 
 def test_terms_are_told_once_each(html: str) -> None:
