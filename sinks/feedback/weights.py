@@ -32,6 +32,8 @@ LEAST_ON_EACH_SIDE: Final = 10
 """A rule needs so many answered hand-overs with it, and without it, to be weighed."""
 LEAST_PER_WEIGHT: Final = 5
 """So many answers of the rarer kind for each weight (Vittinghoff and McCulloch 2007)."""
+LEAST_ANSWERS: Final = 30
+"""So many of the rarer kind in all: the scale of the points is told by the weights themselves."""
 
 
 class NoWeightsError(Exception):
@@ -221,10 +223,10 @@ def _require(accepted: NDArray[np.bool_], rules: int, criteria: int) -> None:
         )
     yes = int(accepted.sum())
     rarer, kind = min((yes, "accepted"), (len(accepted) - yes, "turned down"))
-    needed = LEAST_PER_WEIGHT * (rules + criteria)
+    needed = max(LEAST_ANSWERS, LEAST_PER_WEIGHT * (rules + criteria))
     if rarer < needed:
         raise NoWeightsError(
-            f"no weights: {rules} rules and {criteria} criteria need {needed} answers of the rarer "
-            f"kind, {LEAST_PER_WEIGHT} each, and {rarer} hand-overs were {kind}: "
-            f"{needed - rarer} are missing"
+            f"no weights: {needed} answers of the rarer kind are needed, {LEAST_PER_WEIGHT} for "
+            f"each of {rules} rules and {criteria} criteria and {LEAST_ANSWERS} at least; "
+            f"{rarer} hand-overs were {kind}, so {needed - rarer} are missing"
         )

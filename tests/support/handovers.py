@@ -169,9 +169,7 @@ def _clock(handed: HandOver, said: dict[str, SlaEvent]) -> None:
         handed.response = "breached" if "breached" in said else "open"
 
 
-def _by_lead(
-    decisions: Iterable[Any], states: Iterable[LeadState]
-) -> dict[str, list[Transition]]:
+def _by_lead(decisions: Iterable[Any], states: Iterable[LeadState]) -> dict[str, list[Transition]]:
     merged = {s.lead_id for s in states if s.stage == "merged" or s.merged_into}
     by_lead: dict[str, list[Transition]] = defaultdict(list)
     for decision in decisions:

@@ -337,9 +337,7 @@ def test_conversions_are_adjusted_for_the_mix_of_grades(history: History, conver
             continue
         expected = sum(rate_of[each.decision.score.grade] for each in mine)
         assert row[f"expected_{conversion}"] == pytest.approx(expected)
-        assert row[f"{conversion}_adjusted"] == pytest.approx(
-            min(1.0, observed / expected * whole)
-        )
+        assert row[f"{conversion}_adjusted"] == pytest.approx(min(1.0, observed / expected * whole))
         low, high = row[f"{conversion}_adjusted_low"], row[f"{conversion}_adjusted_high"]
         assert low <= row[f"{conversion}_adjusted"] <= high
         if row[f"{conversion}_standing"] in ("better", "worse"):
