@@ -14,6 +14,7 @@ from leadstream.schemas.decisions import RETRACTED
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.feedback.reps import reps
 from leadstream.sinks.load import load
 from leadstream.sinks.migrate import migrate, shipped_scripts
 from leadstream.streams.domain.compiled import ModelSet
@@ -186,6 +187,24 @@ def test_a_model_tells_its_own_procedural_reasons_by_where_the_lead_goes(
          (1, "lead_recycled", {"reason": "moon", "lead_id": "n"}))  # fmt: skip
     found = dict(client.query("SELECT lead_id, kind FROM v_turndowns").rows)
     assert found == {"l": "procedural", "m": "procedural", "n": "(other)"}
+
+
+def test_what_is_expected_of_reps_is_what_reps_do(client: ClickHouse) -> None:
+    given_up = {"reason": "no_need"}
+    for lead_id, kind, fields in (
+        ("a", "lead_accepted", {"owner": "ann"}),
+        ("b", "lead_accepted", {"owner": "bob"}),
+        ("c", "lead_disqualified", {"owner": "bob", **given_up}),
+        ("d", "lead_disqualified", given_up),
+    ):
+        told(client, (0, "demo_requested", {"lead_id": lead_id}),
+             (1, kind, {"lead_id": lead_id, **fields}))  # fmt: skip
+    rows_of = {row["owner"]: row for row in reps(client)}
+    assert rows_of["ann"]["expected_sal"] == pytest.approx(2 / 3)
+    assert rows_of["ann"]["sal_adjusted"] == 1
+    assert rows_of["bob"]["sal_adjusted"] == pytest.approx(0.5)
+    assert rows_of["(none)"]["expected_sal"] is None
+    assert rows_of["(none)"]["sal_decided"] == 1
 
 
 def test_every_reason_of_the_taxonomy_has_its_kind(client: ClickHouse) -> None:
