@@ -11,7 +11,12 @@ WITH
         'lead_disqualified', 'lead_converted', 'opportunity_created', 'opportunity_stage_changed',
         'opportunity_won', 'opportunity_lost'
     ] AS responses,
-    toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC') AS never
+    toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC') AS never,
+    candidates AS
+    (
+        -- Most leads are never handed over. More than are in the end is no harm.
+        SELECT lead_id FROM {database}.transitions WHERE to_stage = 'mql' AND NOT inferred
+    )
 SELECT
     lead_id,
     cycle,
@@ -91,9 +96,10 @@ FROM
             anyIf(toString(step.model_version), decides) AS model_version,
             anyIf(step.score, decides) AS score,
             anyIf(toString(step.grade), decides) AS grade,
-            anyIf(scored, decides).1 AS rules,
-            anyIf(scored, decides).2 AS groups,
-            anyIf(scored, decides).3 AS points,
+            anyIf((contributions.rule, contributions.group, contributions.points), decides) AS given,
+            arrayFilter((rule, had) -> had != 0, given.1, given.3)::Array(String) AS rules,
+            arrayFilter((part, had) -> had != 0, given.2, given.3)::Array(String) AS groups,
+            arrayFilter(had -> had != 0, given.3) AS points,
             anyIf(if(step.channel = '', '(none)', toString(step.channel)), decides) AS channel,
             anyIf(if(step.campaign = '', '(none)', toString(step.campaign)), decides) AS campaign,
             anyIf(toString(step.sla_policy), decides) AS policy,
@@ -111,23 +117,20 @@ FROM
                 *,
                 to_stage = 'mql' AND NOT inferred AS decides,
                 cause = 'crm' AND to_stage IN ('engaged', 'nurture', 'disqualified', 'lost') AS turns_down,
-                if(
-                    decides,
-                    arrayFilter(
-                        rule -> rule.3 != 0,
-                        arrayZip(contributions.rule, contributions.group, contributions.points)
-                    )::Array(Tuple(String, String, Float64)),
-                    []
-                ) AS with_points,
-                (with_points.1, with_points.2, with_points.3) AS scored,
                 countIf(to_stage = 'mql' AND NOT inferred) OVER (PARTITION BY lead_id, cycle ORDER BY seq) AS number
             FROM {database}.transitions FINAL
-            WHERE lead_id NOT IN (SELECT lead_id FROM {database}.lead_state FINAL WHERE stage = 'merged' OR merged_into != '')
+            WHERE lead_id IN (SELECT lead_id FROM candidates)
+                AND lead_id NOT IN (SELECT lead_id FROM {database}.lead_state FINAL WHERE stage = 'merged' OR merged_into != '')
         ) AS step
         WHERE number > 0
         GROUP BY lead_id, cycle, number
     ) AS handed
-    LEFT JOIN (SELECT lead_id, source, medium FROM {database}.lead_state FINAL) AS state USING (lead_id)
+    LEFT JOIN
+    (
+        SELECT lead_id, source, medium
+        FROM {database}.lead_state FINAL
+        WHERE lead_id IN (SELECT lead_id FROM candidates)
+    ) AS state USING (lead_id)
     LEFT JOIN (SELECT toNullable(id) AS ended_by, reason, kind FROM {database}.v_turndowns) AS down USING (ended_by)
     LEFT JOIN (SELECT transition_id AS id, toString(v_sla.policy) AS policy, outcome, answered_after_s FROM {database}.v_sla) AS clock USING (id, policy)
     LEFT JOIN
@@ -144,7 +147,7 @@ FROM
                     at DateTime64(3, 'UTC'), id String, type String, owner String
                 ), occurred_at) AS event
             FROM {database}.crm_events
-            WHERE owner != '' OR has(responses, type)
+            WHERE lead_id IN (SELECT lead_id FROM candidates) AND (owner != '' OR has(responses, type))
             GROUP BY lead_id, event_id
         )
         GROUP BY lead_id
