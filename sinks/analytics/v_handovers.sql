@@ -5,6 +5,40 @@
 -- where a procedural reason ended it, which says nothing of the lead. outcome is accepted, turned_down,
 -- procedural or open. activities are counted up to the SQL or the end. The owner is who had the lead
 -- at the first response, else the latest one; response is of the clock for the first response.
+-- Columns:
+--   lead_id: The lead that was handed over.
+--   cycle: Cycle of the lead, from 1; grows with each qualification after a recycle.
+--   id: Id of the MQL decision, transitions.id.
+--   handed_over_at: When the model decided, UTC.
+--   cause: hand_raise or criteria.
+--   criterion: The criterion of the model that decided.
+--   model_version: Version of the model that decided.
+--   score: Total at the decision, points.
+--   grade: Fit grade at the decision, A to F.
+--   rules: Rules that had points at the decision, negative ones too.
+--   groups: Group of each of the rules, in their order.
+--   points: What each of the rules gave, in their order.
+--   channel: Of the lead's first touchpoint; (none) where it named none.
+--   source: Of the lead's first touchpoint; (none) where it named none.
+--   medium: Of the lead's first touchpoint; (none) where it named none.
+--   campaign: Of the lead's first touchpoint; (none) where it named none.
+--   outcome: accepted, turned_down, procedural (sent back for such a reason) or open.
+--   accepted_at: When it became a SAL, or a later stage where that was skipped, UTC; null: not yet.
+--   sql_at: When it became an SQL, or a later stage where that was skipped, UTC; null: not yet.
+--   won_at: When the lead became a customer, UTC; null: it has not.
+--   ended_at: When sales turned it down, sent it back or lost it for good, UTC; null: it has not
+--     ended.
+--   reason: Why it ended, a reason of the taxonomy, (unmapped) or (none); empty: it has not ended.
+--   reason_kind: timing, fit, permanent, procedural, (other) or (none); empty: it has not ended.
+--   became_sal: 1: accepted, 0: turned down instead, null: open, or of a procedural reason.
+--   became_sql: 1: it did, 0: it ended without, null: nobody knows yet, or of a procedural reason.
+--   was_won: 1: it was, 0: it ended without, null: nobody knows yet, or of a procedural reason.
+--   owner: Who had the lead at the first response, else who had it last; (none): nobody.
+--   responded_at: First activity or decision of sales in the CRM after it, UTC; null: none so far.
+--   activities: Sales activities logged from the hand-over to the SQL or the end.
+--   response: Of the clock for the first response: met, met_late, breached, cancelled, open; empty:
+--     no clock.
+--   answered_after_s: Time to the first response, business seconds; null: not answered.
 WITH
     [
         'sales_activity_logged', 'lead_accepted', 'lead_rejected', 'lead_qualified', 'lead_recycled',

@@ -271,6 +271,14 @@ def test_weights_stand_beside_the_points_of_the_model(history: History) -> None:
     assert "deserved low" in invoked(history.data_dir, "rules", "--weights").stdout
 
 
+def test_how_to_weigh_is_no_question_without_weights(history: History) -> None:
+    found = CliRunner().invoke(
+        cli, ["rules", "--weigh", "points", "--data-dir", str(history.data_dir)]
+    )
+    assert found.exit_code == 2
+    assert "--weigh says how --weights are found: give both" in found.stderr
+
+
 def test_the_latest_answers_are_weighed(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("leadstream.sinks.feedback.weights.MOST_WEIGHED", 40)
     with ClickHouse(Settings(data_dir=history.data_dir), read_only=True) as client:
@@ -314,7 +322,7 @@ def test_reps_are_told_by_how_they_work_what_they_got(
         assert row["never_answered"] == responses["breached"]
         assert row["in_time"] == (responses["met"] / ended if ended else None)
         for name, level in (("median_response_s", 0.5), ("p90_response_s", 0.9)):
-            expected = pytest.approx(np.quantile(took, level)) if took else None  # type: ignore[arg-type]
+            expected = pytest.approx(np.quantile(took, level)) if took else None
             assert row[name] == expected
         decided = [each for each in mine if each.outcome in ("accepted", "turned_down")]
         logged = [each.activities for each in decided]
@@ -339,8 +347,8 @@ def test_conversions_are_adjusted_for_the_mix_of_grades(history: History, conver
     by_grade: dict[str, list[bool | None]] = defaultdict(list)
     for each in of_reps:
         by_grade[each.decision.score.grade].append(each.became(stage))
-    rate_of = {grade: np.mean(became) for grade, became in by_grade.items()}  # type: ignore[arg-type]
-    whole = np.mean([each.became(stage) for each in of_reps])  # type: ignore[arg-type]
+    rate_of = {grade: np.mean(became) for grade, became in by_grade.items()}
+    whole = np.mean([each.became(stage) for each in of_reps])
     rows = asked(history.data_dir, "reps")
     for row in rows:
         mine = [each for each in known if each.owner == row["owner"]]
