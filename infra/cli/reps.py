@@ -63,9 +63,10 @@ def command(
 ) -> None:
     """Show how each rep answers, follows up and turns down what was handed over to them.
 
-    A hand-over is whose lead it was at the first response, else who had it last. Response times
-    are business seconds; follow-ups are the activities logged until the SQL or the end. Early are
-    those that were given up too soon: neither for a procedural nor for a permanent reason.
+    A hand-over belongs to who had the lead at the first response, else to who had it last. Response
+    times are business seconds; activities are those logged until the SQL or the end. Given up is
+    what was turned down before an SQL, for neither a procedural nor a permanent reason; early is
+    what of that was given up too soon.
 
     With --conversion: the share of the leads whose end is known, with the 95 % interval, and what
     it would be if all reps had the same mix of grades.

@@ -67,6 +67,8 @@ def command(
     With --weights, a logistic regression holds the other rules and the criterion equal, and deals
     the model's points out anew by the weights: a rule is overpaid where it deserves fewer.
     """
+    if weigh != PRESENCE and not shows_weights:
+        raise click.UsageError("--weigh says how --weights are found: give both")
     why = None
     with reader(ctx, data_dir, clickhouse_url) as client:
         others = model_versions(client)

@@ -5,13 +5,52 @@
 -- where a procedural reason ended it, which says nothing of the lead. outcome is accepted, turned_down,
 -- procedural or open. activities are counted up to the SQL or the end. The owner is who had the lead
 -- at the first response, else the latest one; response is of the clock for the first response.
+-- Columns:
+--   lead_id: The lead that was handed over.
+--   cycle: Cycle of the lead, from 1; grows with each qualification after a recycle.
+--   id: Id of the MQL decision, transitions.id.
+--   handed_over_at: When the model decided, UTC.
+--   cause: hand_raise or criteria.
+--   criterion: The criterion of the model that decided.
+--   model_version: Version of the model that decided.
+--   score: Total at the decision, points.
+--   grade: Fit grade at the decision, A to F.
+--   rules: Rules that had points at the decision, negative ones too.
+--   groups: Group of each of the rules, in their order.
+--   points: What each of the rules gave, in their order.
+--   channel: Of the lead's first touchpoint; (none) where it named none.
+--   source: Of the lead's first touchpoint; (none) where it named none.
+--   medium: Of the lead's first touchpoint; (none) where it named none.
+--   campaign: Of the lead's first touchpoint; (none) where it named none.
+--   outcome: accepted, turned_down, procedural (sent back for such a reason) or open.
+--   accepted_at: When it became a SAL, or a later stage where that was skipped, UTC; null: not yet.
+--   sql_at: When it became an SQL, or a later stage where that was skipped, UTC; null: not yet.
+--   won_at: When the lead became a customer, UTC; null: it has not.
+--   ended_at: When sales turned it down, sent it back or lost it for good, UTC; null: it has not
+--     ended.
+--   reason: Why it ended, a reason of the taxonomy, (unmapped) or (none); empty: it has not ended.
+--   reason_kind: timing, fit, permanent, procedural, (other) or (none); empty: it has not ended.
+--   became_sal: 1: accepted, 0: turned down instead, null: open, or of a procedural reason.
+--   became_sql: 1: it did, 0: it ended without, null: nobody knows yet, or of a procedural reason.
+--   was_won: 1: it was, 0: it ended without, null: nobody knows yet, or of a procedural reason.
+--   owner: Who had the lead at the first response, else who had it last; (none): nobody.
+--   responded_at: First activity or decision of sales in the CRM after it, UTC; null: none so far.
+--   activities: Sales activities logged from the hand-over to the SQL or the end.
+--   response: Of the clock for the first response: met, met_late, breached, cancelled, open; empty:
+--     no clock.
+--   answered_after_s: Time to the first response, business seconds; null: not answered.
 WITH
     [
         'sales_activity_logged', 'lead_accepted', 'lead_rejected', 'lead_qualified', 'lead_recycled',
         'lead_disqualified', 'lead_converted', 'opportunity_created', 'opportunity_stage_changed',
         'opportunity_won', 'opportunity_lost'
     ] AS responses,
-    toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC') AS never
+    toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC') AS never,
+    candidates AS
+    (
+        -- Most leads are never handed over. More than are in the end is no harm.
+        SELECT lead_id FROM {database}.transitions WHERE to_stage = 'mql' AND NOT inferred
+    )
 SELECT
     lead_id,
     cycle,
@@ -56,9 +95,9 @@ FROM
         handed.model_version AS model_version,
         handed.score AS score,
         handed.grade AS grade,
-        handed.rules AS rules,
-        handed.groups AS groups,
-        handed.points AS points,
+        scored.rules AS rules,
+        scored.groups AS groups,
+        scored.points AS points,
         handed.channel AS channel,
         handed.campaign AS campaign,
         handed.accepted_at AS accepted_at,
@@ -91,9 +130,6 @@ FROM
             anyIf(toString(step.model_version), decides) AS model_version,
             anyIf(step.score, decides) AS score,
             anyIf(toString(step.grade), decides) AS grade,
-            anyIf(scored, decides).1 AS rules,
-            anyIf(scored, decides).2 AS groups,
-            anyIf(scored, decides).3 AS points,
             anyIf(if(step.channel = '', '(none)', toString(step.channel)), decides) AS channel,
             anyIf(if(step.campaign = '', '(none)', toString(step.campaign)), decides) AS campaign,
             anyIf(toString(step.sla_policy), decides) AS policy,
@@ -111,23 +147,31 @@ FROM
                 *,
                 to_stage = 'mql' AND NOT inferred AS decides,
                 cause = 'crm' AND to_stage IN ('engaged', 'nurture', 'disqualified', 'lost') AS turns_down,
-                if(
-                    decides,
-                    arrayFilter(
-                        rule -> rule.3 != 0,
-                        arrayZip(contributions.rule, contributions.group, contributions.points)
-                    )::Array(Tuple(String, String, Float64)),
-                    []
-                ) AS with_points,
-                (with_points.1, with_points.2, with_points.3) AS scored,
                 countIf(to_stage = 'mql' AND NOT inferred) OVER (PARTITION BY lead_id, cycle ORDER BY seq) AS number
             FROM {database}.transitions FINAL
-            WHERE lead_id NOT IN (SELECT lead_id FROM {database}.lead_state FINAL WHERE stage = 'merged' OR merged_into != '')
+            WHERE lead_id IN (SELECT lead_id FROM candidates)
+                AND lead_id NOT IN (SELECT lead_id FROM {database}.lead_state FINAL WHERE stage = 'merged' OR merged_into != '')
         ) AS step
         WHERE number > 0
         GROUP BY lead_id, cycle, number
     ) AS handed
-    LEFT JOIN (SELECT lead_id, source, medium FROM {database}.lead_state FINAL) AS state USING (lead_id)
+    LEFT JOIN
+    (
+        -- Apart from the steps, since to sort them with these arrays takes five times as long.
+        SELECT
+            id,
+            arrayFilter((rule, given) -> given != 0, contributions.rule, contributions.points)::Array(String) AS rules,
+            arrayFilter((part, given) -> given != 0, contributions.group, contributions.points)::Array(String) AS groups,
+            arrayFilter(given -> given != 0, contributions.points) AS points
+        FROM {database}.transitions FINAL
+        WHERE to_stage = 'mql' AND NOT inferred
+    ) AS scored USING (id)
+    LEFT JOIN
+    (
+        SELECT lead_id, source, medium
+        FROM {database}.lead_state FINAL
+        WHERE lead_id IN (SELECT lead_id FROM candidates)
+    ) AS state USING (lead_id)
     LEFT JOIN (SELECT toNullable(id) AS ended_by, reason, kind FROM {database}.v_turndowns) AS down USING (ended_by)
     LEFT JOIN (SELECT transition_id AS id, toString(v_sla.policy) AS policy, outcome, answered_after_s FROM {database}.v_sla) AS clock USING (id, policy)
     LEFT JOIN
@@ -144,7 +188,7 @@ FROM
                     at DateTime64(3, 'UTC'), id String, type String, owner String
                 ), occurred_at) AS event
             FROM {database}.crm_events
-            WHERE owner != '' OR has(responses, type)
+            WHERE lead_id IN (SELECT lead_id FROM candidates) AND (owner != '' OR has(responses, type))
             GROUP BY lead_id, event_id
         )
         GROUP BY lead_id

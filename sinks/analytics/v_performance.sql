@@ -5,6 +5,43 @@
 -- accepted or turned down; early of those turned down before an SQL, neither for a procedural reason
 -- nor for a permanent one (spam needs no second call). expected_ is what the reps' own leads of the
 -- same grades make it: a rep's sal / expected_sal is adjusted for the mix of grades.
+-- Parameters:
+--   since: The first instant of the period, UTC; of the hand-overs.
+--   until: The first instant after the period, UTC.
+--   early_hours: Turned down within so many hours of the wall clock is early.
+--   few_activities: Fewer than so many are few.
+-- Columns:
+--   owner: Whose hand-overs they are, see v_handovers; (none): nobody's.
+--   leads: Hand-overs of the period.
+--   grades: How many hand-overs of each fit grade, A to F.
+--   accepted: Hand-overs that reached SAL or a later stage.
+--   turned_down: Hand-overs that were turned down instead, for no procedural reason.
+--   procedural: Hand-overs that were sent back for a procedural reason.
+--   open: Hand-overs that were neither accepted nor turned down so far.
+--   answered: Clocks for the first response that were met, in time or late.
+--   never_answered: Clocks for the first response that are overdue without an answer.
+--   in_time: Share met in time of the answered and the never answered; null without either.
+--   median_response_s: Middle of the times to the answer, business seconds; null without answers.
+--   p90_response_s: What nine of ten answers took at most, business seconds; null without answers.
+--   decided: accepted and turned_down together.
+--   median_activities: Middle of the activities of those decided; null without any.
+--   few: How many of those decided had fewer activities than few_activities.
+--   few_share: few by decided; null without any decided.
+--   given_up: Turned down before an SQL, for neither a procedural nor a permanent reason.
+--   early: How many of those given up ended within early_hours or after few activities.
+--   early_share: early by given_up; null without any given up.
+--   sal: Hand-overs that became SALs.
+--   sal_decided: Hand-overs of which it is known whether they became SALs.
+--   expected_sal: What sal would be, had each lead the rate of its grade over all reps; null of
+--     (none).
+--   sql: Hand-overs that became SQLs.
+--   sql_decided: Hand-overs of which it is known whether they became SQLs.
+--   expected_sql: What sql would be, had each lead the rate of its grade over all reps; null of
+--     (none).
+--   won: Hand-overs whose lead was won.
+--   won_decided: Hand-overs of which it is known whether the lead was won.
+--   expected_won: What won would be, had each lead the rate of its grade over all reps; null of
+--     (none).
 SELECT
     owner,
     count() AS leads,

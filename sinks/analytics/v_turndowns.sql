@@ -3,6 +3,34 @@
 --   SELECT source, campaign, reason, count() FROM v_turndowns WHERE NOT is_procedural GROUP BY ALL
 -- Cooldowns that end are none. A reason that is missing is (none); a wording that the model does not
 -- know is (unmapped), and reason_given has it. is_last marks the last one of a lead's cycle.
+-- Columns:
+--   lead_id: The lead that was turned down.
+--   cycle: Cycle of the lead in which it was turned down, from 1.
+--   id: Id of the transition, transitions.id.
+--   turned_down_at: When sales did it, UTC.
+--   from_stage: The stage that the lead left.
+--   to_stage: engaged (a procedural reason), nurture, disqualified or lost.
+--   cause: What happened in the CRM: lead_rejected, lead_recycled, lead_disqualified,
+--     opportunity_lost.
+--   reason: A reason of the taxonomy; (unmapped): the model does not know the wording; (none): none
+--     given.
+--   reason_given: The wording of the CRM.
+--   kind: timing, fit, permanent, procedural, (other) of a reason that the model added, or (none).
+--   is_procedural: Whether the reason says nothing of the lead, and quality figures leave it out.
+--   is_last: Whether it is the last turn-down in the cycle of the lead.
+--   owner: Who had the lead when it was turned down; (none): nobody.
+--   channel: Of the lead's first touchpoint; (none) where it named none.
+--   source: Of the lead's first touchpoint; (none) where it named none.
+--   medium: Of the lead's first touchpoint; (none) where it named none.
+--   campaign: Of the lead's first touchpoint; (none) where it named none.
+--   grade: Fit grade, A to F, at the hand-over, or at the turn-down of a lead that nobody handed
+--     over.
+--   handover_id: The MQL decision before it in the cycle, v_handovers.id; null: nobody handed it
+--     over.
+--   handed_over_at: When that decision was, UTC; null: nobody handed it over.
+--   criterion: The criterion that had decided; empty: nobody handed it over.
+--   model_version: Version of the model that had decided; empty: nobody handed it over.
+--   rules: Rules that had points at that decision.
 WITH
     ['no_budget', 'not_ready', 'no_authority', 'no_response'] AS of_timing,
     ['too_small', 'wrong_industry', 'wrong_geo', 'wrong_role', 'no_need', 'has_solution'] AS of_fit,

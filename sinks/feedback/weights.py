@@ -32,6 +32,10 @@ LEAST_ON_EACH_SIDE: Final = 10
 """A rule needs so many answered hand-overs with it, and without it, to be weighed."""
 LEAST_PER_WEIGHT: Final = 5
 """So many answers of the rarer kind for each weight (Vittinghoff and McCulloch 2007)."""
+LEAST_ANSWERS: Final = 30
+"""So many of the rarer kind in all: the scale of the points is told by the weights themselves."""
+MOST_WEIGHED: Final = 50_000
+"""More answers would take longer, and narrow the intervals by nothing that matters."""
 
 
 class NoWeightsError(Exception):
@@ -98,12 +102,12 @@ def answered(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Answered:
-    """Return the hand-overs of a version that were answered, as the regression sees them."""
+    """Return the answered hand-overs of a version, latest first, `MOST_WEIGHED` at most."""
     found = client.query(
         "SELECT rules, points, criterion, became_sal FROM v_handovers "  # noqa: S608
         "WHERE model_version = {version:String} AND isNotNull(became_sal) "
-        f"AND {WITHIN} ORDER BY handed_over_at, id",
-        {"version": model_version, **bounds(since, until)},
+        f"AND {WITHIN} ORDER BY handed_over_at DESC, id LIMIT {{most:UInt32}}",
+        {"version": model_version, "most": MOST_WEIGHED, **bounds(since, until)},
     ).rows
     names = sorted({rule for rules, *_ in found for rule in rules})
     place_of = {name: place for place, name in enumerate(names)}
@@ -221,10 +225,10 @@ def _require(accepted: NDArray[np.bool_], rules: int, criteria: int) -> None:
         )
     yes = int(accepted.sum())
     rarer, kind = min((yes, "accepted"), (len(accepted) - yes, "turned down"))
-    needed = LEAST_PER_WEIGHT * (rules + criteria)
+    needed = max(LEAST_ANSWERS, LEAST_PER_WEIGHT * (rules + criteria))
     if rarer < needed:
         raise NoWeightsError(
-            f"no weights: {rules} rules and {criteria} criteria need {needed} answers of the rarer "
-            f"kind, {LEAST_PER_WEIGHT} each, and {rarer} hand-overs were {kind}: "
-            f"{needed - rarer} are missing"
+            f"no weights: {needed} answers of the rarer kind are needed, {LEAST_PER_WEIGHT} for "
+            f"each of {rules} rules and {criteria} criteria and {LEAST_ANSWERS} at least; "
+            f"{rarer} hand-overs were {kind}, so {needed - rarer} are missing"
         )

@@ -24,6 +24,7 @@ from leadstream.schemas.decisions import Transition
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.feedback.reps import CONVERSIONS
+from leadstream.sinks.feedback.weights import answered
 from leadstream.sinks.load import load
 from leadstream.sinks.migrate import migrate
 from leadstream.sinks.velocity.rates import rate
@@ -220,20 +221,20 @@ def test_rules_have_the_lift_of_the_hand_overs_with_them(
         rule = row["rule"]
         having = [each for each in handed if rule in each.rules]
         others = [each for each in handed if rule not in each.rules]
-        outcomes, accepted, answered = rule_figures(having)
-        _, accepted_without, answered_without = rule_figures(others)
+        outcomes, accepted, told = rule_figures(having)
+        _, accepted_without, told_without = rule_figures(others)
         for outcome in ("accepted", "turned_down", "procedural", "open"):
             assert row[outcome] == outcomes[outcome], (rule, outcome)
         assert row["handovers"] == len(having)
         assert row["without_handovers"] == len(others)
         assert row["mean_points"] == pytest.approx(np.mean([each.rules[rule] for each in having]))
-        assert row["acceptance"] == (accepted / answered if answered else None)
-        without = accepted_without / answered_without
+        assert row["acceptance"] == (accepted / told if told else None)
+        without = accepted_without / told_without
         assert row["without"] == pytest.approx(without)
-        if answered:
-            assert row["lift"] == pytest.approx(accepted / answered / without)
+        if told:
+            assert row["lift"] == pytest.approx(accepted / told / without)
             assert row["lift_low"] <= row["lift"] <= (row["lift_high"] or np.inf)
-            found = rate(accepted, answered)
+            found = rate(accepted, told)
             assert (row["acceptance_low"], row["acceptance_high"]) == (found.low, found.high)
         for name, stage in (("to_sql", "sql"), ("to_won", "customer")):
             became = [b for each in having if (b := each.became(stage)) is not None]
@@ -256,18 +257,39 @@ def test_weights_stand_beside_the_points_of_the_model(history: History) -> None:
     assert len(weighed) > 5
     for row in weighed:
         assert row["deserved_low"] < row["deserved"] < row["deserved_high"]
-    answered = [each for each in history.handed if each.outcome in ("accepted", "turned_down")]
-    times = {row["rule"]: sum(row["rule"] in each.rules for each in answered) for row in weighed}
+    known = [each for each in history.handed if each.outcome in ("accepted", "turned_down")]
+    times = {row["rule"]: sum(row["rule"] in each.rules for each in known) for row in weighed}
     # As many points are dealt out as the model gave.
     paid = sum(
         abs(
-            np.mean([each.rules[row["rule"]] for each in answered if row["rule"] in each.rules])
+            np.mean([each.rules[row["rule"]] for each in known if row["rule"] in each.rules])
             * times[row["rule"]]
         )
         for row in weighed
     )
     assert sum(abs(row["deserved"]) * times[row["rule"]] for row in weighed) == pytest.approx(paid)
     assert "deserved low" in invoked(history.data_dir, "rules", "--weights").stdout
+
+
+def test_how_to_weigh_is_no_question_without_weights(history: History) -> None:
+    found = CliRunner().invoke(
+        cli, ["rules", "--weigh", "points", "--data-dir", str(history.data_dir)]
+    )
+    assert found.exit_code == 2
+    assert "--weigh says how --weights are found: give both" in found.stderr
+
+
+def test_the_latest_answers_are_weighed(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("leadstream.sinks.feedback.weights.MOST_WEIGHED", 40)
+    with ClickHouse(Settings(data_dir=history.data_dir), read_only=True) as client:
+        client.require_database()
+        found = answered(client, "2026-01")
+    known = [each for each in history.handed if each.outcome in ("accepted", "turned_down")]
+    latest = sorted(known, key=lambda each: each.at, reverse=True)[:40]
+    assert list(found.accepted) == [each.outcome == "accepted" for each in latest]
+    assert found.criteria == tuple(each.decision.criterion for each in latest)
+    for given, each in zip(found.points, latest, strict=True):
+        assert {r: x for r, x in zip(found.rules, given, strict=True) if x} == each.rules
 
 
 def by_owner(handed: Iterable[HandOver]) -> dict[str, list[HandOver]]:
@@ -300,7 +322,7 @@ def test_reps_are_told_by_how_they_work_what_they_got(
         assert row["never_answered"] == responses["breached"]
         assert row["in_time"] == (responses["met"] / ended if ended else None)
         for name, level in (("median_response_s", 0.5), ("p90_response_s", 0.9)):
-            expected = pytest.approx(np.quantile(took, level)) if took else None  # type: ignore[arg-type]
+            expected = pytest.approx(np.quantile(took, level)) if took else None
             assert row[name] == expected
         decided = [each for each in mine if each.outcome in ("accepted", "turned_down")]
         logged = [each.activities for each in decided]
@@ -325,8 +347,8 @@ def test_conversions_are_adjusted_for_the_mix_of_grades(history: History, conver
     by_grade: dict[str, list[bool | None]] = defaultdict(list)
     for each in of_reps:
         by_grade[each.decision.score.grade].append(each.became(stage))
-    rate_of = {grade: np.mean(became) for grade, became in by_grade.items()}  # type: ignore[arg-type]
-    whole = np.mean([each.became(stage) for each in of_reps])  # type: ignore[arg-type]
+    rate_of = {grade: np.mean(became) for grade, became in by_grade.items()}
+    whole = np.mean([each.became(stage) for each in of_reps])
     rows = asked(history.data_dir, "reps")
     for row in rows:
         mine = [each for each in known if each.owner == row["owner"]]
@@ -337,9 +359,7 @@ def test_conversions_are_adjusted_for_the_mix_of_grades(history: History, conver
             continue
         expected = sum(rate_of[each.decision.score.grade] for each in mine)
         assert row[f"expected_{conversion}"] == pytest.approx(expected)
-        assert row[f"{conversion}_adjusted"] == pytest.approx(
-            min(1.0, observed / expected * whole)
-        )
+        assert row[f"{conversion}_adjusted"] == pytest.approx(min(1.0, observed / expected * whole))
         low, high = row[f"{conversion}_adjusted_low"], row[f"{conversion}_adjusted_high"]
         assert low <= row[f"{conversion}_adjusted"] <= high
         if row[f"{conversion}_standing"] in ("better", "worse"):
