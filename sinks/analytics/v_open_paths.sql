@@ -2,18 +2,18 @@
 --   SELECT * FROM v_open_paths(conversion = 'won', by = 'channel', lookback_days = 90)
 SELECT
     lead_id,
-    last_touched_at,
-    arrayMap(
-        touch -> touch.2,
-        arraySort(arrayFilter(touch -> touch.1 > last_touched_at - toIntervalDay({lookback_days:UInt32}), touches))
+    arrayMax(keys.1) AS last_touched_at,
+    arraySort(keys) AS ordered,
+    arrayFilter(
+        (field, key, nth) -> nth = 1 AND key.1 > last_touched_at - toIntervalDay({lookback_days:UInt32}),
+        arraySort((field, key) -> key, fields, keys), ordered, arrayEnumerateUniq(ordered.2)
     ) AS path
 FROM
 (
     SELECT
         lead_id,
-        max(occurred_at) AS last_touched_at,
-        groupUniqArray((
-            occurred_at,
+        groupArray((occurred_at, event_id)) AS keys,
+        groupArray(
             if(
                 toString(multiIf(
                     {by:String} = 'channel', channel,
@@ -23,11 +23,13 @@ FROM
                     {by:String} = 'content', content,
                     asset
                 )) AS found = '', '(none)', found
-            ),
-            event_id
-        )) AS touches
+            )
+        ) AS fields
     FROM {database}.v_touches
-    WHERE lead_id NOT IN (SELECT lead_id FROM {database}.v_conversions WHERE conversion = {conversion:String})
+    WHERE lead_id NOT IN (
+            SELECT lead_id FROM {database}.transitions FINAL
+            WHERE to_stage = if({conversion:String} = 'won', 'customer', {conversion:String})
+        )
         AND (SELECT throwIf(
             {by:String} NOT IN ('channel', 'source', 'medium', 'campaign', 'content', 'asset'),
             'v_open_paths: by must be channel, source, medium, campaign, content or asset'
