@@ -2,11 +2,13 @@
 --   SELECT * FROM v_open_paths(conversion = 'won', by = 'channel', lookback_days = 90)
 SELECT
     lead_id,
-    arrayMax(keys.1) AS last_touched_at,
     arraySort(keys) AS ordered,
+    -- Of tellings of one event that differ in time the earliest counts, as in the streams.
+    arrayEnumerateUniq(ordered.2) AS telling,
+    arrayLast((at, nth) -> nth = 1, ordered.1, telling) AS last_touched_at,
     arrayFilter(
-        (field, key, nth) -> nth = 1 AND key.1 > last_touched_at - toIntervalDay({lookback_days:UInt32}),
-        arraySort((field, key) -> key, fields, keys), ordered, arrayEnumerateUniq(ordered.2)
+        (field, at, nth) -> nth = 1 AND at > last_touched_at - toIntervalDay({lookback_days:UInt32}),
+        arraySort((field, key) -> key, fields, keys), ordered.1, telling
     ) AS path
 FROM
 (
