@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from entries_oracle import Chances, entries
 from histories import DAY_MS, History, make_history
+from pages import blocks_of, commands_of
 from sink_records import lead_state
 
 from leadstream.infra.cli import cli
@@ -287,3 +288,16 @@ def test_an_empty_database_has_no_rows_but_one_of_zeros(tmp_path: Path) -> None:
         load(client, [lead_state("a", 1, stage="sal")])
         (row,) = pipeline(client, "grade")
         assert (row["grade"], row["leads"], row["win_chance"]) == ("C", 1, 0)
+
+
+@pytest.mark.parametrize("command", commands_of("funnel.md"), ids=" ".join)
+def test_the_commands_of_the_page_answer(history: History, command: list[str]) -> None:
+    found = asked(history.data_dir, *command, "--format", "json")
+    assert found.exit_code == 0, found.stderr
+    assert json.loads(found.stdout)
+
+
+@pytest.mark.parametrize("sql", blocks_of("funnel.md", "sql"))
+def test_the_queries_of_the_page_answer(history: History, sql: str) -> None:
+    found = asked(history.data_dir, "query", sql, "--format", "json")
+    assert json.loads(found.stdout)

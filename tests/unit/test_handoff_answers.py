@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from entries_oracle import Chances, entries
 from histories import DAY_MS, History, make_history
+from pages import blocks_of, commands_of
 from sink_records import START_MS, lead_state, leak_event, transition
 
 from leadstream.infra.cli import cli
@@ -331,3 +332,16 @@ def test_a_question_that_cannot_be_asked_is_refused_with_the_mend(
     found = asked(history.data_dir, *arguments)
     assert found.exit_code == 2
     assert says in " ".join(found.stderr.split())
+
+
+@pytest.mark.parametrize("command", commands_of("handoff.md"), ids=" ".join)
+def test_the_commands_of_the_page_answer(history: History, command: list[str]) -> None:
+    found = asked(history.data_dir, *command, "--format", "json")
+    assert found.exit_code == 0, found.stderr
+    assert json.loads(found.stdout)
+
+
+@pytest.mark.parametrize("sql", blocks_of("handoff.md", "sql"))
+def test_the_queries_of_the_page_answer(history: History, sql: str) -> None:
+    found = asked(history.data_dir, "query", sql, "--format", "json")
+    assert json.loads(found.stdout)
