@@ -122,7 +122,7 @@ def test_entries_tell_what_became_of_each_arrival(
 ) -> None:
     rows = client.query(
         "SELECT lead_id, cycle, stage, inferred, grade, watched_days, days_to_win, "
-        "days_to_turn_down, amount, currency, leaks FROM v_entries ORDER BY lead_id, cycle, stage"
+        "days_to_turn_down, amount, currency, leaks FROM v_handoffs ORDER BY lead_id, cycle, stage"
     ).rows
     expected = found_entries.sort_values(["lead_id", "cycle", "stage"])
     assert len(rows) == len(expected)
