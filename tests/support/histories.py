@@ -74,13 +74,13 @@ def store(data_dir: Path, run: Replay) -> History:
     def frame(kind: type, *, whole: bool = False) -> pd.DataFrame:
         found = [d for d in decisions if isinstance(d, kind)]
         return pd.DataFrame(
-            [_fields(d) for d in found if whole or d.lead_id not in merged], dtype=object
+            [fields(d) for d in found if whole or d.lead_id not in merged], dtype=object
         )
 
     transitions = frame(Transition).sort_values(["lead_id", "seq"])
     return History(
         data_dir,
-        pd.DataFrame([_fields(s) for s in states if s.lead_id not in merged], dtype=object),
+        pd.DataFrame([fields(s) for s in states if s.lead_id not in merged], dtype=object),
         transitions,
         _latest(frame(SlaEvent, whole=True), ["policy", "lead_id", "clock"]),
         _latest(frame(LeakEvent), ["lead_id", "leak", "cycle"]),
@@ -96,7 +96,8 @@ def _latest(events: pd.DataFrame, key: list[str]) -> pd.DataFrame:
     return events.sort_values("revision").groupby(key, as_index=False).tail(1)
 
 
-def _fields(struct: msgspec.Struct) -> dict[str, Any]:
-    fields = msgspec.structs.asdict(struct)
-    score = fields.pop("score", None)
-    return fields | ({"grade": score.grade} if score is not None else {})
+def fields(struct: msgspec.Struct) -> dict[str, Any]:
+    """Return the fields of a decision or state, the grade among them."""
+    plain = msgspec.structs.asdict(struct)
+    score = plain.pop("score", None)
+    return plain | ({"grade": score.grade} if score is not None else {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from entries_oracle import Chances, entries
-from histories import DAY_MS, History, make_history
+from histories import DAY_MS, History, fields, make_history
 from pages import blocks_of, commands_of
 from sink_records import START_MS, lead_state, leak_event, transition
 
@@ -120,20 +121,67 @@ def test_the_view_of_attainment_has_the_same_quantiles(client: ClickHouse) -> No
 def test_entries_tell_what_became_of_each_arrival(
     client: ClickHouse, found_entries: pd.DataFrame
 ) -> None:
+    assert found_entries.to_win.notna().any() and found_entries.to_down.notna().any()
+    assert found_entries.leaks.map(len).max() > 1
+    check_entries(client, found_entries)
+
+
+def check_entries(client: ClickHouse, expected: pd.DataFrame) -> None:
     rows = client.query(
         "SELECT lead_id, cycle, stage, inferred, grade, watched_days, days_to_win, "
         "days_to_turn_down, amount, currency, leaks FROM v_handoffs ORDER BY lead_id, cycle, stage"
     ).rows
-    expected = found_entries.sort_values(["lead_id", "cycle", "stage"])
     assert len(rows) == len(expected)
-    assert found_entries.to_win.notna().any() and found_entries.to_down.notna().any()
-    assert found_entries.leaks.map(len).max() > 1
-    for row, entry in zip(rows, expected.itertuples(index=False), strict=True):
+    ordered = expected.sort_values(["lead_id", "cycle", "stage"])
+    for row, entry in zip(rows, ordered.itertuples(index=False), strict=True):
         assert row[:3] == (entry.lead_id, entry.cycle, entry.stage)
         assert row[3:8] == (
             entry.inferred, entry.grade, entry.watched, entry.to_win, entry.to_down,
         )  # fmt: skip
         assert row[8:] == (entry.amount, entry.currency, entry.leaks)
+
+
+EVERY_STAGE = "known engaged mql sal sql opportunity customer nurture lost disqualified".split()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_entries_hold_for_any_way_through_the_stages(tmp_path: Path, seed: int) -> None:
+    """Also for ways that no model would take: to and fro, won twice, on after every end."""
+    chance = random.Random(seed)
+    steps, leaks = [], []
+    for number in range(300):
+        at, cycle = START_MS, 1
+        for seq in range(chance.randrange(1, 8)):
+            at += chance.choice((0, chance.randrange(30 * DAY_MS)))
+            cycle += chance.random() < 0.15
+            stage = chance.choice(EVERY_STAGE)
+            steps.append(
+                transition(f"lead-{number}", seq, seq, to_stage=stage, cycle=cycle, occurred_at=at,
+                           inferred=chance.random() < 0.2, amount=Decimal(chance.randrange(100)),
+                           currency=chance.choice(("EUR", "USD")))
+            )  # fmt: skip
+            if chance.random() < 0.2:
+                kind = chance.choice(("languishing", "oscillating"))
+                leaks.append(leak_event(f"lead-{number}", "opened", seq, leak=kind, stage=stage,
+                                        cycle=cycle, occurred_at=at, opened_at=at))  # fmt: skip
+    merged = [lead_state("lead-7", 1, stage="merged"), lead_state("lead-8", 1, merged_into="x")]
+    last = lead_state("z", 1, last_event_at=START_MS + 400 * DAY_MS)
+    frame = pd.DataFrame([fields(step) for step in steps], dtype=object)
+    known = {(leak.lead_id, leak.leak, leak.cycle): fields(leak) for leak in leaks}
+    told = History(
+        tmp_path,
+        states=pd.DataFrame(),
+        transitions=frame[~frame.lead_id.isin(["lead-7", "lead-8"])],
+        clocks=pd.DataFrame(),
+        leaks=pd.DataFrame(list(known.values()), dtype=object),
+        merged={"lead-7", "lead-8"},
+        as_of=START_MS + 400 * DAY_MS,
+    )
+    with ClickHouse(Settings(data_dir=tmp_path)) as client:
+        migrate(client)
+        client.require_database()
+        load(client, [*steps, *leaks, *merged, last])
+        check_entries(client, entries(told))
 
 
 def mean_of(found: pd.DataFrame, currency: str) -> Decimal:
