@@ -162,11 +162,9 @@ def open_leaks(
     ).objects()
     if not rows:
         return []
-    mean, chances = (
-        mean_win(client, currency),
-        win_chances(client).of_each(
-            [(row.pop("stage_now"), row.pop("grade_now"), row.pop("age_days")) for row in rows]
-        ),
+    mean = mean_win(client, currency)
+    chances = win_chances(client).of_each(
+        [(row.pop("stage_now"), row.pop("grade_now"), row.pop("age_days")) for row in rows]
     )
     found = [_at_stake(row, chance, mean) for row, chance in zip(rows, chances, strict=True)]
     found.sort(key=_dearest_and_oldest)

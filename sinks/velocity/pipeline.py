@@ -30,9 +30,10 @@ PIPELINE_COLUMNS: Final = (
 def pipeline(client: ClickHouse, *by: str) -> list[dict[str, Any]]:
     """Return the leads that may still be won by stage and currency, for each value of a cut.
 
-    Leads without an open opportunity, or one without an amount, have no currency (None) and no
-    amount. `win_chance` is the mean over the leads of what `velocity.chances` tells of each,
-    `expected_wins` the sum; `weighted_amount` sums each amount times its lead's chance.
+    Leads without an open opportunity, or with one without an amount, have no currency (None) and
+    no amount; an amount of no currency is of `(none)`. `win_chance` is the mean over the leads of
+    what `velocity.chances` tells of each, `expected_wins` the sum; `weighted_amount` sums each
+    amount times its lead's chance.
 
     Args:
         by: fields of `velocity.cuts`; several cut across.
@@ -41,8 +42,8 @@ def pipeline(client: ClickHouse, *by: str) -> list[dict[str, Any]]:
     keys = ", ".join((*chosen.aliases, "stage", "of_currency"))
     rows = client.query(
         f"SELECT {', '.join((*chosen.columns, 'stage', 'grade'))}, "  # noqa: S608
-        "if(isNull(amount), '', currency) AS of_currency, groupArray(age_days) AS ages, "
-        "groupArray(amount) AS amounts "
+        "multiIf(isNull(amount), '', currency = '', '(none)', currency) AS of_currency, "
+        "groupArray(age_days) AS ages, groupArray(amount) AS amounts "
         f"FROM v_pipeline GROUP BY {keys}, grade ORDER BY {keys}, grade",
         chosen.parameters,
     ).objects()
@@ -66,9 +67,10 @@ def _summed(grades: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return a row from the leads of one stage and currency, which come by grade."""
     ages = [age for found in grades for age in found["ages"]]
     chances = [chance for found in grades for chance in found["chances"]]
-    amounts = [amount for found in grades for amount in found["amounts"]]  # without the absent
+    amounts = [amount for found in grades for amount in found["amounts"]]
+    # Leads without an amount have no currency, so either all of them have one or none has.
     weighted = sum(
-        (amount * Decimal(chance) for amount, chance in zip(amounts, chances, strict=False)),
+        (a * Decimal(chance) for a, chance in zip(amounts, chances, strict=bool(amounts))),
         Decimal(0),
     )
     return {

@@ -290,6 +290,24 @@ def test_an_empty_database_has_no_rows_but_one_of_zeros(tmp_path: Path) -> None:
         assert (row["grade"], row["leads"], row["win_chance"]) == ("C", 1, 0)
 
 
+def test_an_amount_of_no_currency_is_not_mixed_with_no_amount(tmp_path: Path) -> None:
+    def deal(lead: str, amount: str | None, currency: str | None) -> Any:
+        told = None if amount is None else Decimal(amount)
+        return lead_state(lead, 1, stage="opportunity", amount=told, currency=currency)
+
+    with ClickHouse(Settings(data_dir=tmp_path)) as client:
+        migrate(client)
+        client.require_database()
+        load(client, [deal("a", "10.50", None), deal("b", None, None), deal("c", "7.00", "EUR")])
+        load(client, [deal("d", None, "EUR"), deal("e", "0.25", "EUR")])
+        rows = {row["currency"]: (row["leads"], row["amount"]) for row in pipeline(client)}
+    assert rows == {
+        None: (2, None),
+        "(none)": (1, Decimal("10.50")),
+        "EUR": (2, Decimal("7.25")),
+    }
+
+
 @pytest.mark.parametrize("command", commands_of("funnel.md"), ids=" ".join)
 def test_the_commands_of_the_page_answer(history: History, command: list[str]) -> None:
     found = asked(history.data_dir, *command, "--format", "json")

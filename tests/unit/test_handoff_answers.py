@@ -363,6 +363,15 @@ def test_the_commands_print_what_the_functions_say(history: History) -> None:
     assert "wins lost" in asked(history.data_dir, "leaks", "--lost").stdout
 
 
+def test_a_table_lists_the_dearest_leaks_and_all_on_demand(history: History) -> None:
+    told = "More than 50 leaks are open: --all lists every one."
+    short, whole = asked(history.data_dir, "leaks"), asked(history.data_dir, "leaks", "--all")
+    assert short.stdout.splitlines()[-1] == told
+    assert told not in whole.stdout
+    opened = (history.leaks.event == "opened").sum()
+    assert len(whole.stdout.splitlines()) - len(short.stdout.splitlines()) == opened - 50 - 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
