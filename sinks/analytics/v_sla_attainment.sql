@@ -11,7 +11,8 @@ SELECT
     countIf(outcome = 'open') AS open,
     countIf(outcome = 'cancelled') AS cancelled,
     if(met + met_late + breached > 0, met / (met + met_late + breached), NULL) AS attainment,
-    medianExactOrNullIf(answered_after_s, isNotNull(answered_after_s)) AS median_response_s,
+    quantileExactInclusiveOrNullIf(0.5)(answered_after_s, isNotNull(answered_after_s)) AS median_response_s,
+    quantileExactInclusiveOrNullIf(0.9)(answered_after_s, isNotNull(answered_after_s)) AS p90_response_s,
     avgOrNullIf(answered_after_s, isNotNull(answered_after_s)) AS mean_response_s
 FROM {database}.v_sla
 GROUP BY policy, grade, owner
