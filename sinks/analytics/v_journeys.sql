@@ -1,5 +1,20 @@
 -- Journeys: each conversion with the touches before it within the lookback, oldest first.
 --   SELECT * FROM v_journeys(conversion = 'won', lookback_days = 90)
+-- Parameters:
+--   conversion: Which conversions: mql, sql, opportunity or won.
+--   lookback_days: How old a touch may be at the conversion, days.
+-- Columns:
+--   conversion: As asked for.
+--   lead_id: The lead that converted.
+--   conversion_id: Id of the transition that is the conversion, transitions.id.
+--   cycle: Cycle of the lead in which it converted, from 1.
+--   converted_at: When the lead entered the stage, UTC.
+--   known_at: When the lead became known, UTC; null where it never did.
+--   opportunity_at: When it became an opportunity in the same cycle, UTC; null where it did not.
+--   revenue: What the lead was won for in the same cycle, in currency; 0 without a win.
+--   currency: ISO 4217, of the win; empty where there is none.
+--   touches: Tuples (at, event_id, type, channel, source, medium, campaign, content, asset),
+--     oldest first; empty fields stay empty.
 WITH candidates AS
 (
     -- More leads than convert in the end are no harm: it only narrows what is read.

@@ -1,5 +1,13 @@
 -- Open paths: the touches of each lead that has not converted, up to its latest one, oldest first.
 --   SELECT * FROM v_open_paths(conversion = 'won', by = 'channel', lookback_days = 90)
+-- Parameters:
+--   conversion: Leads that have not converted in this way: mql, sql, opportunity or won.
+--   by: Which field of the touches: channel, source, medium, campaign, content or asset.
+--   lookback_days: How old a touch may be at the lead's latest touch, days.
+-- Columns:
+--   lead_id: The lead that has not converted.
+--   last_touched_at: Its latest touch, UTC.
+--   path: The values of the field, oldest touch first; (none) where it is empty.
 SELECT
     lead_id,
     last_touched_at,
