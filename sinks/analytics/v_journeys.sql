@@ -23,23 +23,16 @@ WITH candidates AS
 ),
 touches_of_leads AS
 (
-    SELECT lead_id, arraySort(touch -> (touch.at, touch.event_id), groupArray(touch)) AS touches
-    FROM
-    (
-        SELECT
-            lead_id,
-            -- Of tellings of one event that differ in time the earliest counts, as in the streams.
-            argMin((
-                occurred_at, event_id, toString(type), toString(channel), toString(source), toString(medium),
-                toString(campaign), content, asset
-            )::Tuple(
-                at DateTime64(3, 'UTC'), event_id UUID, type String, channel String, source String, medium String,
-                campaign String, content String, asset String
-            ), occurred_at) AS touch
-        FROM {database}.v_touches
-        WHERE lead_id IN (SELECT lead_id FROM candidates)
-        GROUP BY lead_id, event_id
-    )
+    SELECT
+        lead_id,
+        arraySort(touch -> (touch.at, touch.event_id), groupArray((
+            occurred_at, event_id, type, channel, source, medium, campaign, content, asset
+        )::Tuple(
+            at DateTime64(3, 'UTC'), event_id UUID, type String, channel String, source String, medium String,
+            campaign String, content String, asset String
+        ))) AS touches
+    FROM {database}.v_touches
+    WHERE lead_id IN (SELECT lead_id FROM candidates)
     GROUP BY lead_id
 )
 SELECT

@@ -10,17 +10,16 @@
 --   path: The values of the field, oldest touch first; (none) where it is empty.
 SELECT
     lead_id,
-    last_touched_at,
+    arrayMax(told -> told.1, tellings) AS last_touched_at,
     arrayMap(
-        touch -> touch.2,
-        arraySort(arrayFilter(touch -> touch.1 > last_touched_at - toIntervalDay({lookback_days:UInt32}), touches))
+        told -> told.2,
+        arraySort(arrayFilter(told -> told.1 > last_touched_at - toIntervalDay({lookback_days:UInt32}), tellings))
     ) AS path
 FROM
 (
     SELECT
         lead_id,
-        max(occurred_at) AS last_touched_at,
-        groupUniqArray((
+        arraySort(told -> (told.3, told.1, told.2), groupUniqArray((
             occurred_at,
             if(
                 toString(multiIf(
@@ -33,8 +32,13 @@ FROM
                 )) AS found = '', '(none)', found
             ),
             event_id
-        )) AS touches
-    FROM {database}.v_touches
+        ))) AS told_by_event,
+        -- Cheaper than grouping by event, as v_touches does: of each event the earliest telling.
+        arrayFilter(
+            (told, before, place) -> place = 1 OR told.3 != before,
+            told_by_event, arrayPushFront(arrayPopBack(told_by_event.3), toUUID('00000000-0000-0000-0000-000000000000')), arrayEnumerate(told_by_event)
+        ) AS tellings
+    FROM {database}.v_tellings
     WHERE lead_id NOT IN (SELECT lead_id FROM {database}.v_conversions WHERE conversion = {conversion:String})
         AND (SELECT throwIf(
             {by:String} NOT IN ('channel', 'source', 'medium', 'campaign', 'content', 'asset'),
