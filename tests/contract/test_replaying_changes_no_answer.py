@@ -39,7 +39,7 @@ Event = Touchpoint | CrmEvent
 END = datetime(2026, 6, 30, tzinfo=UTC)
 END_MS = int(END.timestamp() * 1000)
 DAY_MS = 86_400_000
-BATCH = 400
+BATCH = 1500
 COSTS = [
     Cost(date(2026, 5, day), "paid search", "google", "cpc", "", Decimal(day), "EUR")
     for day in range(1, 29)
@@ -62,7 +62,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
     settings = Settings(shadow_model_path=candidate, clock="event")
     events = list(generate(leads=200, seed=23, end=END, days=150))
     chance = random.Random(1)
-    late = [e for e in events if e.event_time > END_MS - 25 * DAY_MS and chance.random() < 0.05]
+    late = [e for e in events if e.event_time > END_MS - 25 * DAY_MS and chance.random() < 0.15]
     assert {type(event) for event in late} == {Touchpoint, CrmEvent}
     assert late
     held_back = {id(event) for event in late}
@@ -98,7 +98,7 @@ def said_of(arriving: Sequence[Event], settings: Settings) -> list[Sunk]:
         value = encoders[topic].encode(event)
         records.append(Record(topic, 0, number, END_MS, None, value))
     for number in range(5):
-        place = len(arriving) + number
+        place = 1_000_000 + number  # the same in either order
         records.append(Record(topics.TOUCHPOINTS, 0, place, END_MS, b"k", b"\x07poison"))
     flow = Flow(settings)
     flow.run(records)
@@ -109,7 +109,7 @@ def said_of(arriving: Sequence[Event], settings: Settings) -> list[Sunk]:
 @pytest.fixture(scope="module")
 def lead_ids(log: Log) -> list[str]:
     found = sorted({event.lead_id for event in log.events if event.lead_id})
-    return found[:: len(found) // 20]
+    return found[:: len(found) // 12]
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def as_a_second_sink(said: Sequence[Sunk]) -> list[Sunk]:
 REPLAYS: dict[str, tuple[Callable[[Log], list[Sunk]], int]] = {
     "as it was": (lambda log: log.said, BATCH),
     "in one batch": (lambda log: log.said, 1_000_000),
-    "in small batches": (lambda log: log.said, 250),
+    "in small batches": (lambda log: log.said, 300),
     "in any order": (lambda log: in_any_order(log.said), 1000),
     "backwards": (lambda log: log.said[::-1], 1000),
     "with each record twice": (lambda log: [r for r in log.said for _ in range(2)], BATCH),
@@ -201,7 +201,7 @@ def test_the_log_holds_what_a_replay_could_get_wrong(log: Log) -> None:
     for said in (log.said, log.said_otherwise):
         decode = Decoder(topics.SCHEMA_OF[topics.LEAD_TRANSITIONS], SingleObject()).decode
         transitions = [decode(r.value) for r in said if r.topic == topics.LEAD_TRANSITIONS]
-        assert sum(t.status == RETRACTED for t in transitions) > 10
+        assert sum(t.status == RETRACTED for t in transitions) > 5
         assert sum(t.supersedes is not None for t in transitions) > 5
     revisions = [
         {(r.topic, r.value) for r in said if r.topic == topics.LEAD_STATE}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
-from views import CONVERSIONS, FIELDS, every_source
+from views import every_source
 
 from leadstream.sinks.answers import DIMENSIONS, funnel, lead
 from leadstream.sinks.attribution.answers import attribution, compare
@@ -57,13 +57,12 @@ def command_answers(client: ClickHouse, lead_ids: Iterable[str]) -> dict[str, An
 
 def _attribution(client: ClickHouse) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for conversion in CONVERSIONS:
+    for conversion in ("mql", "won"):
         question = Question(conversion)
         found[f"compare {conversion}"] = compare(client, question)
         found[f"assists {conversion}"] = assists(client, question)
         found[f"paths {conversion}"] = top_paths(client, question, 50)
-    for by in FIELDS:
-        found[f"revenue by {by}"] = compare(client, Question(by=by), "revenue")
+    found["revenue by campaign"] = compare(client, Question(by="campaign"), "revenue")
     for order in ORDERS:
         found[f"markov {order}"] = attribution(client, Question("mql", order=order), "markov")
     return found

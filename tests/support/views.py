@@ -20,15 +20,15 @@ PARAMETERS: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
         "half_life_days": (7.0,),
     },
     "v_journeys": {"conversion": CONVERSIONS, "lookback_days": (90,)},
-    "v_open_paths": {"conversion": CONVERSIONS, "by": FIELDS, "lookback_days": (90,)},
-    "v_paths": {"conversion": CONVERSIONS, "by": FIELDS, "lookback_days": (90,)},
+    "v_open_paths": {"conversion": ("mql", "won"), "by": FIELDS, "lookback_days": (90,)},
+    "v_paths": {"conversion": ("mql", "won"), "by": FIELDS, "lookback_days": (90,)},
 }
 """Of each view with parameters, the values of each; a test asks all combinations."""
 
 AS_TOLD: Final = frozenset({"v_tellings"})
 """Views of rows as they were told, which only other views ask; tests ask for distinct rows."""
 
-_PARAMETER: Final = re.compile(r"\{(\w+):\w+\}")
+_PARAMETER: Final = re.compile(r"\{(\w+):[^{}]+\}")
 
 
 def shipped_views() -> dict[str, str]:

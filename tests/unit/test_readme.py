@@ -1,4 +1,4 @@
-"""What the README and the page of tables tell users to ask is asked here, and has an answer."""
+"""What the README and the pages about the schema tell users to ask has an answer."""
 
 from __future__ import annotations
 
@@ -26,13 +26,25 @@ from leadstream.streams.replay import Replay
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = (README, TABLES)
+PAGES = (README, TABLES, ROOT / "infra/docs/upgrades.md")
 ASK = {
     *("query", "funnel", "lead", "attribution", "cohorts", "sla", "leaks", "reasons"),
     *("settings", "model"),
 }
 """Commands that only read, and end."""
-DO = {"demo", "up", "worker", "sink", "topics", "schemas", "migrate", "ingest", "costs", "replay"}
+DO = {
+    "forget",
+    "demo",
+    "up",
+    "worker",
+    "sink",
+    "topics",
+    "schemas",
+    "migrate",
+    "ingest",
+    "costs",
+    "replay",
+}
 """Commands that write or stay; tests/integration runs them."""
 
 
