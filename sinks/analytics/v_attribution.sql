@@ -5,6 +5,33 @@
 --   GROUP BY channel
 -- Models: first, last, last_non_direct, linear, time_decay, u_shaped, w_shaped, full_path; or all,
 -- which gives the rows of each. A conversion without touches has one row, whose fields are (none).
+-- Parameters:
+--   model: first, last, last_non_direct, linear, time_decay, u_shaped, w_shaped, full_path; or all.
+--   conversion: Which conversions are credited: mql, sql, opportunity or won.
+--   lookback_days: How old a touch may be at the conversion, days.
+--   half_life_days: time_decay: age after which a touch weighs half, days; of no effect on others.
+-- Columns:
+--   model: The rule that gave this credit.
+--   conversion: As asked for.
+--   lead_id: The lead that converted.
+--   conversion_id: Id of the transition that is the conversion, transitions.id.
+--   cycle: Cycle of the lead in which it converted, from 1.
+--   converted_at: When the lead entered the stage, UTC.
+--   position: Place of the touch among those of the conversion, from 1.
+--   touch_count: How many touches the conversion has; 0: nobody is credited, and the fields are
+--     (none).
+--   touched_at: When the touch was, UTC; null without touches.
+--   event_id: Id of the touch, touchpoints.event_id; null without touches.
+--   type: Type of the touchpoint, e.g. form_submitted.
+--   channel: Channel of the touch; (none) where it named none.
+--   source: Source of the touch; (none) where it named none.
+--   medium: Medium of the touch; (none) where it named none.
+--   campaign: Campaign of the touch; (none) where it named none.
+--   content: Content of the touch; (none) where it named none.
+--   asset: Asset of the touch; (none) where it named none.
+--   credit: Share of the conversion, 0 to 1; a conversion's sum to 1 exactly.
+--   revenue: Share of what the lead was won for, in currency; sums to it exactly.
+--   currency: ISO 4217, of the win; empty where there is none. Do not sum over currencies.
 WITH
     ['first', 'last', 'last_non_direct', 'linear', 'time_decay', 'u_shaped', 'w_shaped', 'full_path'] AS known_models,
     -- Credits are whole billionths until the end, so that sums are exact.
