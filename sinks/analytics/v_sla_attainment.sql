@@ -12,6 +12,7 @@
 --   cancelled: Ended without an answer being due any more.
 --   attainment: met / (met + met_late + breached), 0 to 1; null where none of them is.
 --   median_response_s: Median time to the answer, business seconds; null without an answer.
+--   p90_response_s: Nine in ten answers took no longer, business seconds; null without an answer.
 --   mean_response_s: Mean time to the answer, business seconds; null without an answer.
 SELECT
     policy,

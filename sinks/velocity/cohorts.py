@@ -70,7 +70,7 @@ def _expected(client: ClickHouse, grain: str, chosen: Cut) -> dict[tuple[Any, ..
     columns = ", ".join((f"{_STARTS[grain]}(assumeNotNull(known_at)) AS cohort", *chosen.columns))
     found = client.query(
         f"SELECT {columns}, "  # noqa: S608
-        f"groupArray(age_days) AS ages FROM ({leads_of('mql_to_sql')}) "
+        f"arraySort(groupArray(age_days)) AS ages FROM ({leads_of('mql_to_sql')}) "
         f"WHERE NOT moved AND NOT left AND isNotNull(known_at) GROUP BY {keys}",
         chosen.parameters,
     )

@@ -43,7 +43,8 @@ def pipeline(client: ClickHouse, *by: str) -> list[dict[str, Any]]:
     rows = client.query(
         f"SELECT {', '.join((*chosen.columns, 'stage', 'grade'))}, "  # noqa: S608
         "multiIf(isNull(amount), '', currency = '', '(none)', currency) AS of_currency, "
-        "groupArray(age_days) AS ages, groupArray(amount) AS amounts "
+        # Sorted, so that sums do not depend on how rows lie.
+        "arraySort(groupArray((age_days, amount))) AS leads "
         f"FROM v_pipeline GROUP BY {keys}, grade ORDER BY {keys}, grade",
         chosen.parameters,
     ).objects()
@@ -52,6 +53,8 @@ def pipeline(client: ClickHouse, *by: str) -> list[dict[str, Any]]:
     chances = win_chances(client)
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
+        row["ages"] = [age for age, _ in row["leads"]]
+        row["amounts"] = [amount for _, amount in row["leads"] if amount is not None]
         row["chances"] = chances.of(row["stage"], row["grade"], row["ages"])
         key = (*chosen.key_of(row).values(), EVERY_STAGE.index(row["stage"]), row["of_currency"])
         groups[key].append(row)
