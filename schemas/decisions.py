@@ -29,6 +29,14 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True):
     event_ids: list[str] = []
 
 
+class PredictedContribution(msgspec.Struct, frozen=True, kw_only=True):
+    """What one feature adds to the predicted score, in log-odds, at the instant of a decision."""
+
+    feature: str
+    value: float
+    log_odds: float
+
+
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """Points, rounded to 4 digits, and the fit grade A to F."""
 
@@ -93,6 +101,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     opportunity_id: str | None = None
     amount: Decimal | None = None
     currency: str | None = None
+    predicted: float | None = None
+    predicted_contributions: list[PredictedContribution] = []
 
 
 class SlaEvent(msgspec.Struct, frozen=True, kw_only=True):

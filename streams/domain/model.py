@@ -181,6 +181,15 @@ class Hot(Part):
     per: DurationS = Field(86_400, gt=0)
 
 
+class Predictive(Part):
+    """The score file that gives `predicted.score`; what it holds belongs to the version."""
+
+    path: str = Field(min_length=1, description="Beside the model file, or absolute.")
+    sha256: str = Field(
+        pattern=r"^[0-9a-f]{64}$", description="Of the file; another content is refused."
+    )
+
+
 class Model(Part):
     """One version of the model; a transition names the version that decided it."""
 
@@ -193,6 +202,7 @@ class Model(Part):
     fit: Fit = Fit()
     engagement: Engagement = Engagement()
     criteria: Criteria = Criteria()
+    predictive: Predictive | None = None
     nurture: Nurture = Nurture()
     hot: Hot = Hot()
     routes: list[Route] = []

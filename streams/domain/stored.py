@@ -26,6 +26,9 @@ Decision = Transition | SlaEvent | LeakEvent
 _TOUCHPOINT: Final = b"t"
 _CRM_EVENT: Final = b"c"
 TRANSITION: Final = Transition.__name__
+# A decision that nothing predicted is kept, and compared, as before there were predictions: else
+# each one that is folded again after an upgrade would be said anew.
+_PREDICTION_FIELDS: Final = ("predicted", "predicted_contributions")
 
 
 def tail_event(event: LeadEvent, at: EpochMs | None = None) -> TailEvent:
@@ -64,16 +67,23 @@ def event_of(lead_id: str, entry: TailEvent) -> LeadEvent:
 
 def said_of(decision: Decision) -> Said:
     """Return what is kept of a decision that is said."""
-    digest = blake2b(_encode(decision), digest_size=8).digest()
+    whole = _encode(decision)
+    if isinstance(decision, Transition) and decision.predicted is None:
+        whole = _HEAD_UNPREDICTED + whole[len(_HEAD_UNPREDICTED) : -len(_NO_PREDICTION)]
+    digest = blake2b(whole, digest_size=8).digest()
     return Said(decision.id, digest, core_of(decision), type(decision).__name__)
 
 
 def core_of(decision: Decision) -> bytes:
     """Return a decision without what explains it, as it is kept."""
-    core: Decision = decision
-    if isinstance(decision, Transition):
-        core = msgspec.structs.replace(decision, contributions=[], recent_touchpoints=[])
-    return _encode(msgspec.structs.astuple(core))
+    if not isinstance(decision, Transition):
+        return _encode(msgspec.structs.astuple(decision))
+    core = msgspec.structs.replace(
+        decision, contributions=[], recent_touchpoints=[], predicted_contributions=[]
+    )
+    values = msgspec.structs.astuple(core)
+    unpredicted = len(values) - len(_PREDICTION_FIELDS)
+    return _encode(values[:unpredicted] if decision.predicted is None else values)
 
 
 def decision_of(said: Said) -> Decision:
@@ -83,6 +93,17 @@ def decision_of(said: Said) -> Decision:
 
 
 _encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+
+
+def _map_head(fields: int) -> bytes:
+    """Return how msgpack begins a mapping of 16 to 65,535 fields."""
+    return b"\xde" + fields.to_bytes(2, "big")
+
+
+_HEAD_UNPREDICTED: Final = _map_head(len(Transition.__struct_fields__) - len(_PREDICTION_FIELDS))
+_NO_PREDICTION: Final = (
+    _encode(_PREDICTION_FIELDS[0]) + _encode(None) + _encode(_PREDICTION_FIELDS[1]) + _encode([])
+)
 _touchpoint = msgspec.msgpack.Decoder(StoredTouchpoint)
 _crm_event = msgspec.msgpack.Decoder(StoredCrmEvent)
 _DECISIONS: Final[dict[str, tuple[type[Decision], msgspec.msgpack.Decoder[Any]]]] = {
