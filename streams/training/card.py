@@ -25,8 +25,8 @@ LIMITS: Final = (
     "alone.",
     "It knows one market, one sales team and one way to work. When these change, train again; "
     "until then compare what it says with what comes.",
-    "The decisions of the training and the test are some weeks apart, less than the horizon, so a "
-    "test cannot show how it ages.",
+    "The outcomes of the training's last decisions came in the time of the parts after it: who had "
+    "trained on that day would have known less than this test lets it know.",
 )
 NOT_FOR: Final = (
     "to decide anything about a person but who is called, and when: no prices, no credit, no "
