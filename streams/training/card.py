@@ -25,6 +25,8 @@ LIMITS: Final = (
     "alone.",
     "It knows one market, one sales team and one way to work. When these change, train again; "
     "until then compare what it says with what comes.",
+    "An event that came late is known here from when it happened on, and was not when the decision "
+    "was made.",
     "The outcomes of the training's last decisions came in the time of the parts after it: who had "
     "trained on that day would have known less than this test lets it know.",
 )

@@ -70,16 +70,24 @@ def models(log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def data_dir(log: Path, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def replayed(
+    log: Path, models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[dict[str, Any]]]:
+    """Return where the history is in ClickHouse, and the transitions that were printed."""
     path = tmp_path_factory.mktemp("data")
-    done("replay", log, "--model", models / "m.yaml", "--into-clickhouse", "--data-dir", path, "-q")
-    return path
+    model = models / "m.yaml"
+    printed = done("replay", log, "--model", model, "--into-clickhouse", "--data-dir", path)
+    return path, [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
 
 
-@pytest.fixture(scope="module")
-def told(log: Path, models: Path) -> list[dict[str, Any]]:
-    printed = done("replay", log, "--model", models / "m.yaml")
-    return [json.loads(line) for line in printed.splitlines()]
+@pytest.fixture
+def data_dir(replayed: tuple[Path, list[dict[str, Any]]]) -> Path:
+    return replayed[0]
+
+
+@pytest.fixture
+def told(replayed: tuple[Path, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    return replayed[1]
 
 
 def test_training_tells_what_it_used_and_how_well_it_does(models: Path) -> None:
