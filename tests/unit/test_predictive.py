@@ -33,6 +33,7 @@ from leadstream.streams.domain.predictive import (
 from leadstream.streams.domain.view import view
 from leadstream.streams.model_watch import ModelWatch
 from leadstream.streams.models import load_models, parse_model, parse_model_files
+from leadstream.streams.training import parts
 
 EVERYTHING = {
     name: (0.5, 2.0, 0.1 * (place % 7 - 3))
@@ -379,3 +380,25 @@ def test_the_fold_of_everything_agrees_with_the_fold_in_batches() -> None:
     said = [s for event in DECISION for s in absorb(record, [event], versions, Limits())]
     whole = effective_decisions("l", DECISION, versions)
     assert [s.decision.id for s in said] == [decision.id for decision in whole]
+
+
+PAGE = (Path(__file__).parents[2] / "infra/docs/predictive.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("kind", MEANINGS)
+def test_the_page_tells_every_kind_of_feature(kind: str) -> None:
+    assert f"`{kind}`" in PAGE or f"`{kind}(" in PAGE
+
+
+def test_the_page_tells_how_much_history_is_wanted_and_how_it_is_cut() -> None:
+    told = " ".join(PAGE.split())
+    for part in (
+        f"at least {parts.MIN_DECISIONS} decisions whose outcome is known, "
+        f"{parts.MIN_OF_EACH_OUTCOME} of them with it and {parts.MIN_OF_EACH_OUTCOME} without, "
+        f"over {parts.MIN_DAYS} days",
+        f"of each {parts.MIN_OF_EACH_IN_TRAINING} in the part that it trains on and "
+        f"{parts.MIN_OF_EACH_IN_A_LATER_PART} in each of the two later parts",
+        f"the first {parts.TRAINING_SHARE:.0%} train".replace("%", " %"),
+        f"the next {parts.CALIBRATION_SHARE:.0%} calibrate".replace("%", " %"),
+    ):
+        assert part in told
