@@ -161,8 +161,9 @@ def word_feature(kind: str, word: str) -> str:
 
 
 def _contribution(feature: str, value: float, log_odds: float) -> PredictedContribution:
+    # What is added makes 0 of -0.
     return PredictedContribution(
-        feature=feature, value=value, log_odds=round(log_odds, _SCORE_DIGITS)
+        feature=feature, value=value, log_odds=round(log_odds, _SCORE_DIGITS) + 0.0
     )
 
 
