@@ -22,8 +22,6 @@ _BIAS_MS: Final = 1 << 43
 def plain(decision: Transition | SlaEvent | LeakEvent, *, effective: bool) -> str:
     """Return a decision as a JSON object; an effective one without what only a stream needs."""
     told: dict[str, Any] = to_json_object(SCHEMA_OF[type(decision)], decision)
-    if "predicted" not in told:
-        told.pop("predicted_contributions", None)
     if effective:
         for field in _AS_EMITTED_ONLY:
             told.pop(field, None)

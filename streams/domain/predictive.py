@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from leadstream.schemas.decisions import PredictedContribution
+from leadstream.schemas.decisions import Predicted, PredictedContribution
 from leadstream.schemas.events import TOUCHPOINT_TYPES
 from leadstream.streams.domain.criteria import Circumstances, number_of
 from leadstream.streams.domain.durations import MS_PER_DAY
@@ -97,7 +97,7 @@ class Predictor:
         """Return how likely a lead's handoff at this instant succeeds, to six digits."""
         return round(self.probability(self.values(of)), _SCORE_DIGITS)
 
-    def explain(self, of: Circumstances) -> tuple[float, list[PredictedContribution]]:
+    def explain(self, of: Circumstances) -> Predicted:
         """Return the score, and what makes it: features, the weightiest first, rest and base.
 
         All log-odds together are those of the score.
@@ -113,7 +113,8 @@ class Predictor:
         if others:
             told.append(_contribution(REST, float(len(others)), math.fsum(others)))
         told.append(_contribution(BASE, 1.0, self.base))
-        return round(_share_of(self.base + math.fsum(parts)), _SCORE_DIGITS), told
+        score = _share_of(self.base + math.fsum(parts))
+        return Predicted(score=round(score, _SCORE_DIGITS), contributions=told)
 
 
 def refuse_unknown(

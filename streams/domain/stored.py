@@ -27,8 +27,8 @@ _TOUCHPOINT: Final = b"t"
 _CRM_EVENT: Final = b"c"
 TRANSITION: Final = Transition.__name__
 # A decision that nothing predicted is kept, and compared, as before there were predictions: else
-# each one that is folded again after an upgrade would be said anew.
-_PREDICTION_FIELDS: Final = ("predicted", "predicted_contributions")
+# each one that is folded again after an upgrade would be said anew. It is the last field.
+_PREDICTION: Final = "predicted"
 
 
 def tail_event(event: LeadEvent, at: EpochMs | None = None) -> TailEvent:
@@ -78,12 +78,14 @@ def core_of(decision: Decision) -> bytes:
     """Return a decision without what explains it, as it is kept."""
     if not isinstance(decision, Transition):
         return _encode(msgspec.structs.astuple(decision))
+    predicted = decision.predicted
+    if predicted is not None:
+        predicted = msgspec.structs.replace(predicted, contributions=[])
     core = msgspec.structs.replace(
-        decision, contributions=[], recent_touchpoints=[], predicted_contributions=[]
+        decision, contributions=[], recent_touchpoints=[], predicted=predicted
     )
     values = msgspec.structs.astuple(core)
-    unpredicted = len(values) - len(_PREDICTION_FIELDS)
-    return _encode(values[:unpredicted] if decision.predicted is None else values)
+    return _encode(values[:-1] if predicted is None else values)
 
 
 def decision_of(said: Said) -> Decision:
@@ -100,10 +102,8 @@ def _map_head(fields: int) -> bytes:
     return b"\xde" + fields.to_bytes(2, "big")
 
 
-_HEAD_UNPREDICTED: Final = _map_head(len(Transition.__struct_fields__) - len(_PREDICTION_FIELDS))
-_NO_PREDICTION: Final = (
-    _encode(_PREDICTION_FIELDS[0]) + _encode(None) + _encode(_PREDICTION_FIELDS[1]) + _encode([])
-)
+_HEAD_UNPREDICTED: Final = _map_head(len(Transition.__struct_fields__) - 1)
+_NO_PREDICTION: Final = _encode(_PREDICTION) + _encode(None)
 _touchpoint = msgspec.msgpack.Decoder(StoredTouchpoint)
 _crm_event = msgspec.msgpack.Decoder(StoredCrmEvent)
 _DECISIONS: Final[dict[str, tuple[type[Decision], msgspec.msgpack.Decoder[Any]]]] = {

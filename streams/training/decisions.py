@@ -143,7 +143,7 @@ def _handoffs(
 
 
 def _row(handoff: Transition, count: int, is_positive: bool) -> Row:
-    told = handoff.predicted_contributions[:count]
+    told = handoff.predicted.contributions[:count] if handoff.predicted else []
     return Row(
         lead_id=handoff.lead_id,
         at=handoff.occurred_at,

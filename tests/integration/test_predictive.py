@@ -108,11 +108,13 @@ def test_the_criterion_decides_and_every_transition_tells_the_score(
 ) -> None:
     likely = [t for t in told if t.get("criterion") == "likely"]
     assert len(likely) > 20
-    assert all(t["predicted"] >= THRESHOLD and t["to_stage"] == "mql" for t in likely)
+    assert all(t["predicted"]["score"] >= THRESHOLD and t["to_stage"] == "mql" for t in likely)
     for transition in told:
-        total = math.fsum(part["log_odds"] for part in transition["predicted_contributions"])
-        assert 1 / (1 + math.exp(-total)) == pytest.approx(transition["predicted"], abs=1e-5)
-        assert len(transition["predicted_contributions"]) == 12
+        total = math.fsum(part["log_odds"] for part in transition["predicted"]["contributions"])
+        assert 1 / (1 + math.exp(-total)) == pytest.approx(
+            transition["predicted"]["score"], abs=1e-5
+        )
+        assert len(transition["predicted"]["contributions"]) == 12
 
 
 def test_clickhouse_keeps_it_and_the_lead_shows_it(
@@ -123,13 +125,13 @@ def test_clickhouse_keeps_it_and_the_lead_shows_it(
     shown = done(
         *shlex.split(line.replace("LEAD_ID", likely["lead_id"]))[1:], "--data-dir", data_dir
     )
-    assert f"predicted score {likely['predicted']:.3f}, by log-odds:" in shown
-    assert likely["predicted_contributions"][0]["feature"] in shown
+    assert f"predicted score {likely['predicted']['score']:.3f}, by log-odds:" in shown
+    assert likely["predicted"]["contributions"][0]["feature"] in shown
     assert "all else, and an average lead" in shown
     found = json.loads(done("lead", likely["lead_id"], "--format", "json", "--data-dir", data_dir))
     (kept,) = [t for t in found["transitions"] if t.get("criterion") == "likely"][:1]
-    assert kept["predicted"] == likely["predicted"]
-    assert kept["predicted_contributions"] == likely["predicted_contributions"]
+    assert kept["predicted"] == likely["predicted"]["score"]
+    assert kept["predicted_contributions"] == likely["predicted"]["contributions"]
 
 
 def test_a_lead_of_a_model_without_a_score_shows_none(

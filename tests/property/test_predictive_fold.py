@@ -98,10 +98,10 @@ def test_each_transition_tells_a_probability_and_what_adds_up_to_it(log: Any) ->
         for decision in effective_decisions(lead_id, events, MODELS, END_MS):
             if not isinstance(decision, Transition):
                 continue
-            score = decision.predicted
-            assert score is not None
+            assert decision.predicted is not None
+            score = decision.predicted.score
             assert 0 < score < 1
-            total = math.fsum(part.log_odds for part in decision.predicted_contributions)
+            total = math.fsum(part.log_odds for part in decision.predicted.contributions)
             assert 1 / (1 + math.exp(-total)) == pytest.approx(score, abs=1e-5)
             if decision.criterion == "likely":
                 assert score >= 0.55

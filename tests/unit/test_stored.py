@@ -15,6 +15,7 @@ from states import state_with
 from leadstream.schemas.decisions import (
     Contribution,
     LeakEvent,
+    Predicted,
     PredictedContribution,
     Score,
     SlaEvent,
@@ -43,7 +44,7 @@ PLACES: dict[type, str] = {
         revision status supersedes inferred cause_event_id cause_type criterion reason reason_given
         leak threshold margin contributions recent_touchpoints buyer_stage persona interest track
         owner route channel campaign last_channel first_mql_at latest_mql_at sla_policy sla_due_at
-        opportunity_id amount currency predicted predicted_contributions""",
+        opportunity_id amount currency predicted""",
     SlaEvent: """id lead_id policy clock cycle event occurred_at transition_id started_at due_at
         target_s grade model_version revision status warn_at warned_at met_at breached_at
         cancelled_at response_s met_by_event_id owner""",
@@ -129,14 +130,13 @@ def test_a_predicted_score_comes_back_without_what_explains_it() -> None:
     because = [PredictedContribution(feature="fit.score", value=2.0, log_odds=0.5)]
     told = Transition(
         id="t", lead_id="l", seq=1, cycle=1, from_stage="known", to_stage="mql", occurred_at=5,
-        cause="criteria", model_version="1", score=score, predicted=0.25,
-        predicted_contributions=because,
+        cause="criteria", model_version="1", score=score, predicted=Predicted(score=0.25, contributions=because),
     )  # fmt: skip
-    core = msgspec.structs.replace(told, predicted_contributions=[])
+    core = msgspec.structs.replace(told, predicted=Predicted(score=0.25))
     assert decision_of(said_of(told)) == core
     digests = {
         said_of(changed).digest
-        for changed in (told, core, msgspec.structs.replace(told, predicted=0.5))
+        for changed in (told, core, msgspec.structs.replace(told, predicted=Predicted(score=0.5)))
     }
     assert len(digests) == 3
 
