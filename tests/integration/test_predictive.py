@@ -109,12 +109,10 @@ def test_the_criterion_decides_and_every_transition_tells_the_score(
     likely = [t for t in told if t.get("criterion") == "likely"]
     assert len(likely) > 20
     assert all(t["predicted"]["score"] >= THRESHOLD and t["to_stage"] == "mql" for t in likely)
-    for transition in told:
-        total = math.fsum(part["log_odds"] for part in transition["predicted"]["contributions"])
-        assert 1 / (1 + math.exp(-total)) == pytest.approx(
-            transition["predicted"]["score"], abs=1e-5
-        )
-        assert len(transition["predicted"]["contributions"]) == 12
+    for predicted in (transition["predicted"] for transition in told):
+        total = math.fsum(part["log_odds"] for part in predicted["contributions"])
+        assert 1 / (1 + math.exp(-total)) == pytest.approx(predicted["score"], abs=1e-5)
+        assert len(predicted["contributions"]) == 12
 
 
 def test_clickhouse_keeps_it_and_the_lead_shows_it(

@@ -130,7 +130,8 @@ def test_a_predicted_score_comes_back_without_what_explains_it() -> None:
     because = [PredictedContribution(feature="fit.score", value=2.0, log_odds=0.5)]
     told = Transition(
         id="t", lead_id="l", seq=1, cycle=1, from_stage="known", to_stage="mql", occurred_at=5,
-        cause="criteria", model_version="1", score=score, predicted=Predicted(score=0.25, contributions=because),
+        cause="criteria", model_version="1", score=score,
+        predicted=Predicted(score=0.25, contributions=because),
     )  # fmt: skip
     core = msgspec.structs.replace(told, predicted=Predicted(score=0.25))
     assert decision_of(said_of(told)) == core
