@@ -76,5 +76,5 @@ async def _serve(front: Front) -> None:
     click.echo(f"serves     {told(front)}")
     click.echo("Ctrl-C stops. Every statement only reads. In another terminal:")
     user = "" if front.is_open else f" -u {front.username}"
-    click.echo(f"  curl{user} {front.url} --data 'SELECT * FROM v_funnel FORMAT PrettyCompact'")
+    click.echo(f"  curl{user} {front.url} --data 'SHOW TABLES'")
     await asyncio.get_running_loop().create_future()

@@ -38,10 +38,12 @@ DEFAULT_DATABASE: Final = "default"
 # Formats of which each block stands alone; others have a head or a foot around all blocks.
 _STREAMED: Final = frozenset({"Native", "RowBinary", "TabSeparated", "TSV", "CSV", "JSONEachRow"})
 
-# Values that chDB's own Python binding would turn into objects.
-_NOT_BYTES: Final = frozenset({"ArrowTable", "DataFrame", "DataStore", "Null"})
+_SELECTS: Final = ("SELECT ", "WITH ", "(")
 
-_FORMAT: Final = re.compile(r"\sFORMAT\s+(\w+)\s*$")
+# Values that chDB's own Python binding would turn into objects.
+_NOT_BYTES: Final = frozenset({"ArrowTable", "DataFrame", "DataStore"})
+
+_FORMAT: Final = re.compile(r"\sFORMAT\s+`?(\w+)`?\s*$")
 _CODE: Final = re.compile(r"Code: (\d+)\. ")
 _OF_SETTINGS: Final = re.compile(r"SELECT [\w, ]+ FROM system\.settings(?: LIMIT \d+)?")
 _EXPLAIN_AST: Final = re.compile(r"^\s*EXPLAIN\s+AST\s", re.IGNORECASE)
@@ -163,7 +165,8 @@ class Engine:
             raise FrontError(NO_SUCH_FORMAT, f"Unknown format {form[:100]}.")
         parameters = question.parameters
         version = question.protocol_version
-        is_streamed = form in _STREAMED and not question.is_whole
+        selects = statement.startswith(_SELECTS)  # of others the engine streams none
+        is_streamed = selects and form in _STREAMED and not question.is_whole
         if not is_streamed:
             most = int(applied.get("max_result_bytes", 0)) or MAX_WHOLE_ANSWER_BYTES
             session.command(f"SET max_result_bytes = {min(most, MAX_WHOLE_ANSWER_BYTES)}")
@@ -198,7 +201,7 @@ class Engine:
             )
         session.command(f"USE {quoted(database)}")
         own = {"session_timezone": TIME_ZONE, "log_comment": name}
-        for setting, value in (LIMITS | own | applied).items():
+        for setting, value in {**LIMITS, **own, **applied}.items():
             session.command(f"SET {setting} = {_literal(str(value))}")
 
 

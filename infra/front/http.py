@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import secrets
 import uuid
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from leadstream.infra.front.faults import (
     NOT_IMPLEMENTED,
     QUERY_IS_TOO_LARGE,
     TOO_MANY_QUERIES,
+    EngineError,
     FrontError,
 )
 from leadstream.infra.front.packing import (
@@ -32,10 +34,13 @@ from leadstream.infra.front.packing import (
     unpacked_blocks,
 )
 
+log = logging.getLogger(__name__)
+
 MAX_STATEMENT_BYTES: Final = 1 << 20
 THREADS: Final = 4
 MAX_WAITING: Final = 32
 CHUNKS_AHEAD: Final = 4
+KILL_INTERVAL_S: Final = 0.2
 
 _GATE: Final = web.AppKey("gate", Gate)
 _TAG_BYTES: Final = 8  # 16 letters
@@ -61,7 +66,8 @@ class Interface:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._threads = ThreadPoolExecutor(THREADS, "front")
-        self._open: dict[str, Future[None]] = {}
+        self._open: set[_Asking] = set()
+        self._endings: set[asyncio.Task[None]] = set()
         self._is_ending = False
 
     def application(self, gate: Gate) -> web.Application:
@@ -73,11 +79,10 @@ class Interface:
         app.router.add_route("*", "/", self._ask)
         return app
 
-    def end(self) -> None:
-        """End what still runs, and take nothing on any more."""
+    async def end(self) -> None:
+        """End what still runs or waits, and take nothing on any more."""
         self._is_ending = True
-        for name in list(self._open):
-            self._engine.kill(name)
+        await asyncio.gather(*(self._put_down(asking) for asking in list(self._open)))
 
     def close(self) -> None:
         """Wait until every thread has ended."""
@@ -105,9 +110,10 @@ class Interface:
         code = {"X-ClickHouse-Exception-Code": str(error.code)}
         if error.status == web.HTTPUnauthorized.status_code:
             code["WWW-Authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
+        version = "" if "(version " in str(error) else f" (version {self._engine.version})"
         return web.Response(
             status=error.status,
-            text=f"{error} (version {self._engine.version})\n",
+            text=f"{error}{version}\n",
             headers={**headers, **code},
         )
 
@@ -119,13 +125,14 @@ class Interface:
         headers: dict[str, str],
     ) -> web.StreamResponse:
         if self._is_ending:
-            raise FrontError(TOO_MANY_QUERIES, "it is about to end.")
+            raise _ending()
         if len(self._open) >= THREADS + MAX_WAITING:
             raise FrontError(TOO_MANY_QUERIES, f"more than {MAX_WAITING} questions wait.")
         packer, encoding = _packer(request, options)
         asking = _Asking(self._engine, question)
-        self._open[asking.name] = job = self._threads.submit(asking.work)
-        job.add_done_callback(lambda _: self._open.pop(asking.name, None))
+        self._open.add(asking)
+        asking.job = self._threads.submit(asking.work)
+        asking.job.add_done_callback(lambda _: self._open.discard(asking))
         try:
             first = await asking.next()
             assert isinstance(first, Answer)  # noqa: S101  its head comes before its chunks
@@ -154,10 +161,20 @@ class Interface:
             await response.write_eof(packer.flush())
             return response
         finally:
-            if not job.done():
-                # Nobody waits for the rest; a cancelled request may not wait for it either.
-                asking.abandon()
-                asyncio.get_running_loop().run_in_executor(None, self._engine.kill, asking.name)
+            if not asking.is_over:
+                # In a task of its own, since a request that was cancelled cannot wait.
+                ending = asyncio.create_task(self._put_down(asking))
+                self._endings.add(ending)
+                ending.add_done_callback(self._endings.discard)
+
+    async def _put_down(self, asking: _Asking) -> None:
+        """End a question, whether it waits, is about to be asked, or runs."""
+        if asking.job.cancel():
+            asking.fail(_ending())
+        while not asking.job.done():
+            asking.abandon()
+            await asyncio.to_thread(self._engine.kill, asking.name)
+            await asyncio.wait([asyncio.wrap_future(asking.job)], timeout=KILL_INTERVAL_S)
 
 
 class _Asking:
@@ -170,6 +187,8 @@ class _Asking:
         self._loop = asyncio.get_running_loop()
         self._chunks: asyncio.Queue[Any] = asyncio.Queue(CHUNKS_AHEAD)
         self._is_abandoned = False
+        self.is_over = False
+        self.job: Future[None]
 
     def work(self) -> None:
         """Ask, and hand over the head of the answer, its chunks, and None or what went wrong."""
@@ -184,6 +203,10 @@ class _Asking:
                 self._give(error)
         except _AbandonedError:
             pass
+        except Exception as error:  # else whoever asked would wait for ever
+            log.exception("a question to the front crashed")
+            with contextlib.suppress(_AbandonedError):
+                self._give(EngineError(None, f"{type(error).__name__}: {error}"))
 
     async def next(self) -> Any:
         """Return what comes next.
@@ -192,6 +215,7 @@ class _Asking:
             FrontError: the question failed.
         """
         found = await self._chunks.get()
+        self.is_over = found is None or isinstance(found, FrontError)
         if isinstance(found, FrontError):
             raise found
         return found
@@ -201,11 +225,21 @@ class _Asking:
         self._is_abandoned = True
         while not self._chunks.empty():
             self._chunks.get_nowait()
+        self.fail(_ending())
+
+    def fail(self, error: FrontError) -> None:
+        """Tell whoever waits for the answer, if anybody does."""
+        with contextlib.suppress(asyncio.QueueFull):
+            self._chunks.put_nowait(error)
 
     def _give(self, found: Any) -> None:
         if self._is_abandoned:
             raise _AbandonedError
         asyncio.run_coroutine_threadsafe(self._chunks.put(found), self._loop).result()
+
+
+def _ending() -> FrontError:
+    return FrontError(TOO_MANY_QUERIES, "the question was put down.")
 
 
 class _AbandonedError(Exception):

@@ -7,7 +7,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import lz4.block
 import lz4.frame
@@ -97,7 +97,9 @@ def unpacked(body: bytes, encoding: str) -> bytes:
     readers: dict[str, Callable[[], Iterator[bytes]]] = {
         "gzip": lambda: _read(gzip.GzipFile(fileobj=io.BytesIO(body))),
         "lz4": lambda: _read(lz4.frame.open(io.BytesIO(body))),  # a frame a block, often
-        "zstd": lambda: _read(zstandard.open(io.BytesIO(body))),
+        "zstd": lambda: _read(
+            zstandard.ZstdDecompressor().stream_reader(body, read_across_frames=True)
+        ),
         "deflate": lambda: iter((zlib.decompressobj().decompress(body, MAX_UNPACKED_BYTES + 1),)),
     }
     if encoding not in readers:
@@ -110,8 +112,8 @@ def unpacked_blocks(body: bytes) -> bytes:
     return _bounded(lambda: _read_blocks(body))
 
 
-def _read(file: io.IOBase) -> Iterator[bytes]:
-    yield file.read(MAX_UNPACKED_BYTES + 1)  # type: ignore[attr-defined]
+def _read(file: Any) -> Iterator[bytes]:
+    yield file.read(MAX_UNPACKED_BYTES + 1)
 
 
 def _bounded(read: Callable[[], Iterator[bytes]]) -> bytes:
@@ -131,7 +133,7 @@ def _bounded(read: Callable[[], Iterator[bytes]]) -> bytes:
 def _packed_block(data: bytes) -> bytes:
     packed = lz4.block.compress(data, store_size=False)
     block = _HEAD.pack(_LZ4_METHOD, _HEAD.size + len(packed), len(data)) + packed
-    return _checksum(block) + block
+    return _checksum(block) + bytes(block)
 
 
 def _read_blocks(body: bytes) -> Iterator[bytes]:

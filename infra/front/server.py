@@ -132,7 +132,7 @@ class Front:
         self._answering.set()
         await self._stopping.wait()
         # What runs is ended before its askers are sent away, or they would be waited for.
-        await asyncio.to_thread(self._interface.end)
+        await self._interface.end()
         for runner in runners:
             await runner.cleanup()
 
