@@ -46,7 +46,7 @@ def started(log: Path, *arguments: Any) -> Iterator[subprocess.Popen[bytes]]:
 def ask(port: int, data_dir: Path, sql: str) -> str:
     password = (data_dir / "clickhouse" / "serve.password").read_text().strip()
     token = b64encode(f"leadstream:{password}".encode()).decode()
-    request = urllib.request.Request(  # noqa: S310  loopback
+    request = urllib.request.Request(
         f"http://127.0.0.1:{port}", sql.encode(), {"Authorization": f"Basic {token}"}
     )
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
