@@ -98,7 +98,9 @@ def _table(
     if key:
         arguments = {"columns": key, "final": bool(is_table)}
         found["data_tests"] = [{"leadstream_unique_key": {"arguments": arguments}}]
-    found["columns"] = [_column(*row, key) for row in _columns(client, name)]
+    found["columns"] = [
+        _column(column, kind, words, key) for column, kind, words in _columns(client, name)
+    ]
     return found
 
 

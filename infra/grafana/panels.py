@@ -31,7 +31,8 @@ def board(
         rows: of panels, from the top: the height of each row, and each panel with its width.
         days: how far back it looks at first.
     """
-    panels, top = [], 0
+    panels: list[Json] = []
+    top = 0
     for height, row in rows:
         left = 0
         for width, shown in row:
