@@ -34,6 +34,8 @@ COMMANDS = {
     "reasons": "Show why leads were turned down, and how often.",
     "rules": "Show how often sales accepts what each rule of the model helped to hand over.",
     "reps": "Show how each rep answers, follows up and turns down what was handed over to them.",
+    "report": "Write the weekly report: what changed, what to do about it, "
+    "and every answer with charts.",
     "leaks": "Show the leaks that are open: whose they are, for how long, and what is at stake.",
     "lead": "Show a lead's state, its timeline, and why each transition happened.",
     "dlq": "Show the records that could not be processed, and send them again after the mend.",
