@@ -114,6 +114,7 @@ def _explained(transition: dict[str, Any]) -> dict[str, Any]:
     contributions = _nested(transition, "contributions")
     contributions.sort(key=lambda rule: (-abs(rule["points"]), rule["rule"]))
     plain["contributions"] = contributions
+    plain["predicted_contributions"] = _nested(transition, "predicted_contributions")
     plain["recent_touchpoints"] = _nested(transition, "recent_touchpoints")
     return plain
 

@@ -134,7 +134,7 @@ def open_leaks(
 ) -> list[dict[str, Any]]:
     """Return the open leaks with what each puts at stake, the dearest and then the oldest first.
 
-    `win_chance` is that of a lead of this stage, grade and age (`chances.WinChances`), None where
+    `win_chance` is that of a lead of this stage, grade and age (`velocity.chances`), None where
     it is won. `expected_amount` is that chance times the amount of the lead, where one is known,
     or else times the mean won amount; `expected_currency` is that amount's. Ages are in hours, up
     to the latest instant that the data knows of.
@@ -151,7 +151,7 @@ def open_leaks(
         "round(dateDiff('second', opened_at, greatest(latest, opened_at)) / 3600, 1) AS age_h, "
         "opened_at, leaks.owner AS owner, leaks.stage AS stage, leaks.grade AS grade, "
         "leaks.amount AS amount, leaks.currency AS currency, leaks.cycle AS cycle, details, "
-        "stage_now, leads.grade AS grade_now, "
+        "stage_now, stage_now = 'customer' AS is_won, leads.grade AS grade_now, "
         "greatest(date_diff('millisecond', leads.stage_since, latest), 0) / 86400000 AS age_days "
         "FROM v_leaks AS leaks "
         "LEFT JOIN (SELECT lead_id, grade, stage_since FROM v_leads) AS leads "
@@ -162,10 +162,10 @@ def open_leaks(
     ).objects()
     if not rows:
         return []
-    chances = win_chances(client).of(
-        *([row.pop(name) for row in rows] for name in ("stage_now", "grade_now", "age_days"))
-    )
     mean = mean_win(client, currency)
+    chances = win_chances(client).of_each(
+        [(row.pop("stage_now"), row.pop("grade_now"), row.pop("age_days")) for row in rows]
+    )
     found = [_at_stake(row, chance, mean) for row, chance in zip(rows, chances, strict=True)]
     found.sort(key=_dearest_and_oldest)
     return found[: limit or None]
@@ -208,13 +208,14 @@ def leak_counts(client: ClickHouse) -> list[dict[str, Any]]:
     ).objects()
 
 
-def _at_stake(row: dict[str, Any], chance: float | None, mean: MeanWin) -> dict[str, Any]:
+def _at_stake(row: dict[str, Any], chance: float, mean: MeanWin) -> dict[str, Any]:
+    is_won = row.pop("is_won")
     known: Decimal | None = row["amount"]
     each = mean.amount if known is None else known
-    expected = None if chance is None or each is None else weighted(each, chance)
+    expected = None if is_won or each is None else weighted(each, chance)
     of_currency = mean.currency if known is None else row["currency"]
     return {key: None if value == "" else value for key, value in row.items()} | {
-        "win_chance": chance,
+        "win_chance": None if is_won else chance,
         "expected_amount": expected,
         "expected_currency": None if expected is None else of_currency or None,
     }

@@ -53,7 +53,7 @@ def losses(
 ) -> list[dict[str, Any]]:
     """Return how leads that leaked fared against those that did not, most wins lost first.
 
-    Compared are the entries (`v_entries`) of a stage and grade, those with a leak of the kind with
+    Compared are the entries (`v_handoffs`) of a stage and grade, those with a leak of the kind with
     those without it, by the wins within so many days; what was not watched so long, or was only
     inferred, is left out. `leaked` are all entries with the leak, `compared` those of them that
     were watched long enough and have `others` of their stage and grade beside them.
@@ -65,16 +65,16 @@ def losses(
         currency: of the mean won amount; by default the one of most wins.
     """
     counts = client.query(
-        "WITH kinds AS (SELECT arrayJoin(leaks) AS leak, stage FROM v_entries GROUP BY leak, stage) "  # noqa: S608, E501
-        "SELECT kinds.leak AS leak, "
-        f"sum(toUInt64({_LEAKED})) AS all_leaked, "
+        "SELECT kinds.leak AS leak, "  # noqa: S608
+        f"countIf({_LEAKED}) AS all_leaked, "
         f"countIf({_LEAKED} AND {_WATCHED}) AS leaked, "
         f"countIf({_LEAKED} AND {_WATCHED} AND {_WON}) AS leaked_won, "
         f"countIf(NOT {_LEAKED} AND {_WATCHED}) AS others, "
         f"countIf(NOT {_LEAKED} AND {_WATCHED} AND {_WON}) AS others_won "
-        "FROM v_entries AS entries INNER JOIN kinds ON kinds.stage = entries.stage "
-        "WHERE NOT inferred GROUP BY leak, entries.stage, grade "
-        "ORDER BY leak, entries.stage, grade",
+        "FROM v_handoffs AS entries INNER JOIN "
+        "(SELECT DISTINCT toString(leak) AS leak, toString(stage) AS stage FROM v_leaks) AS kinds "
+        "ON kinds.stage = entries.stage WHERE NOT inferred "
+        "GROUP BY kinds.leak, entries.stage, grade ORDER BY leak, entries.stage, grade",
         {"within_days": within_days},
     ).objects()
     mean = mean_win(client, currency)
@@ -82,6 +82,7 @@ def losses(
     for row in counts:
         by_leak[row.pop("leak")].append(row)
     rows = [{"leak": leak} | _loss(strata, mean) for leak, strata in by_leak.items()]
+    rows = [row for row in rows if row["leaked"]]
     return sorted(rows, key=lambda row: (-(row["wins_lost"] or 0.0), row["leak"]))
 
 

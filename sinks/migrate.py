@@ -12,6 +12,7 @@ from importlib import resources
 
 from leadstream.schemas.exit_codes import ExitCode
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError, quoted
+from leadstream.sinks.described import described
 
 VIEW_VERSION = 0
 _VIEW_READ = re.compile(r"\{database\}\.(v_\w+)")
@@ -27,7 +28,7 @@ class MigrationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One statement; `version` is 0 for a view's SELECT."""
+    """One statement; `version` is 0 for a view's SELECT, whose head describes it."""
 
     version: int
     name: str
@@ -37,13 +38,14 @@ class Script:
     def md5(self) -> str:
         return hashlib.md5(self.text.encode(), usedforsecurity=False).hexdigest()
 
-    def statement(self, database: str) -> str:
-        """Return the statement for a database."""
+    def statements(self, database: str) -> list[str]:
+        """Return the statements for a database: one, and a view's comments."""
         body = self.text.replace("{database}", quoted(database))
         if self.version != VIEW_VERSION:
-            return body
-        view = quoted(self.name.removesuffix(".sql"))
-        return f"CREATE OR REPLACE VIEW {quoted(database)}.{view} AS\n{body}"
+            return [body]
+        view = f"{quoted(database)}.{quoted(self.name.removesuffix('.sql'))}"
+        comments = described(self.text).statement(view)
+        return [f"CREATE OR REPLACE VIEW {view} AS\n{body}", *([comments] if comments else [])]
 
 
 def shipped_scripts() -> list[Script]:
@@ -65,7 +67,8 @@ def migrate(client: ClickHouse, scripts: Sequence[Script] | None = None) -> list
     bootstrap = chosen[0]
     if not client.has_schema():  # a writer may not create, and need not
         client.command(f"CREATE DATABASE IF NOT EXISTS {quoted(client.database)} ENGINE = Atomic")
-        client.command(bootstrap.statement(client.database))
+        for statement in bootstrap.statements(client.database):
+            client.command(statement)
     applied = _applied(client)
     _refuse_changed(chosen, applied)
     done = []
@@ -73,7 +76,8 @@ def migrate(client: ClickHouse, scripts: Sequence[Script] | None = None) -> list
         if applied.get((script.version, script.name)) == script.md5:
             continue
         try:
-            client.command(script.statement(client.database))
+            for statement in script.statements(client.database):
+                client.command(statement)
         except ClickHouseError as error:
             raise MigrationError(
                 f"migration {script.name} failed: {error}", error.exit_code

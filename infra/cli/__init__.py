@@ -15,6 +15,7 @@ from leadstream.schemas.settings import SettingsError
 COMMANDS = {
     "demo": "Run leads through the whole pipeline here, and show their funnel.",
     "up": "Run broker, workers and sink until Ctrl-C or SIGTERM.",
+    "serve": "Answer notebooks, dashboards and BI tools from the embedded database.",
     "worker": "Run the stream processors until SIGTERM or Ctrl-C.",
     "sink": "Migrate, then insert everything until SIGTERM or Ctrl-C; "
     "start more to share the work.",

@@ -1,9 +1,25 @@
 -- Entries: the first arrival of a lead in a stage, once a cycle, and what became of it: won, turned
--- down for good, or still open; with the leaks that opened there. A win counts in the cycle of the
--- entry; for nurture, disqualified and lost, which end a cycle, any later win does.
+-- down for good, or still open. A win counts in the cycle of the entry; for nurture, disqualified and
+-- lost, which end a cycle, any later win does. `v_handoffs` has the leaks as well.
+-- Columns:
+--   lead_id: The lead that entered.
+--   cycle: Cycle of the lead when it entered.
+--   stage: The stage entered.
+--   entered_at: The first arrival in that stage in that cycle, UTC.
+--   inferred: 1: the CRM skipped the stage, so nobody had the lead there.
+--   grade: Fit grade at that instant, A to F; (none) without one.
+--   won_at: When it was won, UTC; null where it was not, or not in this cycle.
+--   amount: What it was won for, in currency; null where it was not won, or nobody said.
+--   currency: ISO 4217; empty where it was not won, or nobody said.
+--   turned_down_at: When its cycle ended in nurture, disqualified or lost, UTC; null where it was
+--     won, is open, or entered one of these.
+--   watched_days: Days from the entry to the latest instant of the data: so long its course is
+--     known.
+--   days_to_win: Days from the entry to the win; null without one.
+--   days_to_turn_down: Days from the entry to turned_down_at; null without that.
 WITH ['nurture', 'disqualified', 'lost'] AS aside
 SELECT
-    steps_of.lead_id AS lead_id,
+    lead_id,
     entry.cycle AS cycle,
     entry.stage AS stage,
     entry.at AS entered_at,
@@ -13,10 +29,9 @@ SELECT
     if(win.stage = '', NULL, win.amount) AS amount,
     win.currency AS currency,
     if(win.stage != '' OR ending.stage = '' OR has(aside, entry.stage), NULL, ending.at) AS turned_down_at,
-    greatest(date_diff('millisecond', entered_at, (SELECT as_of FROM {database}.v_as_of)), 0) / 86400000 AS watched_days,
+    greatest(date_diff('millisecond', entered_at, assumeNotNull((SELECT as_of FROM {database}.v_as_of))), 0) / 86400000 AS watched_days,
     date_diff('millisecond', entered_at, won_at) / 86400000 AS days_to_win,
-    date_diff('millisecond', entered_at, turned_down_at) / 86400000 AS days_to_turn_down,
-    leaks_of.leaks AS leaks
+    date_diff('millisecond', entered_at, turned_down_at) / 86400000 AS days_to_turn_down
 FROM
 (
     SELECT
@@ -45,11 +60,5 @@ FROM
     FROM {database}.transitions FINAL
     WHERE lead_id NOT IN (SELECT lead_id FROM {database}.lead_state FINAL WHERE stage = 'merged' OR merged_into != '')
     GROUP BY lead_id
-) AS steps_of
+)
 ARRAY JOIN entries AS entry, wins AS win, endings AS ending
-LEFT JOIN
-(
-    SELECT lead_id, cycle, toString(stage) AS stage, arraySort(groupUniqArray(toString(leak))) AS leaks
-    FROM {database}.leaks FINAL
-    GROUP BY lead_id, cycle, stage
-) AS leaks_of ON leaks_of.lead_id = steps_of.lead_id AND leaks_of.cycle = entry.cycle AND leaks_of.stage = entry.stage

@@ -4,6 +4,43 @@
 --   FROM (SELECT *, attributes['country'] AS country FROM v_leads) GROUP BY country
 -- furthest: 0 for a visitor whom nobody knows, 1 known, 2 engaged, 3 mql, 4 sal, 5 sql,
 -- 6 opportunity, 7 customer; a lead that was turned down keeps what it had reached.
+-- Columns:
+--   lead_id: The lead, or anon:<anonymous_id> while nobody is known.
+--   stage: Present stage.
+--   stage_since: When it entered its present stage, UTC.
+--   cycle: Grows with each qualification after a recycle, from 1.
+--   furthest: How far it came on the main line, 0 to 7: 0 for a visitor whom nobody knows, 3 mql, 7
+--     customer.
+--   furthest_stage: Name of the furthest stage of the main line; empty for a visitor whom nobody
+--     knows.
+--   reached: First time that each stage was entered, by stage, UTC.
+--   inferred: Stages that the CRM skipped: they are reached in the instant of the next one.
+--   known_at: When it first reached known, UTC; null where it never was in that stage.
+--   engaged_at: When it first reached engaged, UTC; null where it never was in that stage.
+--   mql_at: When it first reached mql, UTC; null where it never was in that stage.
+--   sal_at: When it first reached sal, UTC; null where it never was in that stage.
+--   sql_at: When it first reached sql, UTC; null where it never was in that stage.
+--   opportunity_at: When it first reached opportunity, UTC; null where it never was in that stage.
+--   customer_at: When it first reached customer, UTC; null where it never was in that stage.
+--   channel: Of the first touchpoint; (none) where it named none.
+--   source: Of the first touchpoint; (none) where it named none.
+--   medium: Of the first touchpoint; (none) where it named none.
+--   campaign: Of the first touchpoint; (none) where it named none.
+--   owner: Who has the lead now; (none): nobody.
+--   grade: Present fit grade, A to F.
+--   persona: Present persona; (none) where no rule of the model knows one.
+--   interest: The asset or topic consumed most; (none) without one.
+--   attributes: Facts about the person or company, by name, as forms and the CRM told them.
+--   mql_count: How often it became an MQL.
+--   score: Total points as of its last change.
+--   fit: Points for who it is.
+--   engagement: Points for what it does.
+--   opportunity_id: The latest opportunity as the CRM names it; empty without one.
+--   amount: What the latest opportunity is worth, in currency; null where nobody said.
+--   currency: ISO 4217; empty where nobody said.
+--   first_event_at: The earliest event, UTC.
+--   last_event_at: The latest event, UTC.
+--   model_version: Version of the model that judged it last.
 WITH ['known', 'engaged', 'mql', 'sal', 'sql', 'opportunity', 'customer'] AS main_line
 SELECT
     lead_id,

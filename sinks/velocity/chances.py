@@ -15,7 +15,6 @@ from leadstream.sinks.velocity.curves import curve
 
 FEWEST: Final = 30
 """A grade of which fewer leads entered a stage tells too little: the stage as a whole tells."""
-WON: Final = "customer"
 
 
 @dataclass(frozen=True)
@@ -25,25 +24,27 @@ class WinChances:
     by_grade: Mapping[tuple[str, str], Course]
     by_stage: Mapping[str, Course]
 
-    def of(
-        self, stages: Sequence[str], grades: Sequence[str], ages_days: Sequence[float]
-    ) -> list[float | None]:
-        """Return the chance of a win of each of these leads; None for those that are won.
+    def of(self, stage: str, grade: str, ages_days: Sequence[float]) -> list[float]:
+        """Return the chance of a win of leads that have been in a stage for so long.
 
         A lead that is neither won nor turned down at its age becomes a customer with the chance of
         those who were so at that age: `Course.chances`. Where nobody entered its stage, 0.
         """
+        course = self.by_grade.get((stage, grade)) or self.by_stage.get(stage)
+        if course is None:
+            return [0.0] * len(ages_days)
+        found: list[float] = course.chances(np.asarray(ages_days, np.float64)).tolist()
+        return found
+
+    def of_each(self, leads: Sequence[tuple[str, str, float]]) -> list[float]:
+        """Return the chance of each of these (stage, grade, age in days), as `of`."""
         places: dict[tuple[str, str], list[int]] = defaultdict(list)
-        for place, key in enumerate(zip(stages, grades, strict=True)):
-            places[key].append(place)
-        ages = np.asarray(ages_days, np.float64)
-        chances: list[float | None] = [None] * len(ages)
+        for place, (stage, grade, _) in enumerate(leads):
+            places[stage, grade].append(place)
+        chances = [0.0] * len(leads)
         for (stage, grade), where in places.items():
-            if stage == WON:
-                continue
-            course = self.by_grade.get((stage, grade)) or self.by_stage.get(stage)
-            found = np.zeros(len(where)) if course is None else course.chances(ages[where])
-            for place, chance in zip(where, found.tolist(), strict=True):
+            found = self.of(stage, grade, [leads[place][2] for place in where])
+            for place, chance in zip(where, found, strict=True):
                 chances[place] = chance
         return chances
 

@@ -30,32 +30,35 @@ PIPELINE_COLUMNS: Final = (
 def pipeline(client: ClickHouse, *by: str) -> list[dict[str, Any]]:
     """Return the leads that may still be won by stage and currency, for each value of a cut.
 
-    Leads without an open opportunity, or one without an amount, have no currency (None) and no
-    amount. `win_chance` is the mean over the leads of what `chances.WinChances` tells of each,
-    `expected_wins` the sum; `weighted_amount` sums each amount times its lead's chance.
+    Leads without an open opportunity, or with one without an amount, have no currency (None) and
+    no amount; an amount of no currency is of `(none)`. `win_chance` is the mean over the leads of
+    what `velocity.chances` tells of each, `expected_wins` the sum; `weighted_amount` sums each
+    amount times its lead's chance.
 
     Args:
         by: fields of `velocity.cuts`; several cut across.
     """
     chosen = cut(*by)
-    leads = client.query(
-        f"SELECT {', '.join((*chosen.columns, 'stage, grade, age_days, amount'))}, "  # noqa: S608
-        "if(isNull(amount), '', currency) AS of_currency FROM v_pipeline "
-        f"ORDER BY {', '.join((*chosen.aliases, 'of_currency'))}",
+    keys = ", ".join((*chosen.aliases, "stage", "of_currency"))
+    rows = client.query(
+        f"SELECT {', '.join((*chosen.columns, 'stage', 'grade'))}, "  # noqa: S608
+        "multiIf(isNull(amount), '', currency = '', '(none)', currency) AS of_currency, "
+        # Sorted, so that sums do not depend on how rows lie.
+        "arraySort(groupArray((age_days, amount))) AS leads "
+        f"FROM v_pipeline GROUP BY {keys}, grade ORDER BY {keys}, grade",
         chosen.parameters,
     ).objects()
-    if not leads:
+    if not rows:
         return []
-    chances = win_chances(client).of(
-        [lead["stage"] for lead in leads],
-        [lead["grade"] for lead in leads],
-        [lead["age_days"] for lead in leads],
-    )
-    groups: dict[tuple[Any, ...], list[tuple[dict[str, Any], float]]] = defaultdict(list)
-    for lead, chance in zip(leads, chances, strict=True):
-        key = (*chosen.key_of(lead).values(), EVERY_STAGE.index(lead["stage"]), lead["of_currency"])
-        groups[key].append((lead, chance or 0.0))
-    return [chosen.key_of(found[0][0]) | _summed(found) for _, found in sorted(groups.items())]
+    chances = win_chances(client)
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        row["ages"] = [age for age, _ in row["leads"]]
+        row["amounts"] = [amount for _, amount in row["leads"] if amount is not None]
+        row["chances"] = chances.of(row["stage"], row["grade"], row["ages"])
+        key = (*chosen.key_of(row).values(), EVERY_STAGE.index(row["stage"]), row["of_currency"])
+        groups[key].append(row)
+    return [chosen.key_of(grades[0]) | _summed(grades) for _, grades in sorted(groups.items())]
 
 
 def pipeline_columns(*by: str) -> tuple[str, ...]:
@@ -63,24 +66,24 @@ def pipeline_columns(*by: str) -> tuple[str, ...]:
     return (*cut(*by).names, *PIPELINE_COLUMNS)
 
 
-def _summed(found: Sequence[tuple[dict[str, Any], float]]) -> dict[str, Any]:
-    first, ages = found[0][0], [lead["age_days"] for lead, _ in found]
-    has_amount = first["amount"] is not None
-    expected = sum(chance for _, chance in found)
+def _summed(grades: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return a row from the leads of one stage and currency, which come by grade."""
+    ages = [age for found in grades for age in found["ages"]]
+    chances = [chance for found in grades for chance in found["chances"]]
+    amounts = [amount for found in grades for amount in found["amounts"]]
+    # Leads without an amount have no currency, so either all of them have one or none has.
+    weighted = sum(
+        (a * Decimal(chance) for a, chance in zip(amounts, chances, strict=bool(amounts))),
+        Decimal(0),
+    )
     return {
-        "stage": first["stage"],
-        "currency": first["of_currency"] or None,
-        "leads": len(found),
+        "stage": grades[0]["stage"],
+        "currency": grades[0]["of_currency"] or None,
+        "leads": len(ages),
         "median_age_days": median(ages),
         "oldest_age_days": max(ages),
-        "win_chance": expected / len(found),
-        "expected_wins": expected,
-        "amount": sum(lead["amount"] for lead, _ in found) if has_amount else None,
-        "weighted_amount": (
-            sum((lead["amount"] * Decimal(chance) for lead, chance in found), Decimal(0)).quantize(
-                CENT
-            )
-            if has_amount
-            else None
-        ),
+        "win_chance": sum(chances) / len(chances),
+        "expected_wins": sum(chances),
+        "amount": sum(amounts, Decimal(0)) if amounts else None,
+        "weighted_amount": weighted.quantize(CENT) if amounts else None,
     }

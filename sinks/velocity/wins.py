@@ -25,11 +25,17 @@ class MeanWin:
 
 
 def mean_win(client: ClickHouse, currency: str | None = None) -> MeanWin:
-    """Return the mean amount of the wins in a currency, by default the one of most wins."""
+    """Return the mean amount of the wins in a currency, by default the one of most wins.
+
+    A lead is won once a cycle, for the amount of its first win there.
+    """
     found = client.query(
-        "SELECT currency, sum(amount), count() FROM v_entries "
-        "WHERE stage = 'customer' AND isNotNull(amount) "
-        "AND ({currency:String} = '' OR currency = {currency:String}) "
+        "SELECT win.2 AS currency, sum(win.1), count() FROM (SELECT lead_id, cycle, "
+        "argMin((amount, toString(currency)), seq) AS win FROM transitions FINAL "
+        "WHERE to_stage = 'customer' AND lead_id NOT IN "
+        "(SELECT lead_id FROM lead_state FINAL WHERE stage = 'merged' OR merged_into != '') "
+        "GROUP BY lead_id, cycle) WHERE isNotNull(win.1) "
+        "AND ({currency:String} = '' OR win.2 = {currency:String}) "
         "GROUP BY currency ORDER BY count() DESC, currency LIMIT 1",
         {"currency": currency or ""},
     ).rows
