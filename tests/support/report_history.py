@@ -77,11 +77,16 @@ def store(
     run.finish()
     history = History(data_dir, told, run.effective.decisions(), list(run.states()))
     with ClickHouse(Settings(data_dir=data_dir)) as client:
-        migrate(client)
-        for records in (history.events, history.decisions, history.states):
-            load(client, records)
-        load_costs(client, _costs())
+        fill(client, history)
     return history
+
+
+def fill(client: ClickHouse, history: History) -> None:
+    """Load a history, and what marketing spent, into a database."""
+    migrate(client)
+    for records in (history.events, history.decisions, history.states):
+        load(client, records)
+    load_costs(client, _costs())
 
 
 def hostile(event: Event) -> Event:
