@@ -7,7 +7,7 @@ from typing import Final
 
 from leadstream.infra.report.action import Action, When
 from leadstream.infra.report.facts import Facts
-from leadstream.infra.report.words import counted, hours, listed, percent
+from leadstream.infra.report.words import cell, counted, hours, listed, percent
 from leadstream.sinks.feedback.ratios import Effect
 from leadstream.sinks.velocity.rates import HEALTHY_MQL_TO_SQL, Verdict, rate, verdict
 
@@ -61,8 +61,8 @@ def misleading_rules(facts: Facts) -> Iterator[Action]:
                 "Owner of the model",
                 f"Take points from the rule {row['rule']}",
                 f"Sales accepts {percent(row['acceptance'])} of the MQLs in which it had points "
-                f"({row['mean_points']:,.1f} in the mean), and {percent(row['without'])} of the "
-                f"others: a lift of {row['lift']:.2f}, more than chance.",
+                f"({cell(row['mean_points'], 'number')} in the mean), and {percent(row['without'])} of the "
+                f"others: a lift of {cell(row['lift'], 'lift')}, more than chance.",
                 ("leadstream rules", "leadstream model backtest --help"),
                 count=row["handovers"],
             )

@@ -23,7 +23,7 @@ from leadstream.infra.report.changes import Change
 from leadstream.infra.report.charts import label, spark
 from leadstream.infra.report.glossary import TERMS
 from leadstream.infra.report.report import Report
-from leadstream.infra.report.words import cell, day, instant, listed
+from leadstream.infra.report.words import cell, day, instant, listed, steady
 from leadstream.sinks.weekly import WEEK, Span
 
 _ARROWS = {"up": "▲", "down": "▼", "same": ""}
@@ -231,8 +231,17 @@ def _text(name: str) -> str:
 
 def _json(value: Mapping[str, Any]) -> str:
     """Return JSON that no HTML parser takes for a tag; line separators become escapes too."""
-    told = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    told = json.dumps(_short(value), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return told.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _short(value: Any) -> Any:
+    """Return a value with six significant digits of its floats."""
+    if isinstance(value, float):
+        return float(f"{steady(value):.6g}")
+    if isinstance(value, Mapping):
+        return {key: _short(inner) for key, inner in value.items()}
+    return [_short(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _in_script(script: str) -> str:

@@ -17,15 +17,25 @@ def counted(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def steady(value: float) -> float:
+    """Return a value a hair further from nothing, before it is rounded.
+
+    The order in which floats were summed shows in their last digits, and may not decide which way
+    a half is rounded.
+    """
+    return value * (1 + 1e-9)
+
+
 def percent(share: float | None) -> str:
     """Return a share in percent."""
-    return ABSENT if share is None else f"{share:.1%}"
+    return ABSENT if share is None else f"{steady(share):.1%}"
 
 
 def hours(found: float | None) -> str:
     """Return hours, as minutes, hours or days, as is easiest to read."""
     if found is None:
         return ABSENT
+    found = steady(found)
     if found < 1:
         return f"{round(found * 60)} min"
     if found < 48:
@@ -85,7 +95,7 @@ def cell(value: Any, kind: str) -> str:
     if kind == "count":
         return f"{value:,}"
     if kind == "lift":
-        return f"{value:.2f}" if isfinite(value) else "∞"
+        return f"{steady(value):.2f}" if isfinite(value) else "∞"
     if kind == "number":
-        return f"{value:,.1f}"
+        return f"{steady(float(value)):,.1f}"
     return str(value)
