@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
@@ -60,18 +60,22 @@ def command(
     One HTML page, for the meeting of marketing and sales. It needs no network and no other file,
     on a screen, on a phone or on paper. The same data gives the same page.
     """
-    render, library = _makers()
+    _require_extra()
     from leadstream.infra.report.facts import Asked, gather
+    from leadstream.infra.report.library import LibraryError, bundled
+    from leadstream.infra.report.page import render
     from leadstream.infra.report.report import report_of
 
     path = None if target == _STANDARD_OUTPUT else _writable(Path(target))
     asked = Asked(weeks, conversion, currency)
-    with reader(ctx, data_dir, clickhouse_url) as client, ThreadPoolExecutor(1) as beside:
-        # The charts' library is put together while the database answers.
-        script = beside.submit(library)
+    # The charts' library is put together while the database answers.
+    with reader(ctx, data_dir, clickhouse_url) as client, bundled() as library:
         facts = gather(client, asked, _telling())
         report = report_of(facts) if facts else None
-        page = render(report, client.database, script.result())
+        try:
+            page = render(report, client.database, library())
+        except LibraryError as error:
+            raise UserError(f"the charts' library cannot be put together: {error}") from None
     if path is None:
         sys.stdout.buffer.write(page.encode())
         sys.stdout.flush()
@@ -84,23 +88,19 @@ def command(
     click.echo(f"{path} ({size / 1e6:.1f} MB): {told}")
 
 
-def _makers() -> tuple[Callable[..., str], Callable[[], str]]:
-    """Return what writes the page, and what gives the charts' library.
+def _require_extra() -> None:
+    """Refuse to begin without what the report needs.
 
     Raises:
         UserError: the extra is not installed.
     """
-    try:
-        import scipy.stats  # noqa: F401
-        import vl_convert  # noqa: F401
-
-        from leadstream.infra.report.page import library, render
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"the report needs {error.name}, which is not installed: pip install "
-            "'leadstream[report]'"
-        ) from None
-    return render, library
+    for name in ("jinja2", "scipy", "vl_convert"):
+        try:
+            import_module(name)
+        except ModuleNotFoundError:
+            raise UserError(
+                f"the report needs {name}, which is not installed: pip install 'leadstream[report]'"
+            ) from None
 
 
 def _telling() -> Callable[[str], None]:

@@ -61,8 +61,9 @@ def misleading_rules(facts: Facts) -> Iterator[Action]:
                 "Owner of the model",
                 f"Take points from the rule {row['rule']}",
                 f"Sales accepts {percent(row['acceptance'])} of the MQLs in which it had points "
-                f"({cell(row['mean_points'], 'number')} in the mean), and {percent(row['without'])} of the "
-                f"others: a lift of {cell(row['lift'], 'lift')}, more than chance.",
+                f"({cell(row['mean_points'], 'number')} in the mean), and "
+                f"{percent(row['without'])} of the others: a lift of "
+                f"{cell(row['lift'], 'lift')}, more than chance.",
                 ("leadstream rules", "leadstream model backtest --help"),
                 count=row["handovers"],
             )

@@ -87,14 +87,6 @@ def render(report: Report | None, database: str, library: str) -> str:
     return environment.from_string(template).render(found)
 
 
-def library() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script; takes seconds."""
-    import vl_convert
-
-    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    return script
-
-
 @dataclass(frozen=True, slots=True)
 class _Tile:
     """A change as the page shows it."""

@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from click.testing import CliRunner, Result
 from report_history import store
 
 from leadstream.infra.cli import cli
+from leadstream.infra.report import library
 
 ROOT = Path(__file__).parents[2]
+BUNDLED = library.bundled
 DOCS = ROOT / "infra/docs/report.md"
 
 
@@ -28,7 +31,10 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_library() -> Iterator[None]:
     """What draws charts takes seconds to put together, and nothing is drawn here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("leadstream.infra.report.page.library", lambda: "window.vegaEmbed = 1;")
+        patch.setattr(
+            "leadstream.infra.report.library.bundled",
+            lambda: nullcontext(lambda: "window.vegaEmbed = 1;"),
+        )
         yield
 
 
@@ -109,6 +115,17 @@ def test_a_missing_extra_is_told_with_the_mend(
     assert found.exit_code == 1
     assert "the report needs vl_convert, which is not installed" in found.stderr
     assert "pip install 'leadstream[report]'" in found.stderr
+
+
+def test_a_library_that_cannot_be_put_together_is_told(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "_PROGRAM", "raise SystemExit('no such engine')")
+    monkeypatch.setattr(library, "bundled", BUNDLED)
+    found = asked(data_dir, "-o", str(tmp_path / "report.html"))
+    assert found.exit_code == 1
+    assert "the charts' library cannot be put together: no such engine" in found.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_database_is_told_as_ever(tmp_path: Path) -> None:
