@@ -201,8 +201,8 @@ class Engine:
             )
         session.command(f"USE {quoted(database)}")
         own = {"session_timezone": TIME_ZONE, "log_comment": name}
-        for setting, value in {**LIMITS, **own, **applied}.items():
-            session.command(f"SET {setting} = {_literal(str(value))}")
+        told = {**LIMITS, **own, **applied}.items()
+        session.command("SET " + ", ".join(f"{name} = {_literal(str(to))}" for name, to in told))
 
 
 class _Session:
