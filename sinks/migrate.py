@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from graphlib import TopologicalSorter
 from importlib import resources
 
 from leadstream.schemas.exit_codes import ExitCode
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError, quoted
+from leadstream.sinks.described import described
 
 VIEW_VERSION = 0
+_VIEW_READ = re.compile(r"\{database\}\.(v_\w+)")
 
 
 class MigrationError(Exception):
@@ -24,7 +28,7 @@ class MigrationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One statement; `version` is 0 for a view's SELECT."""
+    """One statement; `version` is 0 for a view's SELECT, whose head describes it."""
 
     version: int
     name: str
@@ -34,20 +38,23 @@ class Script:
     def md5(self) -> str:
         return hashlib.md5(self.text.encode(), usedforsecurity=False).hexdigest()
 
-    def statement(self, database: str) -> str:
-        """Return the statement for a database."""
+    def statements(self, database: str) -> list[str]:
+        """Return the statements for a database: one, and a view's comments."""
         body = self.text.replace("{database}", quoted(database))
         if self.version != VIEW_VERSION:
-            return body
-        view = quoted(self.name.removesuffix(".sql"))
-        return f"CREATE OR REPLACE VIEW {quoted(database)}.{view} AS\n{body}"
+            return [body]
+        view = f"{quoted(database)}.{quoted(self.name.removesuffix('.sql'))}"
+        comments = described(self.text).statement(view)
+        return [f"CREATE OR REPLACE VIEW {view} AS\n{body}", *([comments] if comments else [])]
 
 
 def shipped_scripts() -> list[Script]:
-    """Return the numbered scripts in order, then the views."""
+    """Return the numbered scripts in order, then the views, each after those that it reads."""
     return [
         Script(int(name.partition("_")[0]), name, text) for name, text in _texts("migrations")
-    ] + [Script(VIEW_VERSION, name, text) for name, text in _texts("analytics")]
+    ] + _after_what_they_read(
+        [Script(VIEW_VERSION, name, text) for name, text in _texts("analytics")]
+    )
 
 
 def migrate(client: ClickHouse, scripts: Sequence[Script] | None = None) -> list[str]:
@@ -60,7 +67,8 @@ def migrate(client: ClickHouse, scripts: Sequence[Script] | None = None) -> list
     bootstrap = chosen[0]
     if not client.has_schema():  # a writer may not create, and need not
         client.command(f"CREATE DATABASE IF NOT EXISTS {quoted(client.database)} ENGINE = Atomic")
-        client.command(bootstrap.statement(client.database))
+        for statement in bootstrap.statements(client.database):
+            client.command(statement)
     applied = _applied(client)
     _refuse_changed(chosen, applied)
     done = []
@@ -68,7 +76,8 @@ def migrate(client: ClickHouse, scripts: Sequence[Script] | None = None) -> list
         if applied.get((script.version, script.name)) == script.md5:
             continue
         try:
-            client.command(script.statement(client.database))
+            for statement in script.statements(client.database):
+                client.command(statement)
         except ClickHouseError as error:
             raise MigrationError(
                 f"migration {script.name} failed: {error}", error.exit_code
@@ -83,6 +92,13 @@ def _texts(directory: str) -> list[tuple[str, str]]:
     folder = resources.files("leadstream.sinks") / directory
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [(name, (folder / name).read_text("utf-8")) for name in names]
+
+
+def _after_what_they_read(views: Sequence[Script]) -> list[Script]:
+    """Return views so that each comes after those that it reads: the engine asks for them."""
+    by_name = {view.name: view for view in views}
+    reads = {view.name: [f"{name}.sql" for name in _VIEW_READ.findall(view.text)] for view in views}
+    return [by_name[name] for name in TopologicalSorter(reads).static_order()]
 
 
 def _applied(client: ClickHouse) -> dict[tuple[int, str], str]:

@@ -1,6 +1,16 @@
 -- Conversions: one row per lead, cycle and stage that counts as one (mql, sql, opportunity, won).
 -- A stage is reached once a cycle: a reopened opportunity is no second one. Revenue is what the lead
 -- was won for in the same cycle, and 0 where it was not won, or for no amount.
+-- Columns:
+--   conversion: mql, sql, opportunity or won.
+--   lead_id: The lead that converted.
+--   id: Id of the transition that is the conversion, transitions.id.
+--   cycle: Cycle of the lead in which it converted, from 1.
+--   converted_at: When the lead entered the stage, UTC.
+--   known_at: When the lead became known, UTC; null where it never did.
+--   opportunity_at: When it became an opportunity in the same cycle, UTC; null where it did not.
+--   revenue: What the lead was won for in the same cycle, in currency; 0 without a win.
+--   currency: ISO 4217, of the win; empty where there is none. Do not sum over currencies.
 SELECT
     if(step.stage = 'customer', 'won', step.stage) AS conversion,
     lead_id,

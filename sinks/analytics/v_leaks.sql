@@ -1,4 +1,21 @@
 -- One row per leak, open or resolved, with who has the lead now and what it is worth.
+-- Columns:
+--   lead_id: The lead that leaks.
+--   leak: What leaks, e.g. mql_without_owner.
+--   cycle: Cycle of the lead; each leak opens at most once in one.
+--   is_resolved: 1: mended; 0: it leaks now.
+--   opened_at: The exact instant at which it opened, UTC.
+--   resolved_at: When it was mended, UTC; null while it is open.
+--   resolution: Why it is resolved, e.g. owner_set; empty while it is open.
+--   stage: Stage of the lead when the leak opened.
+--   details: The policy breached, the wording given, the way the lead swung; may be empty.
+--   grade: Fit grade at the latest event of the leak, A to F.
+--   owner: Who had the lead when it was resolved; of an open leak, who has it now; empty: nobody.
+--   stage_now: Present stage of the lead; empty where its state is not known.
+--   amount: What its opportunity is worth, in currency; null where nobody said.
+--   currency: ISO 4217; empty where nobody said.
+--   transition_id: The transition after which it opened, transitions.id.
+--   model_version: Version of the model that saw it.
 SELECT
     leaks.lead_id AS lead_id,
     leaks.leak AS leak,

@@ -1,19 +1,30 @@
 -- Open paths: the touches of each lead that has not converted, up to its latest one, oldest first.
 --   SELECT * FROM v_open_paths(conversion = 'won', by = 'channel', lookback_days = 90)
+-- Parameters:
+--   conversion: Leads that have not converted in this way: mql, sql, opportunity or won.
+--   by: Which field of the touches: channel, source, medium, campaign, content or asset.
+--   lookback_days: How old a touch may be at the lead's latest touch, days.
+-- Columns:
+--   lead_id: The lead that has not converted.
+--   last_touched_at: Its latest touch, UTC.
+--   path: The values of the field, oldest touch first; (none) where it is empty.
 SELECT
     lead_id,
-    last_touched_at,
-    arrayMap(
-        touch -> touch.2,
-        arraySort(arrayFilter(touch -> touch.1 > last_touched_at - toIntervalDay({lookback_days:UInt32}), touches))
+    arrayLast((at, nth) -> nth = 1, ordered.1, telling) AS last_touched_at,
+    arrayFilter(
+        (field, at, nth) -> nth = 1 AND at > last_touched_at - toIntervalDay({lookback_days:UInt32}),
+        arraySort((field, key) -> key, fields, keys), ordered.1, telling
     ) AS path
 FROM
 (
     SELECT
         lead_id,
-        max(occurred_at) AS last_touched_at,
-        groupUniqArray((
-            occurred_at,
+        groupArray((occurred_at, event_id)) AS keys,
+        arraySort(keys) AS ordered,
+        -- Of tellings of one event that differ in time the earliest counts, as in v_touches, which
+        -- groups by event and takes longer.
+        arrayEnumerateUniq(ordered.2) AS telling,
+        groupArray(
             if(
                 toString(multiIf(
                     {by:String} = 'channel', channel,
@@ -23,11 +34,13 @@ FROM
                     {by:String} = 'content', content,
                     asset
                 )) AS found = '', '(none)', found
-            ),
-            event_id
-        )) AS touches
-    FROM {database}.v_touches
-    WHERE lead_id NOT IN (SELECT lead_id FROM {database}.v_conversions WHERE conversion = {conversion:String})
+            )
+        ) AS fields
+    FROM {database}.v_tellings
+    WHERE lead_id NOT IN (
+            SELECT lead_id FROM {database}.transitions FINAL
+            WHERE to_stage = if({conversion:String} = 'won', 'customer', {conversion:String})
+        )
         AND (SELECT throwIf(
             {by:String} NOT IN ('channel', 'source', 'medium', 'campaign', 'content', 'asset'),
             'v_open_paths: by must be channel, source, medium, campaign, content or asset'

@@ -1,4 +1,16 @@
 -- One row per candidate and lead that it follows: when it and when the active versions first handed it over since.
+-- Columns:
+--   candidate: Version of the model that runs in the shadow.
+--   lead_id: The lead that it follows.
+--   followed_since: From when on the candidate decided about the lead, UTC.
+--   is_active_mql: 1: the active versions made it an MQL since then.
+--   is_candidate_mql: 1: the candidate would have made it an MQL since then.
+--   active_at: When the active versions first did, UTC; null: never.
+--   candidate_at: When the candidate first would have, UTC; null: never.
+--   active_criterion: Criterion by which the active version decided; empty: it did not, or by none.
+--   candidate_criterion: Criterion by which the candidate decided; empty: it did not, or by none.
+--   active_grade: Fit grade by the active version at that instant; empty: it is no MQL.
+--   candidate_grade: Fit grade by the candidate at that instant; empty: it is no MQL.
 WITH followed AS
 (
     SELECT model_version AS candidate, lead_id, min(occurred_at) AS followed_since

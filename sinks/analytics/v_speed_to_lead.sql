@@ -1,6 +1,17 @@
 -- Speed to lead: how many leads went on to be sales qualified, and won, by how soon they were answered.
 -- One row per policy, grade and class of the time from the start of the clock to the answer; a clock
 -- without an answer is "never", unless it still runs in time or was cancelled.
+-- Columns:
+--   policy: Policy of the model whose clocks are looked at.
+--   grade: Fit grade of the leads, A to F.
+--   answered: within 1 h, 4 h, 1 d or 3 d, later, or never; wall time, not business time.
+--   place: Sorts answered, from 1 for the fastest to 6 for never.
+--   clocks: Clocks in this class.
+--   leads: Distinct leads of them.
+--   sql: Of the leads, those that became an SQL in the cycle, after the clock had started.
+--   won: Of the leads, those that were won in the cycle, after the clock had started.
+--   to_sql: sql / leads, 0 to 1.
+--   to_won: won / leads, 0 to 1.
 SELECT
     policy,
     grade,

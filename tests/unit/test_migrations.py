@@ -19,6 +19,13 @@ CONTRACT = (
 ).split()
 
 
+IDEMPOTENT = re.compile(
+    r"(CREATE|ALTER) .*?IF NOT EXISTS"
+    r"|ALTER TABLE \S+\s+(COMMENT COLUMN|MODIFY COMMENT|MODIFY COLUMN) "
+)
+"""Comments and codecs are set to what they are to be, however often."""
+
+
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[ClickHouse]:
     with ClickHouse(Settings(data_dir=tmp_path, clickhouse_database="my_leads")) as opened:
@@ -29,7 +36,7 @@ def test_scripts_are_numbered_without_gaps_and_hold_one_idempotent_statement() -
     numbered = [script for script in shipped_scripts() if script.version]
     assert [script.version for script in numbered] == list(range(1, len(numbered) + 1))
     for script in numbered:
-        assert re.match(r"(CREATE|ALTER) .*?IF NOT EXISTS", script.text), script.name
+        assert IDEMPOTENT.match(script.text), script.name
         assert ";" not in re.sub(r"'[^']*'", "", script.text), script.name
 
 
@@ -73,6 +80,24 @@ def test_a_changed_view_is_replaced(client: ClickHouse) -> None:
     scripts[1] = replace(scripts[1], text="SELECT 2 AS a")
     assert migrate(client, scripts) == ["v_x.sql"]
     assert client.query("SELECT a FROM v_x").rows == [(2,)]
+
+
+def test_the_words_of_a_view_are_replaced_with_it(client: ClickHouse) -> None:
+    def told(sql: str) -> str:
+        migrate(client, [shipped_scripts()[0], Script(0, "v_y.sql", sql)])
+        comment: str = client.query("DESCRIBE v_y").rows[0][4]
+        return comment
+
+    for said in ("It's one.", 'It is \\ one, "still" {so:String}.'):
+        assert told(f"-- A view.\n-- Columns:\n--   a: {said}\nSELECT 1 AS a") == said
+    assert told("SELECT 1 AS a") == ""
+
+
+def test_a_view_that_describes_what_it_lacks_is_refused_and_tried_again(client: ClickHouse) -> None:
+    first, head = shipped_scripts()[0], "-- A view.\n-- Columns:\n--   b: It is not there.\n"
+    with pytest.raises(MigrationError, match=r"v_y.sql failed: .*Cannot find column `b`"):
+        migrate(client, [first, Script(0, "v_y.sql", f"{head}SELECT 1 AS a")])
+    assert migrate(client, [first, Script(0, "v_y.sql", f"{head}SELECT 1 AS b")]) == ["v_y.sql"]
 
 
 def test_letters_from_before_they_had_states_are_kept_as_open(client: ClickHouse) -> None:

@@ -1,0 +1,18 @@
+ALTER TABLE {database}.crm_events
+    MODIFY COMMENT 'What happened to leads in the CRM, once per event and instant after FINAL.',
+    COMMENT COLUMN lead_id 'The lead it belongs to; after an identification not always crm_lead_id.',
+    COMMENT COLUMN type 'lead_accepted, opportunity_won, ...; a type that no model knows is kept, and changes nothing.',
+    COMMENT COLUMN actor 'Who did it, as the CRM names them; empty where it named nobody.',
+    COMMENT COLUMN owner 'Who owns the lead from then on; empty: it did not say, and the owner stays.',
+    COMMENT COLUMN reason 'Why it was rejected, recycled, disqualified or lost, in the wording of the CRM; empty: not said.',
+    COMMENT COLUMN stage 'The stage of the CRM, not of ours; empty where it named none.',
+    COMMENT COLUMN opportunity_id 'The CRM\'s id of the opportunity; empty where none was named.',
+    COMMENT COLUMN amount 'What the opportunity is worth, in currency; null where it did not say.',
+    COMMENT COLUMN currency 'ISO 4217, of amount; empty where it did not say.',
+    COMMENT COLUMN attributes 'Facts about the person or company, by name, e.g. country; all values are texts.',
+    COMMENT COLUMN merged_lead_id 'lead_merged: the lead that was absorbed into lead_id; else empty.',
+    COMMENT COLUMN event_time 'When it happened, by the clock of the CRM, UTC.',
+    COMMENT COLUMN source_partition 'Partition of the input record.',
+    COMMENT COLUMN source_offset 'Offset of the input record.',
+    COMMENT COLUMN partition 'Partition that the sink read; -1 for a replay.',
+    COMMENT COLUMN offset 'Offset that the sink read; -1 for a replay.'

@@ -1,0 +1,17 @@
+ALTER TABLE {database}.shadow_transitions
+    COMMENT COLUMN lead_id 'The lead that the candidate follows.',
+    COMMENT COLUMN cycle 'Cycle of the lead, from 1; grows when it comes back from nurture or disqualified.',
+    COMMENT COLUMN from_stage 'The stage that it would have left.',
+    COMMENT COLUMN to_stage 'The stage that it would have entered.',
+    COMMENT COLUMN cause_event_id 'source_event_id of the causing event; empty: the time did, or the candidate started.',
+    COMMENT COLUMN cause_type 'Type of the causing event; empty: there was none.',
+    COMMENT COLUMN criterion 'The criterion of the candidate that decided; empty: none did.',
+    COMMENT COLUMN reason 'Reason of the taxonomy for nurture, disqualified and lost; else empty.',
+    COMMENT COLUMN score 'Points in all by the candidate, at that instant.',
+    COMMENT COLUMN fit 'Points of its fit rules, at the same instant.',
+    COMMENT COLUMN engagement 'Points of its engagement rules, at the same instant.',
+    COMMENT COLUMN threshold 'Points that the criterion asks for; null: it asks for none, or none decided.',
+    COMMENT COLUMN margin 'Points above the threshold of the criterion; null where there is none.',
+    COMMENT COLUMN route 'Where the candidate would have sent the lead; empty: it suggests nothing.',
+    COMMENT COLUMN partition 'Partition that the sink read; -1 for a replay.',
+    COMMENT COLUMN offset 'Offset that the sink read; -1 for a replay.'
