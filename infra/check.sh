@@ -40,6 +40,11 @@ if ! docker info >/dev/null 2>&1 && [ -z "${LEADSTREAM_TEST_KAFKA:-}" ]; then
 fi
 # Counts the instructions of the hot path (tests/benchmarks/guard.py).
 [ "$(uname)" != Linux ] || command -v valgrind >/dev/null || install_packages valgrind
+# A real browser looks at the report.
+missing=()
+command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
+command -v chromedriver >/dev/null || missing+=(chromium-driver)
+[ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 python=$(find_python) || { install_packages python3 python3-venv; python=$(find_python); } ||
   fail "needs Python 3.11 to 3.13"
 

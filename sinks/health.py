@@ -45,8 +45,8 @@ def freshness(client: ClickHouse) -> list[dict[str, Any]]:
         "SELECT kind, latest_at, round(date_diff('second', latest_at, "  # noqa: S608
         f"greatest(latest_at, {LATEST})) / 3600, 1) AS behind_h, events FROM ("
         "SELECT 'touchpoints' AS kind, max(occurred_at) AS latest_at, count() AS events "
-        "FROM touchpoints UNION ALL "
-        "SELECT 'CRM events', max(occurred_at), count() FROM crm_events"
+        "FROM touchpoints FINAL UNION ALL "
+        "SELECT 'CRM events', max(occurred_at), count() FROM crm_events FINAL"
         ") WHERE events > 0 ORDER BY kind DESC"
     ).objects()
 

@@ -266,7 +266,11 @@ def spark(values: Values, tooltip: Sequence[Spec]) -> Spec:
         "field": "figure", "type": "quantitative", "axis": None,
         "scale": {"zero": True, "nice": False, "padding": 4},
     }  # fmt: skip
-    x = {"field": "place", "type": "quantitative", "axis": None, "scale": {"padding": 6}}
+    ends = [0, len(values) - 1]
+    x = {
+        "field": "place", "type": "quantitative", "axis": None,
+        "scale": {"domain": ends, "nice": False},
+    }  # fmt: skip
     return chart(
         values,
         44,

@@ -61,7 +61,7 @@ def leaks(facts: Facts) -> Iterator[Action]:
         why = f"The oldest has waited {hours(found.oldest_h)}"
         why += _worth(found.expected, facts.currency)
         if [owner for owner, _ in found.owners] != [NOBODY]:
-            why += f" Most have {listed([f'{name} ({n})' for name, n in found.owners])}."
+            why += f" Whose: {listed([f'{name} ({n})' for name, n in found.owners])}."
         yield Action(
             leak.when,
             leak.whom,

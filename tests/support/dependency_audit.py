@@ -24,7 +24,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 OWN = "leadstream"
-RUNTIME_EXTRAS = ("embedded", "registry")
+RUNTIME_EXTRAS = ("embedded", "registry", "report")
 SERVICES = ("pypi", "osv")
 TIMEOUT_S = 60.0
 PROBE = {"jinja2": "2.11.0"}

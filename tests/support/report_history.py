@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
-from leadstream.infra.embedded.generator import generate
+from leadstream.infra.embedded.generator import generate, lead_id_of
 from leadstream.schemas.decisions import LeadState
 from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
 from leadstream.schemas.settings import Settings
@@ -61,7 +62,7 @@ def store(
     spelled: Callable[[Event], Event] = lambda event: event,
     events: Iterable[Event] | None = None,
 ) -> History:
-    """Replay leads into a database in the directory.
+    """Replay leads, two of whom absorb others at the end, into a database in the directory.
 
     Args:
         spelled: what an event becomes before it is told.
@@ -70,17 +71,22 @@ def store(
     run = Replay(load_models(None))
     told: list[LeadEvent] = []
     if events is None:
-        events = generate(leads=leads, seed=seed, end=END, days=DAYS)
+        events = chain(generate(leads=leads, seed=seed, end=END, days=DAYS), _merges(seed))
     for event in events:
         told += run.feed(spelled(event))[0]
     run.finish()
     history = History(data_dir, told, run.effective.decisions(), list(run.states()))
     with ClickHouse(Settings(data_dir=data_dir)) as client:
-        migrate(client)
-        for records in (history.events, history.decisions, history.states):
-            load(client, records)
-        load_costs(client, _costs())
+        fill(client, history)
     return history
+
+
+def fill(client: ClickHouse, history: History) -> None:
+    """Load a history, and what marketing spent, into a database."""
+    migrate(client)
+    for records in (history.events, history.decisions, history.states):
+        load(client, records)
+    load_costs(client, _costs())
 
 
 def hostile(event: Event) -> Event:
@@ -93,6 +99,15 @@ def hostile(event: Event) -> Event:
 
 def _spelled(name: str | None) -> str | None:
     return name and f"{HOSTILE[len(name) % len(HOSTILE)]} {name}"
+
+
+def _merges(seed: int) -> list[Event]:
+    at = int(END.timestamp() * 1000)
+    return [
+        CrmEvent(event_id=f"merge-{n}", event_time=at - 1, lead_id=lead_id_of(seed, 2 * n),
+                 type="lead_merged", merged_lead_id=lead_id_of(seed, 2 * n + 1))
+        for n in range(2)
+    ]  # fmt: skip
 
 
 def _costs() -> Iterable[Cost]:

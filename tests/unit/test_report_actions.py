@@ -73,7 +73,7 @@ def test_leaks_are_told_with_the_oldest_whose_they_are_and_what_is_at_stake(fact
     )  # fmt: skip
     assert owner.commands == ("leadstream leaks --leak mql_without_owner",)
     sqls = found["Open an opportunity for 2 SQLs"]
-    assert sqls.why == "The oldest has waited 2.5 d. Most have Ann O'Hara (2)."
+    assert sqls.why == "The oldest has waited 2.5 d. Whose: Ann O'Hara (2)."
 
 
 def test_deadlines_that_come_are_told(facts: Facts) -> None:

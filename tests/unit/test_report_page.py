@@ -7,10 +7,11 @@ import hashlib
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from report_history import HOSTILE, History, hostile, store
@@ -21,7 +22,8 @@ from leadstream.infra.report.page import render
 from leadstream.infra.report.report import report_of
 from leadstream.schemas.events import Touchpoint
 from leadstream.schemas.settings import Settings
-from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.clickhouse import ACCESS_DENIED, ClickHouse, ClickHouseError
+from leadstream.sinks.health import dead_letters
 from leadstream.sinks.migrate import migrate
 
 LIBRARY = "window.vegaEmbed = async () => { '</script><!--' };"
@@ -262,6 +264,23 @@ def test_a_database_with_a_single_lead_draws_no_empty_charts(tmp_path: Path) -> 
         "The model has handed nothing over yet.",
     ):
         assert sentence in told
+
+
+def test_whoever_may_not_read_dead_letters_is_told_so(facts: Facts) -> None:
+    class Denied:
+        def query(self, _: str) -> None:
+            raise ClickHouseError("not enough privileges", ACCESS_DENIED)
+
+    class Broken:
+        def query(self, _: str) -> None:
+            raise ClickHouseError("no such table", 60)
+
+    assert dead_letters(cast(ClickHouse, Denied())) is None
+    with pytest.raises(ClickHouseError, match="no such table"):
+        dead_letters(cast(ClickHouse, Broken()))
+    denied = replace(facts, health=replace(facts.health, dead_letters=None))
+    told = " ".join(Page(render(report_of(denied), "leads", LIBRARY)).texts("main"))
+    assert "This user may not count the records that could not be processed." in told
 
 
 def test_terms_are_told_once_each(html: str) -> None:

@@ -26,7 +26,7 @@ CONVERSION_WORDS: Final = {
 
 def attribution(facts: Facts) -> Section:
     """Credits of each channel under each model."""
-    rows = facts.credit.models
+    rows = sorted(facts.credit.models, key=lambda row: (-row["linear"], row["channel"]))
     name, title = "attribution", "Attribution"
     one, many = CONVERSION_WORDS[facts.asked.conversion]
     if not rows:
@@ -38,7 +38,7 @@ def attribution(facts: Facts) -> Section:
          "credit": float(row[model])}
         for row in rows[:CHANNELS_SHOWN] for model in models
     ]  # fmt: skip
-    leading = [row["channel"] for row in sorted(rows, key=lambda row: -row["linear"])]
+    leading = [row["channel"] for row in rows]
     says = (
         f"{counted(int(total), one, many)} within {LOOKBACK_DAYS} days of their touches. Linear "
         f"credit goes most to {listed(leading[:3])}. Where the dots of a channel lie far apart, "

@@ -86,7 +86,7 @@ def deadlines(facts: Facts) -> Section:
         return Section(name, title, "No deadline has passed yet.")
     worst = min(ended, key=lambda row: (row["attainment"], row["policy"]))
     says = (
-        f"{percent(worst['attainment'])} of the deadlines of {worst['policy']} were kept, the "
+        f"{percent(worst['attainment'])} of the deadlines of “{worst['policy']}” were kept, the "
         "least of all policies. Clocks that still run in time and cancelled ones do not count."
     )
     blocks = [
