@@ -29,6 +29,26 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True):
     event_ids: list[str] = []
 
 
+class PredictedContribution(msgspec.Struct, frozen=True, kw_only=True):
+    """What one feature adds to the predicted score, in log-odds, at the instant of a decision."""
+
+    feature: str
+    value: float
+    log_odds: float
+
+
+class Predicted(msgspec.Struct, frozen=True, kw_only=True):
+    """How likely a handoff at an instant succeeds, 0 to 1, and what makes it so.
+
+    Attributes:
+        contributions: the weightiest features first, then the sum of the rest and the base; all
+            together are the log-odds of the score.
+    """
+
+    score: float
+    contributions: list[PredictedContribution] = []
+
+
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """Points, rounded to 4 digits, and the fit grade A to F."""
 
@@ -93,6 +113,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     opportunity_id: str | None = None
     amount: Decimal | None = None
     currency: str | None = None
+    predicted: Predicted | None = None
 
 
 class SlaEvent(msgspec.Struct, frozen=True, kw_only=True):

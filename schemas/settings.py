@@ -243,6 +243,17 @@ class Settings(BaseSettings):
         description="Bearer token that /ready and /metrics ask for; demanded where web_host is not "
         "loopback.",
     )
+    serve_host: str = Field(
+        "127.0.0.1",
+        description="Address on which `serve` and `up --serve` answer ClickHouse's clients.",
+    )
+    serve_port: int = Field(8123, ge=0, le=65535, description="Its port; 0: a free one.")
+    serve_username: str = Field("leadstream", description="The user that may ask there.")
+    serve_password: SecretStr | None = Field(
+        None,
+        description="The user's password; default: one is made, in a file beside the data. "
+        "Demanded where serve_host is not loopback.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe messages that are logged."
     )

@@ -6,36 +6,64 @@ from datetime import datetime
 from typing import Any, Final
 
 from leadstream.sinks.clickhouse import ClickHouse
-
-DIMENSIONS: Final = ("channel", "campaign", "owner", "none")
+from leadstream.sinks.velocity.cuts import cut
+from leadstream.sinks.velocity.rates import rate, verdict
 
 STAGES: Final = ("known", "engaged", "mql", "sal", "sql", "opportunity", "customer")
-RATES: Final = ("mql_to_sql", "mql_to_customer", "median_days_mql_to_customer")
+RATES: Final = (
+    "mql_to_sql",
+    "low",
+    "high",
+    "verdict",
+    "mql_to_customer",
+    "median_days_mql_to_customer",
+)
+REACHED: Final = tuple(
+    f"countIf(furthest >= {place}) AS {stage}" for place, stage in enumerate(STAGES, 1)
+)
+"""Over `v_leads`: how many leads reached each stage, or a later one."""
 
 _POSITION = frozenset({"topic", "partition", "offset"})
 _SLA_INSTANTS: Final = ("started", "warned", "met", "breached", "cancelled")
 
 
-def funnel(client: ClickHouse, by: str) -> list[dict[str, Any]]:
-    """Return how many leads reached each stage, per value of a dimension, most MQLs first.
+def funnel(client: ClickHouse, *by: str) -> list[dict[str, Any]]:
+    """Return how many leads reached each stage, for each value of a cut, most MQLs first.
 
-    Counts are cumulative; rates are fractions, or None without an MQL; the median is in days.
+    Counts are cumulative; rates are fractions, or None without an MQL. `low` and `high` are the
+    95 % interval of `mql_to_sql`, `verdict` where that lies against the healthy band. The median
+    is in days, of the leads that were won.
+
+    Args:
+        by: fields of `velocity.cuts`; several cut across.
     """
-    found = client.query(
-        "SELECT * FROM v_funnel WHERE dimension = {dimension:String} ORDER BY mql DESC, value",
-        {"dimension": "all" if by == "none" else by},
+    chosen = cut(*by)
+    keys = ", ".join(chosen.aliases)
+    rows = client.query(
+        f"SELECT {', '.join((*chosen.columns, *REACHED))}, "  # noqa: S608
+        "quantileExactInclusiveOrNullIf(0.5)(date_diff('millisecond', mql_at, customer_at) "
+        "/ 86400000, isNotNull(mql_at) AND isNotNull(customer_at)) AS days FROM v_leads "
+        + (f"GROUP BY {keys} ORDER BY mql DESC, {keys}" if keys else ""),
+        chosen.parameters,
     ).objects()
-    if by == "none" and not found:
-        found = [dict.fromkeys(STAGES, 0) | dict.fromkeys(RATES)]
-    return [
-        {column: row["value" if column == by else column] for column in funnel_columns(by)}
-        for row in found
-    ]
+    return [chosen.key_of(row) | _reached(row) for row in rows]
 
 
-def funnel_columns(by: str) -> tuple[str, ...]:
+def funnel_columns(*by: str) -> tuple[str, ...]:
     """Return the keys of `funnel`'s objects."""
-    return (*STAGES, *RATES) if by == "none" else (by, *STAGES, *RATES)
+    return (*cut(*by).names, *STAGES, *RATES)
+
+
+def _reached(row: dict[str, Any]) -> dict[str, Any]:
+    found, mqls = rate(row["sql"], row["mql"]), row["mql"]
+    return {stage: row[stage] for stage in STAGES} | {
+        "mql_to_sql": found.value,
+        "low": found.low if mqls else None,
+        "high": found.high if mqls else None,
+        "verdict": verdict(found).value,
+        "mql_to_customer": row["customer"] / mqls if mqls else None,
+        "median_days_mql_to_customer": row["days"],
+    }
 
 
 def lead(client: ClickHouse, lead_id: str) -> dict[str, Any] | None:
@@ -86,6 +114,7 @@ def _explained(transition: dict[str, Any]) -> dict[str, Any]:
     contributions = _nested(transition, "contributions")
     contributions.sort(key=lambda rule: (-abs(rule["points"]), rule["rule"]))
     plain["contributions"] = contributions
+    plain["predicted_contributions"] = _nested(transition, "predicted_contributions")
     plain["recent_touchpoints"] = _nested(transition, "recent_touchpoints")
     return plain
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from graphlib import TopologicalSorter
 from importlib import resources
 
 from leadstream.schemas.exit_codes import ExitCode
@@ -13,6 +15,7 @@ from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError, quoted
 from leadstream.sinks.described import described
 
 VIEW_VERSION = 0
+_VIEW_READ = re.compile(r"\{database\}\.(v_\w+)")
 
 
 class MigrationError(Exception):
@@ -46,10 +49,12 @@ class Script:
 
 
 def shipped_scripts() -> list[Script]:
-    """Return the numbered scripts in order, then the views."""
+    """Return the numbered scripts in order, then the views, each after those that it reads."""
     return [
         Script(int(name.partition("_")[0]), name, text) for name, text in _texts("migrations")
-    ] + [Script(VIEW_VERSION, name, text) for name, text in _texts("analytics")]
+    ] + _after_what_they_read(
+        [Script(VIEW_VERSION, name, text) for name, text in _texts("analytics")]
+    )
 
 
 def migrate(client: ClickHouse, scripts: Sequence[Script] | None = None) -> list[str]:
@@ -87,6 +92,13 @@ def _texts(directory: str) -> list[tuple[str, str]]:
     folder = resources.files("leadstream.sinks") / directory
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [(name, (folder / name).read_text("utf-8")) for name in names]
+
+
+def _after_what_they_read(views: Sequence[Script]) -> list[Script]:
+    """Return views so that each comes after those that it reads: the engine asks for them."""
+    by_name = {view.name: view for view in views}
+    reads = {view.name: [f"{name}.sql" for name in _VIEW_READ.findall(view.text)] for view in views}
+    return [by_name[name] for name in TopologicalSorter(reads).static_order()]
 
 
 def _applied(client: ClickHouse) -> dict[tuple[int, str], str]:

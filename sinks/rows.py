@@ -119,6 +119,7 @@ def transition_columns(said: Sequence[Transition], at: Sequence[Place]) -> Colum
     """Return the columns of `transitions`."""
     rules = [t.contributions for t in said]
     touches = [t.recent_touchpoints for t in said]
+    features = [t.predicted.contributions if t.predicted else [] for t in said]
     return {
         **_decided(said),
         "supersedes": [as_uuid(t.supersedes).int if t.supersedes else None for t in said],
@@ -153,6 +154,10 @@ def transition_columns(said: Sequence[Transition], at: Sequence[Place]) -> Colum
         "opportunity_id": [t.opportunity_id or "" for t in said],
         "amount": [t.amount for t in said],
         "currency": [t.currency or "" for t in said],
+        "predicted": [t.predicted.score if t.predicted else None for t in said],
+        "predicted_contributions.feature": [[part.feature for part in of] for of in features],
+        "predicted_contributions.value": [[part.value for part in of] for of in features],
+        "predicted_contributions.log_odds": [[part.log_odds for part in of] for of in features],
         **_position(at),
     }
 

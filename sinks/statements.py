@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
+from leadstream.sinks.clickhouse import ClickHouseError, Result
 
 READ_ONLY_ROOTS: Final = (
     "SelectWithUnionQuery",
@@ -42,11 +42,22 @@ _CHILDREN = re.compile(r" \(children \d+\)$")
 _ALIAS = re.compile(r" \(alias .*\)$")
 
 
+class Reader(Protocol):
+    """Who is asked what a statement is: a `ClickHouse`, or whoever answers as it does."""
+
+    @property
+    def database(self) -> str: ...
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Result: ...
+
+    def text(self, sql: str, parameters: Mapping[str, Any] | None = None) -> str: ...
+
+
 class StatementError(Exception):
     """A statement that may not run; the message says why and what may."""
 
 
-def classify(client: ClickHouse, sql: str, parameters: Mapping[str, Any] | None = None) -> str:
+def classify(client: Reader, sql: str, parameters: Mapping[str, Any] | None = None) -> str:
     """Return the one read-only statement, as the engine writes it, without comments.
 
     Args:
@@ -73,7 +84,7 @@ def classify(client: ClickHouse, sql: str, parameters: Mapping[str, Any] | None 
     return statement
 
 
-def normalise(client: ClickHouse, sql: str) -> str:
+def normalise(client: Reader, sql: str) -> str:
     """Return the one statement as the engine writes it, without comments; nothing is opened.
 
     Raises:
@@ -159,12 +170,12 @@ def _outside(name: str, database: str) -> str:
     )
 
 
-def _table_functions(client: ClickHouse) -> frozenset[str]:
+def _table_functions(client: Reader) -> frozenset[str]:
     found = client.query("SELECT lower(name) FROM system.table_functions")
     return frozenset(row[0] for row in found.rows)
 
 
-def _closed_databases(client: ClickHouse) -> frozenset[str]:
+def _closed_databases(client: Reader) -> frozenset[str]:
     found = client.query("SELECT name FROM system.databases")
     names = {row[0].lower() for row in found.rows} | {"default"}
     return frozenset(names - READABLE_DATABASES - {client.database.lower()})

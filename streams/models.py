@@ -16,6 +16,14 @@ from leadstream.schemas.yaml_text import YamlError, load_yaml
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet, compile_model
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.domain.model import Model
+from leadstream.streams.domain.predictive import Predictor
+from leadstream.streams.score_file import (
+    ScoreFileError,
+    decode_score,
+    digest_of,
+    predictor_of,
+    scoring_digest,
+)
 
 
 def load_models(path: Path | None) -> ModelSet:
@@ -29,10 +37,12 @@ def load_models(path: Path | None) -> ModelSet:
 
 
 def read_model_files(path: Path) -> dict[str, str]:
-    """Return the text of each model file by its name, unparsed.
+    """Return the text of each model file by its name, unparsed, and of the score files they name.
+
+    A score file that is not there is left out: parsing its model says so.
 
     Raises:
-        ModelError: there is none, or one cannot be read.
+        ModelError: there is no model, or a file cannot be read.
     """
     if path.is_dir():
         files = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
@@ -42,20 +52,28 @@ def read_model_files(path: Path) -> dict[str, str]:
         files = [path]
     else:
         raise ModelError([f"{path}: no such model file or directory"])
-    return {str(file): _read(file) for file in files}
+    texts = {str(file): _read(file) for file in files}
+    scores = {score for file, text in texts.items() if (score := _score_named_in(text, file))}
+    texts |= {score: _read(Path(score)) for score in sorted(scores) if Path(score).is_file()}
+    return texts
 
 
 def parse_model_files(texts: Mapping[str, str]) -> dict[str, CompiledModel]:
     """Check and compile model files; returns the model of each, by the file's name.
 
+    Args:
+        texts: as `read_model_files` returns them, score files among them.
     Raises:
         ModelError: every fault of every file.
     """
     models: dict[str, CompiledModel] = {}
     faults: list[str] = []
+    scores = {_score_named_in(text, name) for name, text in texts.items()}
     for name, text in texts.items():
+        if name in scores:
+            continue
         try:
-            models[name] = parse_model(text, name)
+            models[name] = parse_model(text, name, texts)
         except ModelError as error:
             faults += error.faults
     versions = [model.version for model in models.values()]
@@ -105,8 +123,15 @@ def _read(file: Path) -> str:
         raise ModelError([f"{file}: cannot be read: {error}"]) from None
 
 
-def parse_model(text: str, name: str) -> CompiledModel:
-    """Check and compile a model; `name` is the file that the faults name."""
+def parse_model(text: str, name: str, files: Mapping[str, str] | None = None) -> CompiledModel:
+    """Check and compile a model.
+
+    Args:
+        name: the file that the faults name.
+        files: texts by name, of the score file among them.
+    Raises:
+        ModelError: every fault.
+    """
     try:
         tree = load_yaml(text, "rt")
     except YamlError as error:
@@ -118,9 +143,54 @@ def parse_model(text: str, name: str) -> CompiledModel:
     except ValidationError as error:
         raise ModelError([_fault(name, tree, fault) for fault in error.errors()]) from None
     try:
-        return compile_model(model)
+        return compile_model(model, _predictor(model, name, files or {}))
     except ModelError as error:
         raise ModelError([_placed(name, tree, fault) for fault in error.faults]) from None
+
+
+def _predictor(model: Model, name: str, files: Mapping[str, str]) -> Predictor | None:
+    """Return what the model's score file says; faults begin with the path of their place."""
+    if model.predictive is None:
+        return None
+    path = score_path(model.predictive.path, name)
+    text = files.get(path)
+    if text is None:
+        raise ModelError(
+            [f"predictive.path: {path}: no such score file; `leadstream model train` makes one"]
+        )
+    if digest_of(text) != model.predictive.sha256:
+        raise ModelError(
+            [
+                f"predictive.sha256: {path} holds another score, of sha256 {digest_of(text)}: put "
+                "the file back, or make a version of its own of the other score"
+            ]
+        )
+    try:
+        score = decode_score(text)
+        if score.scoring != scoring_digest(model):
+            raise ScoreFileError(
+                f'was trained with other rules than these, of version "{score.model_version}": '
+                "points and fit would mean something else; train again with this model"
+            )
+        return predictor_of(score)
+    except ScoreFileError as error:
+        raise ModelError([f"predictive.path: {path} {error}"]) from None
+
+
+def score_path(path: str, model_file: str) -> str:
+    """Return the name of the score file that a model file names, as `read_model_files` has it."""
+    return str(Path(model_file).parent / path)
+
+
+def _score_named_in(text: str, name: str) -> str | None:
+    """Return the score file that a model's text names; None where that cannot be read."""
+    if not re.search(r"^predictive\s*:", text, re.MULTILINE):
+        return None
+    try:
+        tree = load_yaml(text)
+        return score_path(tree["predictive"]["path"], name)
+    except (YamlError, KeyError, TypeError):
+        return None
 
 
 def _plain(node: Any) -> Any:

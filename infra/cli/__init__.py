@@ -15,6 +15,7 @@ from leadstream.schemas.settings import SettingsError
 COMMANDS = {
     "demo": "Run leads through the whole pipeline here, and show their funnel.",
     "up": "Run broker, workers and sink until Ctrl-C or SIGTERM.",
+    "serve": "Answer notebooks, dashboards and BI tools from the embedded database.",
     "worker": "Run the stream processors until SIGTERM or Ctrl-C.",
     "sink": "Migrate, then insert everything until SIGTERM or Ctrl-C; "
     "start more to share the work.",
@@ -31,6 +32,10 @@ COMMANDS = {
     "cohorts": "Show what has become of the leads that became known in each week or month.",
     "sla": "Show how many deadlines were met, met late or breached, and how long answers took.",
     "reasons": "Show why leads were turned down, and how often.",
+    "rules": "Show how often sales accepts what each rule of the model helped to hand over.",
+    "reps": "Show how each rep answers, follows up and turns down what was handed over to them.",
+    "report": "Write the weekly report: what changed, what to do about it, "
+    "and every answer with charts.",
     "leaks": "Show the leaks that are open: whose they are, for how long, and what is at stake.",
     "lead": "Show a lead's state, its timeline, and why each transition happened.",
     "dlq": "Show the records that could not be processed, and send them again after the mend.",

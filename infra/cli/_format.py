@@ -20,7 +20,7 @@ from rich.text import Text
 
 FORMATS: Final = ("table", "json", "csv")
 WIDTH_OF_A_PIPE: Final = 10_000
-WIDTH_WITHOUT_CUTS: Final = 140
+WIDTH_WITHOUT_CUTS: Final = 160
 ABSENT: Final = "-"
 _NUMBER: Final = re.compile(r"-?[\d.,]+%?")
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 import click
 
 from leadstream.infra.cli._answers import clickhouse_options, reader
+from leadstream.infra.cli._cuts import by_option
 from leadstream.infra.cli._format import format_option, print_answer
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.velocity.cohorts import (
-    COHORTS_BY,
     CURVE_COLUMNS,
     GRAINS,
     cohort_columns,
@@ -39,13 +39,7 @@ _SHARES = frozenset({"mql_to_sql", "low", "high", "expected", "moved_on"})
 @click.option(
     "--grain", type=click.Choice(GRAINS), default="month", show_default=True, help="Of the cohorts."
 )
-@click.option(
-    "--by",
-    type=click.Choice(COHORTS_BY),
-    default="none",
-    show_default=True,
-    help="Split each cohort by its leads' first channel or source, grade or persona.",
-)
+@by_option("none")
 @click.option(
     "--curve",
     "step",
@@ -64,7 +58,7 @@ _SHARES = frozenset({"mql_to_sql", "low", "high", "expected", "moved_on"})
 def command(
     ctx: click.Context,
     grain: str,
-    by: str,
+    by: tuple[str, ...],
     step: str | None,
     forecasts: bool,
     form: str,
@@ -83,8 +77,8 @@ def command(
         if forecasts:
             rows = forecast_rows(client)
         else:
-            rows = curve_rows(client, step) if step else cohorts(client, grain, by)
-    columns = FORECAST_COLUMNS if forecasts else CURVE_COLUMNS if step else cohort_columns(by)
+            rows = curve_rows(client, step) if step else cohorts(client, grain, *by)
+    columns = FORECAST_COLUMNS if forecasts else CURVE_COLUMNS if step else cohort_columns(*by)
     print_answer(columns, rows, form, _shown)
 
 

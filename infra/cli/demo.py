@@ -254,11 +254,12 @@ def _answers(client: Any, sent: int) -> dict[str, Any]:
 def _show(
     answers: dict[str, Any], history: _History, elapsed_s: float, data_dir: Path | None
 ) -> None:
-    from leadstream.infra.cli.funnel import print_table
+    from leadstream.infra.cli._format import print_answer
+    from leadstream.infra.cli.funnel import shown
 
     for note in history.notes():
         click.echo(note, err=True)
-    print_table(FUNNEL_SHOWN, answers["funnel"])
+    print_answer(FUNNEL_SHOWN, answers["funnel"], "table", shown)
     rate = answers["sent"] / elapsed_s
     click.echo(f"{answers['sent']:,} events in {elapsed_s:.1f} s ({rate:,.0f} a second, all in).")
     where = data_dir_option_for(data_dir)

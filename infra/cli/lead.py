@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +39,8 @@ STATE_SHOWN: Final = (
     ("opportunity_id", "amount"),
     ("merged_into", "model_version"),
 )
+_SUMS: Final = frozenset({"(rest)", "(base)"})
+"""Of a predicted score's parts, those that are no feature."""
 NONE_SHOWN: Final = frozenset({"channel", "campaign"})
 
 
@@ -127,6 +130,24 @@ def _print_transition(out: Console, transition: dict[str, Any]) -> None:
     more = len(transition["contributions"]) - RULES_SHOWN
     if more > 0:
         out.print(Text(f"      and {more} more rules", style="dim"))
+    _print_prediction(out, transition)
+
+
+def _print_prediction(out: Console, transition: dict[str, Any]) -> None:
+    if transition["predicted"] is None:
+        return
+    told = f"predicted score {transition['predicted']:.3f}, by log-odds:"
+    out.print(Text(f"      {told}", style="dim"))
+    named = [part for part in transition["predicted_contributions"] if part["feature"] not in _SUMS]
+    for part in named[:RULES_SHOWN]:
+        feature = f"{shown(part['feature'])} = {part['value']:.4g}"
+        out.print(Text(f"      {_signed(part['log_odds']):>8} {feature}", style="dim"))
+    rest = math.fsum(
+        part["log_odds"]
+        for part in transition["predicted_contributions"]
+        if part not in named[:RULES_SHOWN]
+    )
+    out.print(Text(f"      {_signed(rest):>8} all else, and an average lead", style="dim"))
 
 
 def _signed(points: float | None) -> str:

@@ -10,6 +10,7 @@ from leadstream.infra.cli import UserError
 from leadstream.infra.cli._model_backtest import backtest
 from leadstream.infra.cli._model_diff import diff
 from leadstream.infra.cli._model_shadow import shadow
+from leadstream.infra.cli._model_train import train
 from leadstream.streams.domain.compiled import CompiledModel
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.models import default_model_path, load_models
@@ -43,9 +44,11 @@ def _summary(model: CompiledModel) -> str:
         f"{len(source.fit.rules)} fit rules, {len(source.engagement.rules)} engagement rules in "
         f"{len(source.engagement.groups)} groups, {len(source.criteria.mql)} MQL criteria, "
         f"{len(source.sla.policies)} SLA policies, {len(source.reasons)} reasons"
+        f"{'' if source.predictive is None else ', a predicted score of ' + source.predictive.path}"
     )
 
 
 command.add_command(diff)
 command.add_command(backtest)
 command.add_command(shadow)
+command.add_command(train)

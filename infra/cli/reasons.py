@@ -22,9 +22,9 @@ from leadstream.sinks.reasons import (
 @click.option(
     "--by",
     type=click.Choice(REASONS_BY),
-    default="none",
-    show_default=True,
-    help="Split the reasons by the lead's first channel or campaign, or by its owner.",
+    multiple=True,
+    help="Split the reasons by the lead's first channel, source, medium or campaign, by its owner "
+    "or grade, or by the rules that had points when it was handed over; may be given repeatedly.",
 )
 @click.option(
     "--unmapped",
@@ -36,7 +36,7 @@ from leadstream.sinks.reasons import (
 @click.pass_context
 def command(
     ctx: click.Context,
-    by: str,
+    by: tuple[str, ...],
     unmapped: bool,
     form: str,
     data_dir: Path | None,
@@ -44,7 +44,8 @@ def command(
 ) -> None:
     """Show why leads were turned down, and how often.
 
-    A missing reason is (none); a wording that the model does not know is (unmapped).
+    A missing reason is (none); a wording that the model does not know is (unmapped). Procedural
+    reasons say nothing of the lead: the quality share leaves them out.
     """
     with reader(ctx, data_dir, clickhouse_url) as client:
         rows = unmapped_wordings(client) if unmapped else reasons(client, by)
@@ -53,4 +54,4 @@ def command(
 
 
 def _shown(name: str, value: Any) -> Any:
-    return f"{value:.1%}" if name == "share" else value
+    return f"{value:.1%}" if name.endswith("share") and value is not None else value

@@ -36,6 +36,10 @@ STATUS_INTERVAL_S: Final = 10.0
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True,
     help="How many worker processes.",
 )  # fmt: skip
+@click.option(
+    "--serve", is_flag=True,
+    help="Answer Grafana, notebooks and BI tools as well, as `leadstream serve` does.",
+)  # fmt: skip
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -44,6 +48,7 @@ def command(
     port: int,
     clickhouse: str | None,
     workers: int,
+    serve: bool,
 ) -> None:
     """Run broker, workers and sink until Ctrl-C or SIGTERM.
 
@@ -55,6 +60,8 @@ def command(
     from leadstream.infra.embedded.pipeline import FAULTS
 
     directory: Path = settings_of(ctx, data_dir=data_dir).data_dir
+    if serve and clickhouse:
+        raise click.UsageError("--serve is of chDB: a ClickHouse server answers by itself")
     try:
         with DataDirLock(directory):
             broker = None if kafka else EmbeddedBroker(directory / "kafka", port=port)
@@ -63,19 +70,20 @@ def command(
                 kafka_bootstrap=kafka, clickhouse_url=clickhouse,
             )  # fmt: skip
             where = data_dir_option_for(data_dir)
-            run_until_stopped(_up(settings, supervisor, broker, where))
+            run_until_stopped(_up(settings, supervisor, broker, where, serve))
     except OSError as error:
         raise UserError(f"{error.filename or directory}: {error.strerror or error}") from None
     except FAULTS as error:
         raise UserError(str(error)) from None
 
 
-async def _up(settings: Any, supervisor: Any, broker: Any, where: str) -> None:
+async def _up(settings: Any, supervisor: Any, broker: Any, where: str, serve: bool) -> None:
+    from leadstream.infra.cli.serve import told
     from leadstream.infra.embedded.pipeline import Pipeline
+    from leadstream.infra.front.server import Front
     from leadstream.infra.ops.probes import Probes
     from leadstream.infra.ops.server import OpsServer
     from leadstream.infra.ops.sink import STUCK_AFTER_S
-    from leadstream.sinks.door import Door
 
     click.echo("starting ...", err=True)
     try:
@@ -83,13 +91,16 @@ async def _up(settings: Any, supervisor: Any, broker: Any, where: str) -> None:
             pipeline = await parts.enter_async_context(
                 Pipeline(settings, supervisor, broker, _tell)
             )
-            if settings.effective_clickhouse_url.startswith("chdb:"):
-                parts.enter_context(Door(settings))
+            front = None
+            if pipeline.client.is_embedded:
+                front = parts.enter_context(Front(settings, is_public=serve))
             probes = Probes(lambda: [pipeline.sink.status()], STUCK_AFTER_S)
             ops = await parts.enter_async_context(OpsServer(settings, "sink_web_port", probes))
             kafka = "broker " if broker else "Kafka  "
             click.echo(f"{kafka}    {settings.kafka_bootstrap}")
             click.echo(f"database   {pipeline.client.where}")
+            if front is not None and front.url:
+                click.echo(f"serves     {told(front)}")
             click.echo(f"logs       {settings.data_dir / 'logs'}")
             if ops.address:
                 click.echo(f"sink       http://{ops.address}/ready and /metrics; workers: see logs")

@@ -40,7 +40,7 @@ def listening_socket(settings: Settings, setting: PortSetting) -> socket.socket 
     reason = ""
     for port in range(wanted, min(wanted + (1 if asked else PORTS_TRIED), 65536)):
         try:
-            found = _listen(host, port)
+            found = bound_socket(host, port)
         except OSError as error:
             reason = error.strerror or str(error)
             if error.errno == errno.EADDRINUSE:
@@ -63,7 +63,18 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def address_of(listening: socket.socket) -> str:
+    """Return HOST:PORT as it stands in a URL."""
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; port 0 is a free one.
+
+    Raises:
+        OSError: the port is taken, or the address is not ours.
+    """
     family, kind, protocol, _, address = socket.getaddrinfo(
         host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

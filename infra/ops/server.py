@@ -17,7 +17,7 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
-from leadstream.infra.ops.listen import PortSetting, listening_socket
+from leadstream.infra.ops.listen import PortSetting, address_of, listening_socket
 from leadstream.infra.ops.probes import Answer, Probes
 from leadstream.schemas import metrics
 from leadstream.schemas.settings import Settings
@@ -46,10 +46,7 @@ class OpsServer:
     @property
     def address(self) -> str | None:
         """HOST:PORT that it listens on; None without a server."""
-        if self._socket is None:
-            return None
-        host, port = self._socket.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return None if self._socket is None else address_of(self._socket)
 
     async def start(self) -> None:
         """Answer from now on."""

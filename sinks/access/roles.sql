@@ -10,6 +10,9 @@ GRANT SELECT ON {database}.* TO {analyst};
 
 REVOKE SELECT ON {database}.dead_letters FROM {analyst};
 
+GRANT SELECT(source_topic, source_partition, source_offset, kind, status, attempts, failed_at, replayed_at, changed_at)
+    ON {database}.dead_letters TO {analyst};
+
 CREATE SETTINGS PROFILE OR REPLACE {analyst} SETTINGS
     readonly = 2 READONLY,
     max_memory_usage = 4000000000 MIN 1 MAX 4000000000,

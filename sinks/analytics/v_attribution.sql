@@ -45,15 +45,16 @@ SELECT
     converted_at,
     position,
     touch_count,
-    if(touch_count = 0, NULL, touch.at) AS touched_at,
-    if(touch_count = 0, NULL, touch.event_id) AS event_id,
-    if(touch.type = '', '(none)', touch.type) AS type,
-    if(touch.channel = '', '(none)', touch.channel) AS channel,
-    if(touch.source = '', '(none)', touch.source) AS source,
-    if(touch.medium = '', '(none)', touch.medium) AS medium,
-    if(touch.campaign = '', '(none)', touch.campaign) AS campaign,
-    if(touch.content = '', '(none)', touch.content) AS content,
-    if(touch.asset = '', '(none)', touch.asset) AS asset,
+    -- Of an array that has no such place, the empty value; ARRAY JOIN of it would have it read always.
+    if(touch_count = 0, NULL, ats[position]) AS touched_at,
+    if(touch_count = 0, NULL, event_ids[position]) AS event_id,
+    if(types[position] = '', '(none)', types[position]) AS type,
+    if(channels[position] = '', '(none)', channels[position]) AS channel,
+    if(sources[position] = '', '(none)', sources[position]) AS source,
+    if(mediums[position] = '', '(none)', mediums[position]) AS medium,
+    if(campaigns[position] = '', '(none)', campaigns[position]) AS campaign,
+    if(contents[position] = '', '(none)', contents[position]) AS content,
+    if(assets[position] = '', '(none)', assets[position]) AS asset,
     toDecimal128(units, 9) / whole AS credit,
     revenue_of_conversion * credit AS revenue,
     currency
@@ -68,33 +69,41 @@ FROM
         converted_at,
         revenue AS revenue_of_conversion,
         currency,
-        length(touches) AS touch_count,
-        emptyArrayToSingle(touches) AS shown,
+        length(ats) AS touch_count,
+        ats,
+        event_ids,
+        types,
+        channels,
+        sources,
+        mediums,
+        campaigns,
+        contents,
+        assets,
         -- Where the anchors are; 0 is nowhere.
-        arrayLastIndex(touch -> touch.channel NOT IN ('', 'direct'), touches) AS non_direct,
-        if(ifNull(known_at > converted_at, true), 0, arrayLastIndex(touch -> touch.at <= known_at, touches)) AS creation,
-        if(ifNull(opportunity_at > converted_at, true), 0, arrayLastIndex(touch -> touch.at <= opportunity_at, touches)) AS opening,
-        multiIf(
-            model = 'w_shaped', [(1, 0.3), (creation, 0.3), (opening, 0.3)],
-            model = 'full_path', [(1, 0.225), (creation, 0.225), (opening, 0.225), (if(conversion = 'won', touch_count, 0), 0.225)],
-            []
-        ) AS anchors,
-        length(arrayDistinct(arrayFilter(place -> place > 0, anchors.1))) AS anchored,
+        arrayLastIndex(channel -> channel NOT IN ('', 'direct'), channels) AS non_direct,
+        if(ifNull(known_at > converted_at, true), 0, arrayLastIndex(at -> at <= known_at, ats)) AS creation,
+        if(ifNull(opportunity_at > converted_at, true), 0, arrayLastIndex(at -> at <= opportunity_at, ats)) AS opening,
+        if(model = 'full_path' AND conversion = 'won', touch_count, 0) AS closing,
+        if(model = 'w_shaped', 0.3, 0.225) AS anchor_weight,
+        length(arrayDistinct(arrayFilter(place -> place > 0, [1, creation, opening, closing]))) AS anchored,
+        -- Arrays inside of a lambda would be copied for every touch.
+        ats[-1] AS last_at,
         arrayMap(
-            (touch, place) -> multiIf(
+            (at, place) -> multiIf(
                 model = 'first', place = 1,
                 model = 'last', place = touch_count,
                 model = 'last_non_direct', place = if(non_direct = 0, touch_count, non_direct),
                 model = 'linear', 1,
                 -- Relative to the last touch, so that no weight is too small for all.
-                model = 'time_decay', exp2(-date_diff('millisecond', touch.at, touches[-1].at) / 86400000 / {half_life_days:Float64}),
+                model = 'time_decay', exp2(-date_diff('millisecond', at, last_at) / 86400000 / {half_life_days:Float64}),
                 model = 'u_shaped', multiIf(touch_count <= 2, 1, place IN (1, touch_count), 0.4, 0.2 / (touch_count - 2)),
-                arraySum(anchor -> if(anchor.1 = place, anchor.2, 0), anchors) > 0, arraySum(anchor -> if(anchor.1 = place, anchor.2, 0), anchors),
+                ((place = 1) + (place = creation) + (place = opening) + (place = closing)) AS anchors > 0, anchors * anchor_weight,
                 0.1 / (touch_count - anchored)
             )::Float64,
-            touches, arrayEnumerate(touches)
+            ats, arrayEnumerate(ats)
         ) AS weights,
-        arrayMap(weight -> toInt64(floor(weight / arraySum(weights) * whole + 0.001)), weights) AS floored,
+        arraySum(weights) AS weight_sum,
+        arrayMap(weight -> toInt64(floor(weight / weight_sum * whole + 0.001)), weights) AS floored,
         if(touch_count = 0, [whole], arrayPushBack(arrayPopBack(floored), whole - arraySum(arrayPopBack(floored)))) AS credits
     FROM {database}.v_journeys(conversion = {conversion:String}, lookback_days = {lookback_days:UInt32})
     ARRAY JOIN if({model:String} = 'all', known_models, [{model:String}]) AS model
@@ -103,4 +112,4 @@ FROM
         'v_attribution: model must be first, last, last_non_direct, linear, time_decay, u_shaped, w_shaped, full_path or all'
     )) = 0
 )
-ARRAY JOIN shown AS touch, credits AS units, arrayEnumerate(shown) AS position
+ARRAY JOIN credits AS units, arrayEnumerate(credits) AS position

@@ -16,7 +16,6 @@
 --   customer: Of them, leads that were won so far.
 --   mql_to_sql: sql / mql, 0 to 1; null without an MQL. Of sums, divide the sums.
 --   mql_to_customer: customer / mql, 0 to 1; null without an MQL. Of sums, divide the sums.
-WITH ['known', 'engaged', 'mql', 'sal', 'sql', 'opportunity', 'customer'] AS main_line
 SELECT
     slice.1 AS grain,
     slice.2 AS cohort,
@@ -34,15 +33,9 @@ SELECT
     if(mql = 0, NULL, customer / mql) AS mql_to_customer
 FROM
 (
-    SELECT
-        reached['known'] AS known_at,
-        if(s.channel = '', '(none)', s.channel) AS channel,
-        if(s.source = '', '(none)', s.source) AS source,
-        if(s.grade = '', '(none)', s.grade) AS grade,
-        if(s.persona = '', '(none)', s.persona) AS persona,
-        arrayMax(passed -> indexOf(main_line, passed), arrayPushBack(mapKeys(reached), stage)) AS furthest
-    FROM {database}.lead_state AS s FINAL
-    WHERE stage != 'merged' AND merged_into = '' AND mapContains(reached, 'known')
+    SELECT assumeNotNull(known_at) AS began, channel, source, grade, persona, furthest
+    FROM {database}.v_leads
+    WHERE isNotNull(known_at)
 )
-ARRAY JOIN [('week', toMonday(known_at)), ('month', toStartOfMonth(known_at))] AS slice
+ARRAY JOIN [('week', toMonday(began)), ('month', toStartOfMonth(began))] AS slice
 GROUP BY grain, cohort, channel, source, grade, persona

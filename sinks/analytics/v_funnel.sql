@@ -13,7 +13,6 @@
 --   mql_to_customer: customer / mql, 0 to 1; null without an MQL.
 --   median_days_mql_to_customer: Half of the won leads took no more days from first MQL to the
 --     win; null without one.
-WITH ['known', 'engaged', 'mql', 'sal', 'sql', 'opportunity', 'customer'] AS main_line
 SELECT
     slice.1 AS dimension,
     slice.2 AS value,
@@ -26,24 +25,11 @@ SELECT
     countIf(furthest >= 7) AS customer,
     if(mql = 0, NULL, sql / mql) AS mql_to_sql,
     if(mql = 0, NULL, customer / mql) AS mql_to_customer,
-    if(countIf(isNotNull(days)) = 0, NULL, quantileExactInclusiveIf(0.5)(assumeNotNull(days), isNotNull(days)))
-        AS median_days_mql_to_customer
+    quantileExactInclusiveOrNullIf(0.5)(days, isNotNull(days)) AS median_days_mql_to_customer
 FROM
 (
-    SELECT
-        if(channel = '', '(none)', channel) AS channel_shown,
-        if(campaign = '', '(none)', campaign) AS campaign_shown,
-        if(owner = '', '(none)', owner) AS owner_shown,
-        arrayMax(passed -> indexOf(main_line, passed), arrayConcat(mapKeys(reached), [stage, if(stage = 'anonymous', '', 'known')]))
-            AS furthest,
-        if(
-            mapContains(reached, 'mql') AND mapContains(reached, 'customer'),
-            (toUnixTimestamp64Milli(reached['customer']) - toUnixTimestamp64Milli(reached['mql'])) / 86400000,
-            NULL
-        ) AS days
-    FROM {database}.lead_state FINAL
-    WHERE stage != 'merged' AND merged_into = ''
+    SELECT channel, campaign, owner, furthest, date_diff('millisecond', mql_at, customer_at) / 86400000 AS days
+    FROM {database}.v_leads
 )
-ARRAY JOIN
-    [('all', ''), ('channel', channel_shown), ('campaign', campaign_shown), ('owner', owner_shown)] AS slice
+ARRAY JOIN [('all', ''), ('channel', channel), ('campaign', campaign), ('owner', owner)] AS slice
 GROUP BY dimension, value

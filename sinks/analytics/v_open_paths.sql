@@ -10,17 +10,21 @@
 --   path: The values of the field, oldest touch first; (none) where it is empty.
 SELECT
     lead_id,
-    arrayMax(told -> told.1, tellings) AS last_touched_at,
-    arrayMap(
-        told -> told.2,
-        arraySort(arrayFilter(told -> told.1 > last_touched_at - toIntervalDay({lookback_days:UInt32}), tellings))
+    arrayLast((at, nth) -> nth = 1, ordered.1, telling) AS last_touched_at,
+    arrayFilter(
+        (field, at, nth) -> nth = 1 AND at > last_touched_at - toIntervalDay({lookback_days:UInt32}),
+        arraySort((field, key) -> key, fields, keys), ordered.1, telling
     ) AS path
 FROM
 (
     SELECT
         lead_id,
-        arraySort(told -> (told.3, told.1, told.2), groupUniqArray((
-            occurred_at,
+        groupArray((occurred_at, event_id)) AS keys,
+        arraySort(keys) AS ordered,
+        -- Of tellings of one event that differ in time the earliest counts, as in v_touches, which
+        -- groups by event and takes longer.
+        arrayEnumerateUniq(ordered.2) AS telling,
+        groupArray(
             if(
                 toString(multiIf(
                     {by:String} = 'channel', channel,
@@ -30,16 +34,13 @@ FROM
                     {by:String} = 'content', content,
                     asset
                 )) AS found = '', '(none)', found
-            ),
-            event_id
-        ))) AS told_by_event,
-        -- Cheaper than grouping by event, as v_touches does: of each event the earliest telling.
-        arrayFilter(
-            (told, before, place) -> place = 1 OR told.3 != before,
-            told_by_event, arrayPushFront(arrayPopBack(told_by_event.3), toUUID('00000000-0000-0000-0000-000000000000')), arrayEnumerate(told_by_event)
-        ) AS tellings
+            )
+        ) AS fields
     FROM {database}.v_tellings
-    WHERE lead_id NOT IN (SELECT lead_id FROM {database}.v_conversions WHERE conversion = {conversion:String})
+    WHERE lead_id NOT IN (
+            SELECT lead_id FROM {database}.transitions FINAL
+            WHERE to_stage = if({conversion:String} = 'won', 'customer', {conversion:String})
+        )
         AND (SELECT throwIf(
             {by:String} NOT IN ('channel', 'source', 'medium', 'campaign', 'content', 'asset'),
             'v_open_paths: by must be channel, source, medium, campaign, content or asset'

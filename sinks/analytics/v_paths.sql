@@ -23,19 +23,15 @@ SELECT
     revenue,
     currency,
     arrayMap(
-        touch -> if(
-            multiIf(
-                {by:String} = 'channel', touch.channel,
-                {by:String} = 'source', touch.source,
-                {by:String} = 'medium', touch.medium,
-                {by:String} = 'campaign', touch.campaign,
-                {by:String} = 'content', touch.content,
-                touch.asset
-            ) AS found = '', '(none)', found
-        ),
-        touches
+        field -> if(field = '', '(none)', field),
+        -- Not multiIf: of constant conditions only if() spares the other fields from being read.
+        if({by:String} = 'channel', channels,
+        if({by:String} = 'source', sources,
+        if({by:String} = 'medium', mediums,
+        if({by:String} = 'campaign', campaigns,
+        if({by:String} = 'content', contents, assets)))))
     ) AS path,
-    if(empty(touches), NULL, date_diff('millisecond', touches[1].at, converted_at) / 86400000) AS days_to_convert
+    if(empty(ats), NULL, date_diff('millisecond', ats[1], converted_at) / 86400000) AS days_to_convert
 FROM {database}.v_journeys(conversion = {conversion:String}, lookback_days = {lookback_days:UInt32})
 WHERE (SELECT throwIf(
     {by:String} NOT IN ('channel', 'source', 'medium', 'campaign', 'content', 'asset'),

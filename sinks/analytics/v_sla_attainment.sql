@@ -12,6 +12,7 @@
 --   cancelled: Ended without an answer being due any more.
 --   attainment: met / (met + met_late + breached), 0 to 1; null where none of them is.
 --   median_response_s: Median time to the answer, business seconds; null without an answer.
+--   p90_response_s: Nine in ten answers took no longer, business seconds; null without an answer.
 --   mean_response_s: Mean time to the answer, business seconds; null without an answer.
 SELECT
     policy,
@@ -24,7 +25,8 @@ SELECT
     countIf(outcome = 'open') AS open,
     countIf(outcome = 'cancelled') AS cancelled,
     if(met + met_late + breached > 0, met / (met + met_late + breached), NULL) AS attainment,
-    medianExactOrNullIf(answered_after_s, isNotNull(answered_after_s)) AS median_response_s,
+    quantileExactInclusiveOrNullIf(0.5)(answered_after_s, isNotNull(answered_after_s)) AS median_response_s,
+    quantileExactInclusiveOrNullIf(0.9)(answered_after_s, isNotNull(answered_after_s)) AS p90_response_s,
     avgOrNullIf(answered_after_s, isNotNull(answered_after_s)) AS mean_response_s
 FROM {database}.v_sla
 GROUP BY policy, grade, owner

@@ -9,18 +9,7 @@ SELECT
     stage,
     count() AS visits,
     countIf(isNull(days)) AS still_there,
-    if(visits = still_there, NULL, quantileExactInclusiveIf(0.5)(assumeNotNull(days), isNotNull(days)))
-        AS median_days,
-    if(visits = still_there, NULL, quantileExactInclusiveIf(0.9)(assumeNotNull(days), isNotNull(days)))
-        AS p90_days
-FROM
-(
-    SELECT
-        to_stage AS stage,
-        leadInFrame(toNullable(occurred_at)) OVER (
-            PARTITION BY lead_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
-        ) AS left_at,
-        (toUnixTimestamp64Milli(left_at) - toUnixTimestamp64Milli(occurred_at)) / 86400000 AS days
-    FROM {database}.transitions FINAL
-)
+    quantileExactInclusiveOrNullIf(0.5)(days, isNotNull(days)) AS median_days,
+    quantileExactInclusiveOrNullIf(0.9)(days, isNotNull(days)) AS p90_days
+FROM {database}.v_visits
 GROUP BY stage

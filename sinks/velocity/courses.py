@@ -53,17 +53,16 @@ def course_of(client: ClickHouse, step: str) -> Course:
 def leads_of(step: str) -> str:
     """Return the query for the leads that reached the first stage of a step.
 
-    `age_days` is from then to the latest event of all, until which everybody was watched;
+    `age_days` is from then to the latest instant of all, until which everybody was watched;
     `took_days` to when the lead moved on, or was turned down without that.
     """
     origin, target = STEPS[step]
     return (
         f"SELECT *, mapContains(reached, '{target}') AND reached['{target}'] >= began AS moved, "  # noqa: S608
         f"NOT moved AND stage IN {_TURNED_DOWN} AND stage_since >= began AS left, "
-        "date_diff('millisecond', began, (SELECT max(last_event_at) FROM lead_state)) / 86400000 "
-        "AS age_days, "
+        "date_diff('millisecond', began, (SELECT as_of FROM v_as_of)) / 86400000 AS age_days, "
         f"date_diff('millisecond', began, if(moved, reached['{target}'], stage_since)) / 86400000 "
         "AS took_days "
-        f"FROM (SELECT *, reached['{origin}'] AS began FROM lead_state FINAL "
-        f"WHERE mapContains(reached, '{origin}') AND stage != 'merged' AND merged_into = '')"
+        f"FROM (SELECT *, reached['{origin}'] AS began FROM v_leads "
+        f"WHERE mapContains(reached, '{origin}'))"
     )

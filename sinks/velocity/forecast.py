@@ -55,7 +55,7 @@ def forecast(client: ClickHouse, step: str) -> Forecast | None:
     """
     _, target = STEPS[step]
     ages, so_far, recent, as_of = client.query(
-        "WITH (SELECT max(last_event_at) FROM lead_state) AS latest "  # noqa: S608
+        "WITH (SELECT as_of FROM v_as_of) AS latest "  # noqa: S608
         "SELECT groupArrayIf(age_days, NOT moved AND NOT left), "
         f"countIf(moved AND reached['{target}'] >= toStartOfMonth(latest)), "
         f"countIf(age_days < {ARRIVALS_DAYS}), latest FROM ({leads_of(step)})"

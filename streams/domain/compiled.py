@@ -10,6 +10,7 @@ from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import CRM_EVENT_TYPES, TOUCHPOINT_TYPES, EpochMs
 from leadstream.streams.domain.compiled_sla import CompiledSla, compile_sla, sla_faults
 from leadstream.streams.domain.criteria import (
+    PREDICTED,
     Checker,
     Expression,
     ExpressionError,
@@ -19,6 +20,7 @@ from leadstream.streams.domain.criteria import (
 from leadstream.streams.domain.durations import MS_PER_DAY, MS_PER_SECOND
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.domain.model import Criterion, Decay, EngagementRule, Model
+from leadstream.streams.domain.predictive import FeatureError, Predictor, refuse_unknown
 from leadstream.streams.domain.reads import terms_of
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS
@@ -85,6 +87,8 @@ class CompiledModel:
     Attributes:
         lowering: types of events that may lower a score, now or later.
         judged_attributes: all that fit rules and personas read; None: they may read any.
+        predicts: gives `predicted.score`, where the model names a score file.
+        tells: explains each decision; as a rule what predicts.
     """
 
     source: Model
@@ -111,6 +115,8 @@ class CompiledModel:
     topic_of: dict[str, str]
     content_half_life_ms: float
     sla: CompiledSla
+    predicts: Predictor | None
+    tells: Predictor | None
 
 
 class ModelSet:
@@ -143,16 +149,21 @@ STAGES = tuple(stage.value for stage in Stage)
 BUYER_STAGES = ("awareness", "consideration", "decision")
 
 
-def compile_model(model: Model) -> CompiledModel:
+def compile_model(
+    model: Model, predicts: Predictor | None = None, tells: Predictor | None = None
+) -> CompiledModel:
     """Check every expression and return the model ready for use.
 
+    Args:
+        predicts: what the model's score file says.
+        tells: explains decisions instead of it.
     Raises:
         ModelError: all faults at once, each beginning with the path of its place in the file.
     """
     event_types = TOUCHPOINT_TYPES | CRM_EVENT_TYPES | set(model.event_types)
     rule_names = [rule.name for rule in model.fit.rules]
     rule_names += [rule.name for rule in model.engagement.rules]
-    checker = Checker(event_types, rule_names)
+    checker = Checker(event_types, rule_names, predicts=predicts is not None)
     faults: list[str] = []
 
     def expression(
@@ -201,7 +212,13 @@ def compile_model(model: Model) -> CompiledModel:
                 f'engagement.rules.{i}.group: unknown group "{rule.group}"; known are {known}'
             )
         place = places.setdefault(rule.group, len(places))
-        compiled = _compile_rule(rule, place, expression(rule.when, f"engagement.rules.{i}.when"))
+        when = expression(rule.when, f"engagement.rules.{i}.when")
+        if when is not None and PREDICTED in when.reads.variables:
+            faults.append(
+                f'engagement.rules.{i}.when: reads "{PREDICTED}", which is made of what the rules '
+                "count; criteria, routes and SLA policies may read it"
+            )
+        compiled = _compile_rule(rule, place, when)
         rules[rule.name] = compiled
         for event_type in rule.on:
             by_type.setdefault(event_type, []).append(compiled)
@@ -235,6 +252,14 @@ def compile_model(model: Model) -> CompiledModel:
         (persona.name, needed(persona.when, f"nurture.personas.{i}.when", of_attributes=True))
         for i, persona in enumerate(model.nurture.personas)
     )
+    judged_attributes = _attributes_of(
+        [*[when for _, _, when in fit_rules], *[when for _, when in personas]]
+    )
+    if predicts is not None:
+        try:
+            refuse_unknown(predicts.names, rule_names, judged_attributes)
+        except FeatureError as error:
+            faults.append(f"predictive.path: {error}: train again with this model")
     compiled_model = CompiledModel(
         source=model,
         version=model.version,
@@ -249,9 +274,7 @@ def compile_model(model: Model) -> CompiledModel:
         ),
         fit_rules=fit_rules,
         fit_names=frozenset(rule.name for rule in model.fit.rules),
-        judged_attributes=_attributes_of(
-            [*[when for _, _, when in fit_rules], *[when for _, when in personas]]
-        ),
+        judged_attributes=judged_attributes,
         limits=_compile_limits(model, places),
         grades=tuple(sorted(model.fit.grades.items())),
         engaged=criteria("engaged", model.criteria.engaged),
@@ -274,6 +297,8 @@ def compile_model(model: Model) -> CompiledModel:
         topic_of={what: topic for topic, told in model.nurture.topics.items() for what in told},
         content_half_life_ms=model.nurture.half_life_days * MS_PER_DAY,
         sla=compile_sla(model, expression),
+        predicts=predicts,
+        tells=predicts if tells is None else tells,
     )
     if faults:
         raise ModelError(faults)

@@ -29,6 +29,7 @@ _LEAD_VARIABLES: Final[Mapping[str, Any]] = {
     "lead.owner": _T.STRING,
     "lead.persona": _T.STRING,
     "lead.buyer_stage": _T.STRING,
+    "predicted.score": _T.DYN,
 }
 _EVENT_VARIABLES: Final[Mapping[str, Any]] = {
     f"event.{field}": _T.STRING
@@ -37,6 +38,7 @@ _EVENT_VARIABLES: Final[Mapping[str, Any]] = {
         "url", "referrer", "asset", "category", "actor", "owner", "reason", "stage",
     )
 }  # fmt: skip
+PREDICTED: Final = "predicted.score"
 FUNCTIONS: Final = ("count", "seen", "days_since", "points", "attr", "number", "property")
 _OF_EVENT_TYPES: Final = ("count", "seen", "days_since")
 # Enough for the values that a criterion reads of the leads of one partition at a time.
@@ -66,6 +68,7 @@ class Circumstances:
         self._compute_points = points
         self._score: Score | None = None
         self._points: Mapping[str, float] | None = None
+        self._predicted: float | None = None
 
     @property
     def score(self) -> Score:
@@ -80,8 +83,8 @@ class Circumstances:
         return score >= threshold
 
     def again(self) -> Self:
-        """Forget the score and the points, since the state has changed."""
-        self._score = self._points = None
+        """Forget scores and points, since the state has changed."""
+        self._score = self._points = self._predicted = None
         return self
 
     def know_score(self, score: Score) -> None:
@@ -94,6 +97,11 @@ class Circumstances:
         if self._points is None:
             self._points = self._compute_points(self.state, self.now)
         return self._points
+
+    @property
+    def predicted(self) -> float:
+        """How likely a handoff succeeds; 0 where nothing predicts it, and no criterion asks."""
+        return 0.0
 
     @property
     def properties(self) -> Mapping[str, str]:
@@ -121,11 +129,20 @@ _READERS: Final[Mapping[str, Callable[[Circumstances], Any]]] = {
     "lead.owner": lambda of: of.state.owner or "",
     "lead.persona": lambda of: of.state.persona or "",
     "lead.buyer_stage": lambda of: of.state.buyer_stage or "",
+    "predicted.score": lambda of: of.predicted,
 }
 
 
 _NO_SCORE: Final = Score(total=0.0, fit=0.0, engagement=0.0, grade="F")
 _NOBODY: Final = Circumstances(FoldState(lead_id=""), 0, None, lambda *_: _NO_SCORE)
+
+
+def number_of(text: str) -> float:
+    """Return a text as people write numbers, or 0 where it is none."""
+    try:
+        return float(text.replace(",", "").replace(" ", ""))
+    except ValueError:
+        return 0.0
 
 
 class Facts:
@@ -162,10 +179,7 @@ class Facts:
         return self.of.state.attributes.get(name, "")
 
     def number(self, name: str) -> float:
-        try:
-            return float(self.of.state.attributes.get(name, "").replace(",", "").replace(" ", ""))
-        except ValueError:
-            return 0.0
+        return number_of(self.of.state.attributes.get(name, ""))
 
     def property(self, name: str) -> str:
         return self.of.properties.get(name, "")
@@ -249,13 +263,17 @@ class Checker:
     Args:
         event_types: all that count(), seen() and days_since() may name; None allows any.
         rules: all that points() may name; None allows any.
+        predicts: there is something that gives predicted.score.
     """
 
     def __init__(
         self,
         event_types: Collection[str] | None = None,
         rules: Collection[str] | None = None,
+        *,
+        predicts: bool = True,
     ) -> None:
+        self._predicts = predicts
         self._known = dict.fromkeys(_OF_EVENT_TYPES, ("event type", event_types))
         self._known["points"] = ("rule", rules)
         self._facts = Facts()
@@ -307,6 +325,11 @@ class Checker:
             kind = program.return_type().name().lower()
             raise ExpressionError(f"gives {kind}, not true or false; compare it with something")
         expression = Expression(text, program, self._facts, self._terms(text))
+        if not self._predicts and PREDICTED in expression.reads.variables:
+            raise ExpressionError(
+                f'reads "{PREDICTED}", and this model names no score file: make one with '
+                "`leadstream model train`, and name it under `predictive`"
+            )
         for name, args in expression.reads.calls:
             what, known = self._known.get(name, ("", None))
             if known is not None and args[0] not in known:
@@ -358,7 +381,8 @@ def unknown(what: str, name: str, known: Collection[str]) -> str:
 def _refuse_behaviour(text: str) -> None:
     outside_texts = re.sub(r"""("[^"]*"|'[^']*')""", "", text)
     found = re.search(
-        r"\b(?:count|seen|days_since|points|property|(?:score|fit|lead|event)\.\w+)", outside_texts
+        r"\b(?:count|seen|days_since|points|property|(?:score|fit|lead|event|predicted)\.\w+)",
+        outside_texts,
     )
     if found:
         raise ExpressionError(

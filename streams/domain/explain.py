@@ -28,6 +28,7 @@ _SEEN: Final = re.compile(rf"seen\(\s*{_QUOTED}\s*(?:,\s*{_QUOTED}\s*)?\)")
 _SCORE: Final = re.compile(
     r"(score\.total|score\.fit|score\.engagement|fit\.score)\s*>=?\s*([\d.]+)"
 )
+_PREDICTED: Final = re.compile(r"predicted\.score\s*>=?\s*(\d*\.?\d+)")
 _GRADE: Final = re.compile(r"""fit\.grade\s*<=\s*["']([A-DF])["']""")
 _ON_THE_WAY: Final = (Stage.ANONYMOUS, *QUALIFIABLE)
 # Reaching a member through its enum takes longer than comparing it.
@@ -153,6 +154,8 @@ def _lack_of(term: Expression) -> _Lack:
         return _seen_lack(*found.groups())
     if found := _SCORE.fullmatch(text):
         return _score_lack(term, found[1], float(found[2]))
+    if found := _PREDICTED.fullmatch(text):
+        return _predicted_lack(term, found[1])
     if found := _GRADE.fullmatch(text):
         return _grade_lack(found[1])
     return lambda of: None if term.holds(of) else f"not true: {text}"
@@ -189,6 +192,12 @@ def _score_lack(term: Expression, variable: str, threshold: float) -> _Lack:
         return _points_short(threshold - of.variable(variable), kind, threshold)
 
     return lack
+
+
+def _predicted_lack(term: Expression, threshold: str) -> _Lack:
+    return lambda of: (
+        None if term.holds(of) else f"predicted score {of.predicted:.3f}, not {threshold}"
+    )
 
 
 def _grade_lack(worst: str) -> _Lack:

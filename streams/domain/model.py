@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -181,6 +182,22 @@ class Hot(Part):
     per: DurationS = Field(86_400, gt=0)
 
 
+class Predictive(Part):
+    """The score file that gives `predicted.score`; what it holds belongs to the version."""
+
+    path: str = Field(min_length=1, description="Beside the model file, or absolute.")
+    sha256: str = Field(description="Of the file; another content is refused.")
+
+    @field_validator("sha256")
+    @classmethod
+    def _hexadecimal(cls, value: str) -> str:
+        if not re.fullmatch(r"[0-9a-f]{64}", value):
+            raise ValueError(
+                f'"{value}" is no sha256: write the 64 digits that `leadstream model train` tells'
+            )
+        return value
+
+
 class Model(Part):
     """One version of the model; a transition names the version that decided it."""
 
@@ -193,6 +210,7 @@ class Model(Part):
     fit: Fit = Fit()
     engagement: Engagement = Engagement()
     criteria: Criteria = Criteria()
+    predictive: Predictive | None = None
     nurture: Nurture = Nurture()
     hot: Hot = Hot()
     routes: list[Route] = []

@@ -72,6 +72,7 @@ class _OfModel(Circumstances):
         self._model = model
         self._score = None
         self._points = None
+        self._predicted = None
 
     @property
     def score(self) -> Score:
@@ -95,6 +96,13 @@ class _OfModel(Circumstances):
         if self._points is None:
             self._points = points_by_rule(self.state, self._model, self.now)
         return self._points
+
+    @property
+    def predicted(self) -> float:
+        if self._predicted is None:
+            predicts = self._model.predicts
+            self._predicted = 0.0 if predicts is None else predicts.score(self)
+        return self._predicted
 
 
 def circumstances(

@@ -26,6 +26,9 @@ Decision = Transition | SlaEvent | LeakEvent
 _TOUCHPOINT: Final = b"t"
 _CRM_EVENT: Final = b"c"
 TRANSITION: Final = Transition.__name__
+# A decision that nothing predicted is kept, and compared, as before there were predictions: else
+# each one that is folded again after an upgrade would be said anew. It is the last field.
+_PREDICTION: Final = "predicted"
 
 
 def tail_event(event: LeadEvent, at: EpochMs | None = None) -> TailEvent:
@@ -64,16 +67,25 @@ def event_of(lead_id: str, entry: TailEvent) -> LeadEvent:
 
 def said_of(decision: Decision) -> Said:
     """Return what is kept of a decision that is said."""
-    digest = blake2b(_encode(decision), digest_size=8).digest()
+    whole = _encode(decision)
+    if isinstance(decision, Transition) and decision.predicted is None:
+        whole = _HEAD_UNPREDICTED + whole[len(_HEAD_UNPREDICTED) : -len(_NO_PREDICTION)]
+    digest = blake2b(whole, digest_size=8).digest()
     return Said(decision.id, digest, core_of(decision), type(decision).__name__)
 
 
 def core_of(decision: Decision) -> bytes:
     """Return a decision without what explains it, as it is kept."""
-    core: Decision = decision
-    if isinstance(decision, Transition):
-        core = msgspec.structs.replace(decision, contributions=[], recent_touchpoints=[])
-    return _encode(msgspec.structs.astuple(core))
+    if not isinstance(decision, Transition):
+        return _encode(msgspec.structs.astuple(decision))
+    predicted = decision.predicted
+    if predicted is not None:
+        predicted = msgspec.structs.replace(predicted, contributions=[])
+    core = msgspec.structs.replace(
+        decision, contributions=[], recent_touchpoints=[], predicted=predicted
+    )
+    values = msgspec.structs.astuple(core)
+    return _encode(values[:-1] if predicted is None else values)
 
 
 def decision_of(said: Said) -> Decision:
@@ -83,6 +95,15 @@ def decision_of(said: Said) -> Decision:
 
 
 _encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+
+
+def _map_head(fields: int) -> bytes:
+    """Return how msgpack begins a mapping of 16 to 65,535 fields."""
+    return b"\xde" + fields.to_bytes(2, "big")
+
+
+_HEAD_UNPREDICTED: Final = _map_head(len(Transition.__struct_fields__) - 1)
+_NO_PREDICTION: Final = _encode(_PREDICTION) + _encode(None)
 _touchpoint = msgspec.msgpack.Decoder(StoredTouchpoint)
 _crm_event = msgspec.msgpack.Decoder(StoredCrmEvent)
 _DECISIONS: Final[dict[str, tuple[type[Decision], msgspec.msgpack.Decoder[Any]]]] = {

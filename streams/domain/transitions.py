@@ -46,6 +46,7 @@ def move_to(
     of = circumstances(state, model, at)
     parts, score = contributions(state, model, at)
     of.know_score(score)
+    predicted = None if model.tells is None else model.tells.explain(of)
     ended = sla.end_clocks(state, model, target, at, event)
     started: list[Clock] = []
     if not inferred:
@@ -104,6 +105,7 @@ def move_to(
         opportunity_id=state.opportunity_id,
         amount=state.amount,
         currency=state.currency,
+        predicted=predicted,
     )
     state.next_seq += 1
     says_started = [sla.say_started(state, model, clock) for clock in started]

@@ -212,6 +212,10 @@ def test_the_funnel_equals_a_count_over_the_leads(client: ClickHouse, by: str) -
     load(client, [lead_state(s.lead_id, 0, stage="customer") for s in states])
     expected = brute_force_funnel(states, None if by == "none" else by)
     found = funnel(client, by)
+    for row in found:
+        interval = row.pop("low"), row["mql_to_sql"], row.pop("high")
+        assert row.pop("verdict")
+        assert interval == ((None,) * 3 if row["mql"] == 0 else tuple(sorted(interval)))
     if by == "none":
         assert found == [pytest.approx(expected["all"], rel=1e-12)]
         return

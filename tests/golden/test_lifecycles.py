@@ -57,6 +57,8 @@ def outlined(decision: dict[str, Any]) -> str:
         words.append("inferred")
     words += [f"score={decision['score']['total']:.10g}", f"grade={decision['score']['grade']}"]
     words += [f"{k}={decision[k]}" for k in ("margin", "reason", "leak", "amount") if k in decision]
+    if "predicted" in decision:
+        words.append(f"predicted={decision['predicted']['score']}")
     if decision.get("sla_policy") == "first_response":
         words.append(f"due={decision['sla_due_at'][:16]}")
     if decision["to_stage"] == "mql" and decision["first_mql_at"] != decision["occurred_at"]:

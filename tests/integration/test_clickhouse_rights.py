@@ -90,6 +90,8 @@ READS = [
     "SELECT * FROM leads.v_attribution(model = 'all', conversion = 'won', lookback_days = 90, "
     "half_life_days = 7)",
     "SELECT * FROM leads.v_open_paths(conversion = 'won', by = 'channel', lookback_days = 90)",
+    "SELECT source_topic, argMax(status, changed_at), argMax(kind, changed_at), max(failed_at) "
+    "FROM leads.dead_letters GROUP BY source_topic, source_partition, source_offset",
     "SELECT name FROM system.tables WHERE database = 'leads'",
     "SELECT * FROM numbers(3)",
     "SHOW TABLES FROM leads",
@@ -97,6 +99,8 @@ READS = [
 ]
 DENIED = [
     "SELECT * FROM leads.dead_letters",
+    "SELECT value FROM leads.dead_letters",
+    "SELECT error FROM leads.dead_letters",
     "SELECT * FROM leads.v_dead_letters",
     "SELECT * FROM merge('leads', 'dead_letters')",
     "INSERT INTO leads.sla SELECT * FROM leads.sla",

@@ -14,9 +14,9 @@ import pytest
 import sink_records
 from process_trees import environment, run
 
+from leadstream.infra.front.server import Front
 from leadstream.schemas.settings import Settings, load_settings
 from leadstream.sinks.clickhouse import DOOR_FILE, ClickHouse
-from leadstream.sinks.door import Door
 from leadstream.sinks.load import load
 from leadstream.sinks.migrate import migrate
 
@@ -51,8 +51,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture
-def door(settings: Settings) -> Iterator[Door]:
-    with ClickHouse(settings), Door(settings) as door:
+def door(settings: Settings) -> Iterator[Front]:
+    with ClickHouse(settings), Front(settings) as door:
         yield door
 
 
@@ -90,12 +90,12 @@ def ask(settings: Settings, sql: str, password: str | None = None) -> tuple[int,
 def test_answers_through_the_door_are_those_of_the_directory(settings: Settings) -> None:
     direct = read_elsewhere(settings)
     assert "lead_accepted" in direct
-    with ClickHouse(settings), Door(settings):
+    with ClickHouse(settings), Front(settings):
         assert read_elsewhere(settings) == direct
     assert read_elsewhere(settings) == direct
 
 
-def test_queries_and_their_faults_read_the_same(door: Door, settings: Settings) -> None:
+def test_queries_and_their_faults_read_the_same(door: Front, settings: Settings) -> None:
     shown = run("query", "SHOW TABLES", "--format", "csv", "--data-dir", settings.data_dir)
     assert "lead_state" in shown.stdout.split()
     unknown = run("query", "SELECT nope", "--data-dir", settings.data_dir)
@@ -121,21 +121,21 @@ def test_queries_and_their_faults_read_the_same(door: Door, settings: Settings) 
     ],
 )
 def test_nothing_but_one_reading_statement_passes(
-    door: Door, settings: Settings, tmp_path: Path, sql: str
+    door: Front, settings: Settings, tmp_path: Path, sql: str
 ) -> None:
     status, told = ask(settings, sql.replace("{here}", str(tmp_path / "out")))
     assert status == 403, told
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_answer_comes_in_the_format_that_is_asked_for(door: Door, settings: Settings) -> None:
+def test_an_answer_comes_in_the_format_that_is_asked_for(door: Front, settings: Settings) -> None:
     assert ask(settings, "SELECT 1 AS a, 'x' AS b") == (200, "1\tx\n")
     assert ask(settings, "SELECT 1 AS a FORMAT CSVWithNames") == (200, '"a"\n1\n')
 
 
-def test_only_who_can_read_the_file_can_ask(door: Door, settings: Settings) -> None:
+def test_only_who_can_read_the_file_can_ask(door: Front, settings: Settings) -> None:
     assert stat.S_IMODE(file_of(settings).stat().st_mode) == 0o600
-    assert ask(settings, "SELECT 1", password="guessed")[0] == 401
+    assert ask(settings, "SELECT 1", password="guessed")[0] == 403
 
 
 def test_a_door_that_was_left_by_a_killed_process_leads_nowhere(settings: Settings) -> None:

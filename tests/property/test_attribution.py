@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from journeys import (
     Step,
     Touch,
     conversions,
+    open_paths,
     shapley_by_coalitions,
     store,
     weights,
@@ -26,6 +29,8 @@ from lead_logs import examples
 
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.attribution.answers import attribution
+from leadstream.sinks.attribution.chains import CONVERSION, NOTHING, SEPARATOR, START
+from leadstream.sinks.attribution.markov import steps_of
 from leadstream.sinks.attribution.questions import CONVERSIONS, RULES, Question
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.migrate import migrate
@@ -55,8 +60,10 @@ def journeys(draw: Any) -> list[Journey]:
             )
             for hour in hours
         ]
-        # Retold by a replay: the same rows again.
-        touches += draw(st.lists(st.sampled_from(touches), max_size=2)) if touches else []
+        # Retold by a replay: the same rows again, or later ones where its clocks were others.
+        told = st.tuples(st.sampled_from(touches), st.sampled_from([0, HOUR_MS // 2, 9 * DAY_MS]))
+        retold = draw(st.lists(told, max_size=2)) if touches else []
+        touches += [replace(touch, at_ms=touch.at_ms + later_ms) for touch, later_ms in retold]
         stages = draw(st.lists(st.sampled_from(["known", *CONVERSIONS, "won"]), max_size=6))
         instants = draw(
             st.lists(st.integers(0, SPAN_H), min_size=len(stages), max_size=len(stages))
@@ -128,6 +135,26 @@ def test_shapley_is_that_of_all_coalitions(
         assert float(row["conversions"]) == pytest.approx(float(expected[row["channel"]]))
     assert sum(row["conversions"] for row in rows) == len(converted)
     assert sum(row["revenue"] for row in rows) == sum(each.revenue for each in converted)
+
+
+@examples(15)
+@given(
+    journeys(), st.sampled_from(CONVERSIONS), st.sampled_from([1, 2, 3]), st.sampled_from([1, 30])
+)
+def test_a_chain_has_the_steps_of_all_paths_also_of_those_that_lead_nowhere(
+    client: ClickHouse, found: list[Journey], kind: str, order: int, lookback_days: int
+) -> None:
+    store(client, found)
+    converted = conversions(found, kind, lookback_days)
+    ends = [(each.touches, CONVERSION) for each in converted if each.touches]
+    ends += [(touches, NOTHING) for touches in open_paths(found, kind, lookback_days)]
+    expected: Counter[tuple[str, str]] = Counter()
+    for touches, end in ends:
+        path = [touch.channel or "(none)" for touch in touches]
+        states = [SEPARATOR.join(path[n : n + order]) for n in range(max(1, len(path) - order + 1))]
+        expected.update(pairwise([START, *states, end]))
+    steps = steps_of(client, Question(kind, lookback_days=lookback_days, order=order))
+    assert {(origin, target): times for origin, target, times in steps} == expected
 
 
 @examples(15)

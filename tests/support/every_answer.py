@@ -8,17 +8,32 @@ from typing import Any, Final
 import numpy as np
 from views import every_source
 
-from leadstream.sinks.answers import DIMENSIONS, funnel, lead
+from leadstream.sinks.answers import funnel, lead
 from leadstream.sinks.attribution.answers import attribution, compare
 from leadstream.sinks.attribution.paths import assists, top_paths
 from leadstream.sinks.attribution.questions import ORDERS, Question
 from leadstream.sinks.clickhouse import ClickHouse
-from leadstream.sinks.handoffs import attainment, leak_counts, open_leaks, speed_to_lead
+from leadstream.sinks.feedback.reps import reps
+from leadstream.sinks.feedback.rules import model_versions, rules
+from leadstream.sinks.handoffs import (
+    ATTAINMENT_BY,
+    attainment,
+    leak_counts,
+    leak_worth,
+    open_leaks,
+    speed_to_lead,
+)
+from leadstream.sinks.losses import losses
 from leadstream.sinks.reasons import REASONS_BY, reasons, unmapped_wordings
 from leadstream.sinks.shadow_answers import agreement, candidates
-from leadstream.sinks.velocity.cohorts import COHORTS_BY, GRAINS, cohorts, curve_rows
+from leadstream.sinks.velocity.cohorts import GRAINS, cohorts, curve_rows
 from leadstream.sinks.velocity.courses import STEPS
 from leadstream.sinks.velocity.forecast import forecast
+from leadstream.sinks.velocity.pipeline import pipeline
+from leadstream.sinks.velocity.stays import time_in_stage
+from leadstream.sinks.velocity.steps import steps
+
+CUTS: Final = ((), ("channel",), ("source", "attribute:country"))
 
 OF_THE_ORDER_OF_ARRIVAL: Final = ("revision", "supersedes")
 """What is kept of a lead, and differs when its events come in another order."""
@@ -35,18 +50,26 @@ def view_answers(client: ClickHouse) -> dict[str, list[tuple[Any, ...]]]:
 def command_answers(client: ClickHouse, lead_ids: Iterable[str]) -> dict[str, Any]:
     """Return what the commands answer, by the question."""
     found: dict[str, Any] = {f"lead {lead_id}": _lead(client, lead_id) for lead_id in lead_ids}
-    for by in DIMENSIONS:
-        found[f"funnel {by}"] = funnel(client, by)
+    for cut in CUTS:
+        found[f"funnel {cut}"] = funnel(client, *cut)
+        found[f"steps {cut}"] = steps(client, *cut)
+        found[f"time in stage {cut}"] = time_in_stage(client, *cut)
+        found[f"pipeline {cut}"] = pipeline(client, *cut)
+    found["reasons"] = reasons(client)
     for by in REASONS_BY:
-        found[f"reasons {by}"] = reasons(client, by)
+        found[f"reasons {by}"] = reasons(client, (by,))
+    for version in model_versions(client):
+        found[f"rules {version}"] = rules(client, version)
+    found["reps"] = reps(client)
     found["wordings"] = unmapped_wordings(client)
-    for by in ("policy", "grade", "owner"):
+    for by in ATTAINMENT_BY:
         found[f"sla {by}"] = attainment(client, by)
     found["speed"] = speed_to_lead(client)
-    found["leaks"] = open_leaks(client), leak_counts(client)
+    found["leaks"] = open_leaks(client), leak_counts(client), leak_worth(client)
+    found["losses"] = losses(client)
     for grain in GRAINS:
-        for by in COHORTS_BY:
-            found[f"cohorts {grain} {by}"] = cohorts(client, grain, by)
+        for cut in CUTS:
+            found[f"cohorts {grain} {cut}"] = cohorts(client, grain, *cut)
     for step in STEPS:
         found[f"curve {step}"] = curve_rows(client, step)
         found[f"forecast {step}"] = forecast(client, step)

@@ -108,6 +108,26 @@ class Conversion:
     revenue: Decimal
 
 
+def counted(journey: Journey) -> list[Touch]:
+    """Return what counts as a touch, oldest first: of the tellings of one event the earliest."""
+    tellings: dict[uuid.UUID, Touch] = {}
+    # The engine orders UUIDs by their halves, which a test need not repeat: no two at one instant.
+    for touch in sorted(journey.touches, key=lambda touch: touch.at_ms):
+        tellings.setdefault(touch.id, touch)
+    return [t for t in tellings.values() if t.type not in ("email_delivered", "identify")]
+
+
+def open_paths(journeys: Sequence[Journey], kind: str, lookback_days: int) -> list[list[Touch]]:
+    """Return the touches of each lead that never converted, back from its latest."""
+    found = []
+    for journey in journeys:
+        touches = counted(journey)
+        if touches and all(step.stage != STAGE_OF[kind] for step in journey.steps):
+            begin_ms = touches[-1].at_ms - lookback_days * DAY_MS
+            found.append([touch for touch in touches if touch.at_ms > begin_ms])
+    return found
+
+
 def conversions(journeys: Sequence[Journey], kind: str, lookback_days: int) -> list[Conversion]:
     """Return each first arrival of a lead in the stage, once a cycle."""
     found = []
@@ -124,20 +144,14 @@ def conversions(journeys: Sequence[Journey], kind: str, lookback_days: int) -> l
             known = [other.at_ms for other in journey.steps if other.stage == "known"]
             opened, won = firsts.get("opportunity"), firsts.get("customer")
             begin_ms = step.at_ms - lookback_days * DAY_MS
-            touches = {
-                touch.id: touch
-                for touch in journey.touches
-                if touch.type not in ("email_delivered", "identify")
-                and begin_ms < touch.at_ms <= step.at_ms
-            }
+            touches = [t for t in counted(journey) if begin_ms < t.at_ms <= step.at_ms]
             found.append(
                 Conversion(
                     journey.lead_id,
                     step.cycle,
                     kind,
                     step.at_ms,
-                    # The engine orders UUIDs by their halves, which a test need not repeat.
-                    tuple(sorted(touches.values(), key=lambda touch: touch.at_ms)),
+                    tuple(touches),
                     min(known, default=None),
                     opened.at_ms if opened else None,
                     (won.amount if won and won.amount is not None else Decimal(0)),

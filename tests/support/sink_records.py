@@ -11,6 +11,8 @@ from leadstream.schemas.decisions import (
     Contribution,
     LeadState,
     LeakEvent,
+    Predicted,
+    PredictedContribution,
     Score,
     SlaEvent,
     TouchSummary,
@@ -102,6 +104,13 @@ def transition(lead_id: str, seq: int, revision: int, **changes: Any) -> Transit
             TouchSummary(event_id="a", occurred_at=START_MS, type="page_viewed", channel="email")
         ],
         "amount": Decimal("10.00"),
+        "predicted": Predicted(
+            score=0.25,
+            contributions=[
+                PredictedContribution(feature="count(page_viewed)", value=1.0986, log_odds=0.75),
+                PredictedContribution(feature="(base)", value=1.0, log_odds=-1.848612),
+            ],
+        ),
     }  # fmt: skip
     return Transition(lead_id=lead_id, seq=seq, revision=revision, **{**defaults, **changes})
 

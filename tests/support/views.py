@@ -22,6 +22,12 @@ PARAMETERS: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
     "v_journeys": {"conversion": CONVERSIONS, "lookback_days": (90,)},
     "v_open_paths": {"conversion": ("mql", "won"), "by": FIELDS, "lookback_days": (90,)},
     "v_paths": {"conversion": ("mql", "won"), "by": FIELDS, "lookback_days": (90,)},
+    "v_performance": {
+        "since": ("1970-01-01 00:00:00.000",),
+        "until": ("2299-12-31 00:00:00.000",),
+        "early_hours": (24,),
+        "few_activities": (2,),
+    },
 }
 """Of each view with parameters, the values of each; a test asks all combinations."""
 

@@ -88,6 +88,28 @@ def test_cohorts_are_split_by_channel(history: tuple[Path, list[dict[str, Any]]]
     assert {(row["cohort"], row["channel"]): row["known"] for row in rows} == expected
 
 
+def test_cohorts_are_cut_across(history: tuple[Path, list[dict[str, Any]]]) -> None:
+    data_dir, states = history
+    expected: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for state in states:
+        country = state["attributes"].get("country", "(none)")
+        counts = expected[week_of(state).isoformat(), state["grade"], country]
+        counts[0] += 1
+        counts[1] += furthest(state) >= MAIN_LINE.index("mql")
+    rows = asked(data_dir, "--grain", "week", "--by", "grade", "--by", "attribute:country")
+    assert {
+        (row["cohort"], row["grade"], row["attribute:country"]): [row["known"], row["mql"]]
+        for row in rows
+    } == expected
+    # What is still expected of the parts is what is expected of the whole.
+    for of_all in asked(data_dir, "--grain", "week"):
+        parts = [row for row in rows if row["cohort"] == of_all["cohort"] and row["mql"]]
+        if of_all["mql"]:
+            assert sum(row["expected"] * row["mql"] for row in parts) == pytest.approx(
+                of_all["expected"] * of_all["mql"]
+            )
+
+
 def test_what_is_expected_lies_between_what_is_there_and_what_could_be(
     history: tuple[Path, list[dict[str, Any]]],
 ) -> None:

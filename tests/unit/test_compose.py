@@ -29,6 +29,7 @@ def test_the_parts_of_a_production_set_up_are_there(compose: dict[str, Any]) -> 
         "kafka",
         "schema-registry",
         "clickhouse",
+        "grafana",
         *LEADSTREAM_SERVICES,
     }
     assert compose["services"]["worker"]["deploy"]["replicas"] == 2
@@ -70,7 +71,7 @@ def test_no_password_has_a_default(compose: dict[str, Any]) -> None:
             if re.search("PASSWORD|SECRET|TOKEN", key):
                 found += 1
                 assert re.fullmatch(r"\$\{[A-Z_]+:\?[^}]+\}", str(value)), key
-    assert found == 5
+    assert found == 7
 
 
 def test_each_process_has_the_passwords_that_it_needs_and_no_other(compose: dict[str, Any]) -> None:
@@ -107,7 +108,11 @@ def test_whatever_is_waited_for_has_a_health_check_or_ends(compose: dict[str, An
 def test_data_lies_in_declared_volumes_and_images_are_pinned(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         for volume in service.get("volumes", ()):
-            assert volume.partition(":")[0] in compose["volumes"]
+            source = volume.partition(":")[0]
+            if source.startswith("./"):
+                assert (INFRA / source).is_dir() and volume.endswith(":ro"), volume
+            else:
+                assert source in compose["volumes"]
         image, _, tag = service["image"].partition(":")
         assert image == "leadstream" or re.search(r"\d+\.\d+", tag), service["image"]
 

@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[2]
 MAPPED = {"infra", "schemas", "sinks", "streams"}
 CONTRACTED = {*MAPPED, "tests", "pyproject.toml", "README.md"}
 NOT_SHIPPED = {"infra/compose.yaml", "infra/docs/chaos-report.json"}
-DATA_SUFFIXES = {".avsc", ".json", ".sql", ".xml", ".yaml", ".yml", ".toml", ".csv"}
+DATA_SUFFIXES = {
+    ".avsc", ".json", ".sql", ".xml", ".yaml", ".yml", ".toml", ".csv", ".html", ".css", ".js",
+}  # fmt: skip
 
 
 def setuptools_table() -> dict[str, Any]:

@@ -54,12 +54,15 @@ def test_funnel_json_has_counts_fractions_and_days(data_dir: Path) -> None:
         {
             "channel": "email",
             "known": 2, "engaged": 2, "mql": 2, "sal": 1, "sql": 1, "opportunity": 1, "customer": 1,
-            "mql_to_sql": 0.5, "mql_to_customer": 0.5, "median_days_mql_to_customer": 1.5,
+            "mql_to_sql": 0.5, "low": pytest.approx(0.0945, abs=1e-4),
+            "high": pytest.approx(0.9055, abs=1e-4), "verdict": "too few to tell",
+            "mql_to_customer": 0.5, "median_days_mql_to_customer": 1.5,
         },
         {
             "channel": "(none)",
             "known": 1, "engaged": 0, "mql": 0, "sal": 0, "sql": 0, "opportunity": 0, "customer": 0,
-            "mql_to_sql": None, "mql_to_customer": None, "median_days_mql_to_customer": None,
+            "mql_to_sql": None, "low": None, "high": None, "verdict": "too few to tell",
+            "mql_to_customer": None, "median_days_mql_to_customer": None,
         },
     ]  # fmt: skip
 

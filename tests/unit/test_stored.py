@@ -5,13 +5,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from decimal import Decimal
+from hashlib import blake2b
 
 import msgspec
 import pytest
 from small_models import MONDAY_MS, happened
 from states import state_with
 
-from leadstream.schemas.decisions import LeakEvent, Score, SlaEvent, Transition
+from leadstream.schemas.decisions import (
+    Contribution,
+    LeakEvent,
+    Predicted,
+    PredictedContribution,
+    Score,
+    SlaEvent,
+    Transition,
+)
 from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
 from leadstream.streams.domain.kept import TailEvent
 from leadstream.streams.domain.stages import Stage
@@ -35,7 +44,7 @@ PLACES: dict[type, str] = {
         revision status supersedes inferred cause_event_id cause_type criterion reason reason_given
         leak threshold margin contributions recent_touchpoints buyer_stage persona interest track
         owner route channel campaign last_channel first_mql_at latest_mql_at sla_policy sla_due_at
-        opportunity_id amount currency""",
+        opportunity_id amount currency predicted""",
     SlaEvent: """id lead_id policy clock cycle event occurred_at transition_id started_at due_at
         target_s grade model_version revision status warn_at warned_at met_at breached_at
         cancelled_at response_s met_by_event_id owner""",
@@ -96,6 +105,41 @@ def test_a_decision_comes_back_without_what_explains_it() -> None:
     )  # fmt: skip
     for decision in (transition, leak):
         assert decision_of(said_of(decision)) == decision
+
+
+def test_a_decision_that_nothing_predicted_is_kept_and_compared_as_before_predictions() -> None:
+    score = Score(total=12.0, fit=2.0, engagement=10.0, grade="B")
+    plain = Transition(
+        id="t", lead_id="l", seq=1, cycle=1, from_stage="known", to_stage="mql", occurred_at=5,
+        cause="criteria", model_version="1", score=score, currency="EUR",
+        contributions=[Contribution(rule="r", group="g", raw=1, capped=1, points=1, hits=1)],
+    )  # fmt: skip
+    fields = {
+        name: value
+        for name, value in msgspec.structs.asdict(plain).items()
+        if not name.startswith("predicted")
+    }
+    said = said_of(plain)
+    assert said.digest == blake2b(msgspec.msgpack.encode(fields), digest_size=8).digest()
+    core = fields | {"contributions": [], "recent_touchpoints": []}
+    assert said.core == msgspec.msgpack.encode(list(core.values()))
+
+
+def test_a_predicted_score_comes_back_without_what_explains_it() -> None:
+    score = Score(total=12.0, fit=2.0, engagement=10.0, grade="B")
+    because = [PredictedContribution(feature="fit.score", value=2.0, log_odds=0.5)]
+    told = Transition(
+        id="t", lead_id="l", seq=1, cycle=1, from_stage="known", to_stage="mql", occurred_at=5,
+        cause="criteria", model_version="1", score=score,
+        predicted=Predicted(score=0.25, contributions=because),
+    )  # fmt: skip
+    core = msgspec.structs.replace(told, predicted=Predicted(score=0.25))
+    assert decision_of(said_of(told)) == core
+    digests = {
+        said_of(changed).digest
+        for changed in (told, core, msgspec.structs.replace(told, predicted=Predicted(score=0.5)))
+    }
+    assert len(digests) == 3
 
 
 def test_a_state_comes_back_as_it_was_kept() -> None:

@@ -1,0 +1,1 @@
+"""ClickHouse's HTTP interface over the chDB of this process, for tools of others."""

@@ -1,0 +1,1 @@
+"""Dashboards for Grafana; `python -m leadstream.infra.grafana` writes them as JSON."""
