@@ -24,13 +24,22 @@ VIEW_KEYS: Final[Mapping[str, Sequence[str]]] = {
     "v_conversions": ("lead_id", "cycle", "conversion"),
     "v_dead_letters": ("id",),
     "v_disqualifications": ("to_stage", "reason", "from_stage", "channel", "owner"),
+    "v_entries": ("lead_id", "cycle", "stage"),
     "v_funnel": ("dimension", "value"),
+    "v_handoffs": ("lead_id", "cycle", "stage"),
+    "v_handovers": ("id",),
+    "v_leads": ("lead_id",),
     "v_leaks": ("lead_id", "leak", "cycle"),
+    "v_pipeline": ("lead_id",),
+    "v_rep_performance": ("owner",),
     "v_shadow": ("candidate", "lead_id"),
     "v_sla": ("policy", "lead_id", "clock"),
     "v_sla_attainment": ("policy", "grade", "owner"),
     "v_speed_to_lead": ("policy", "grade", "answered"),
     "v_time_in_stage": ("stage",),
+    "v_touches": ("lead_id", "event_id"),
+    "v_turndowns": ("id",),
+    "v_visits": ("lead_id", "seq"),
 }
 """What tells the rows of a view apart; of a table that is its sort key."""
 

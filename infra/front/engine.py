@@ -9,8 +9,8 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -72,12 +72,15 @@ class Question:
     is_whole: bool = False
 
 
+Chunks = Generator[bytes, None, None]
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The engine's bytes in a format; `summary` is known only of an answer that is whole."""
 
     form: str
-    chunks: Iterator[bytes]
+    chunks: Chunks
     time_zone: str
     summary: Mapping[str, str] | None = None
 
@@ -127,7 +130,10 @@ class Engine:
         """
         connection = self._connect()
         try:
-            yield self._answer(_Session(connection, self.database), question, name)
+            answer = self._answer(_Session(connection, self.database), question, name)
+            # Before its connection: a stream that is left open would be cancelled on a closed one.
+            with closing(answer.chunks):
+                yield answer
         except StatementError as error:
             said = str(error)
             code = SYNTAX_ERROR if said.startswith("Syntax error") else READONLY
@@ -178,7 +184,7 @@ class Engine:
                 chunks = _native(session, statement, parameters, chunks, version)
             return Answer(form, chunks, time_zone)
         found = session.whole(statement, form, parameters)
-        chunks = iter((bytes(found.bytes()),)) if found.size() else iter(())
+        chunks = (bytes(part.bytes()) for part in (found,) if part.size())
         if form == "Native":
             chunks = _native(session, statement, parameters, chunks, version)
         summary = {
@@ -201,8 +207,8 @@ class Engine:
             )
         session.command(f"USE {quoted(database)}")
         own = {"session_timezone": TIME_ZONE, "log_comment": name}
-        for setting, value in {**LIMITS, **own, **applied}.items():
-            session.command(f"SET {setting} = {_literal(str(value))}")
+        told = {**LIMITS, **own, **applied}.items()
+        session.command("SET " + ", ".join(f"{name} = {_literal(str(to))}" for name, to in told))
 
 
 class _Session:
@@ -227,7 +233,7 @@ class _Session:
     def whole(self, sql: str, form: str, parameters: Mapping[str, Sent]) -> Any:
         return self._ask(sql, form, parameters)
 
-    def stream(self, sql: str, form: str, parameters: Mapping[str, Sent]) -> Iterator[bytes]:
+    def stream(self, sql: str, form: str, parameters: Mapping[str, Sent]) -> Chunks:
         try:
             found = self._connection.send_query(sql, form, params=_bound(parameters))
             with found:
@@ -268,9 +274,9 @@ def _native(
     session: _Session,
     statement: str,
     parameters: Mapping[str, Sent],
-    chunks: Iterator[bytes],
+    chunks: Chunks,
     version: int,
-) -> Iterator[bytes]:
+) -> Chunks:
     empty = True
     for chunk in chunks:
         empty = False

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 import secrets
 import uuid
 from collections.abc import Mapping
@@ -43,6 +44,8 @@ CHUNKS_AHEAD: Final = 4
 KILL_INTERVAL_S: Final = 0.2
 
 _GATE: Final = web.AppKey("gate", Gate)
+_HEADER_VALUE: Final = re.compile(r"[!-~]{1,200}")
+_VERSION: Final = re.compile(r"[0-9]{1,9}")
 _TAG_BYTES: Final = 8  # 16 letters
 _OK: Final = "Ok.\n"
 _CONTENT_TYPES: Final = {
@@ -93,7 +96,7 @@ class Interface:
 
     async def _ask(self, request: web.Request) -> web.StreamResponse:
         headers = {
-            "X-ClickHouse-Query-Id": request.query.get("query_id") or str(uuid.uuid4()),
+            "X-ClickHouse-Query-Id": _query_id(request),
             "X-ClickHouse-Server-Display-Name": "leadstream",
             "Server": "leadstream",
         }
@@ -285,9 +288,14 @@ async def _read(request: web.Request) -> tuple[Mapping[str, str], Question]:
             for name, value in options.items()
             if name.startswith("param_")
         },
-        protocol_version=int(version) if version.isdigit() else 0,
+        protocol_version=int(version) if _VERSION.fullmatch(version) else 0,
         is_whole=options.get("wait_end_of_query") in ("1", "true"),
     )
+
+
+def _query_id(request: web.Request) -> str:
+    given = request.query.get("query_id", "")
+    return given if _HEADER_VALUE.fullmatch(given) else str(uuid.uuid4())
 
 
 def _packer(request: web.Request, options: Mapping[str, str]) -> tuple[Packer, str | None]:

@@ -45,6 +45,7 @@ _REFUSED: Final = re.compile(
     r"allow_(ddl|introspection_functions|get_client_http_header)"
     r"|(output_)?format_(schema|template)\w*"  # files, read or written
 )
+_BYTES: Final = re.compile(r"[0-9]{1,18}")
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -70,7 +71,7 @@ def admitted(sent: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
             raise _refusal(name, "leave it out: it has no meaning here")
         elif name in LIMITS:
             applied[name] = str(_lowered(name, value))
-        elif name == "max_result_bytes" and not value.isdigit():
+        elif name == "max_result_bytes" and not _BYTES.fullmatch(value):
             raise FrontError(BAD_ARGUMENTS, f"setting {name} is a number.")
         elif name in _APPLIED or _LOOKS.fullmatch(name):
             applied[name] = value

@@ -72,6 +72,7 @@ class Front:
         self._thread = threading.Thread(target=self._run, name="front", daemon=True)
         self._stopping = asyncio.Event()
         self._answering = threading.Event()
+        self._fault: Exception | None = None
 
     @property
     def where(self) -> str:
@@ -81,6 +82,9 @@ class Front:
     def __enter__(self) -> Self:
         self._thread.start()
         self._answering.wait()
+        if self._fault is not None:
+            self._close()
+            raise self._fault
         self._file.unlink(missing_ok=True)
         descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as stream:
@@ -112,8 +116,12 @@ class Front:
         return f"http://{address_of(found)}"
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._serve())
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve())
+        except Exception as error:  # whoever waits for the answers has to hear of it
+            self._fault = error
+            self._answering.set()
 
     async def _serve(self) -> None:
         runners = []

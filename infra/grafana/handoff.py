@@ -135,6 +135,23 @@ ORDER BY handed_over DESC""",
                 {"attainment": ATTAINED, "to_sql": HEALTHY},
             )),
         ]),
+        (10, [
+            (24, table(
+                "Reps, beside what their leads led to expect",
+                "Over all time: how many of a rep's leads were accepted, became an SQL and were won, "
+                "beside how many would have been at the rates of all reps for leads of the same "
+                "grades; and how many were turned down early, with few attempts.",
+                f"""
+SELECT owner, leads, median_response_s, few_share, early_share, sal, expected_sal, sql, expected_sql, won, expected_won
+FROM v_rep_performance
+WHERE {OF_OWNER}
+ORDER BY leads DESC""",
+                {
+                    "median_response_s": "s", "few_share": "percentunit",
+                    "early_share": "percentunit",
+                },
+            )),
+        ]),
         (9, [
             (12, table(
                 "Leaks by kind and owner", "Opened in the time shown, and how many are open still.",

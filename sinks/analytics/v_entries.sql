@@ -42,21 +42,18 @@ FROM
             seq UInt32, cycle UInt32, stage String, at DateTime64(3, 'UTC'), inferred Bool, grade String,
             amount Nullable(Decimal(18, 2)), currency String
         ))) AS steps,
-        arrayMap(step -> (step.stage, step.cycle), steps) AS kinds,
-        arrayFilter((step, place) -> indexOf(kinds, (step.stage, step.cycle)) = place, steps, arrayEnumerate(steps)) AS entries,
+        arrayFilter((step, nth) -> nth = 1, steps, arrayEnumerateUniq(steps.stage, steps.cycle)) AS entries,
+        -- A lambda copies the arrays that it reads for each element, so they are made short before.
+        arrayFilter(step -> step.stage = 'customer', steps) AS won_steps,
         arrayMap(
-            e -> arrayFirst(s -> s.stage = 'customer' AND s.seq >= e.seq AND (s.cycle = e.cycle OR has(aside, e.stage)), steps),
-            entries
+            e -> arrayFirst(s -> s.seq >= e.seq AND (s.cycle = e.cycle OR has(aside, e.stage)), won_steps), entries
         ) AS wins,
         -- What a cycle ended with: the first step aside after which it did not go on.
-        arrayMap(
-            e -> arrayFirst(
-                s -> s.cycle = e.cycle
-                    AND s.seq > arrayMax(other -> if(other.cycle = e.cycle AND NOT has(aside, other.stage), other.seq, 0), steps),
-                steps
-            ),
-            entries
-        ) AS endings
+        arrayFilter(
+            s -> NOT arrayExists(other -> other.cycle = s.cycle AND other.seq > s.seq AND NOT has(aside, other.stage), steps),
+            arrayFilter(step -> has(aside, step.stage), steps)
+        ) AS last_steps,
+        arrayMap(e -> arrayFirst(s -> s.cycle = e.cycle, last_steps), entries) AS endings
     FROM {database}.transitions FINAL
     WHERE lead_id NOT IN (SELECT lead_id FROM {database}.lead_state FINAL WHERE stage = 'merged' OR merged_into != '')
     GROUP BY lead_id

@@ -264,6 +264,38 @@ def test_formats_headers_and_forms_are_those_of_the_interface(front: Front) -> N
     assert (status, headers["X-ClickHouse-Exception-Code"]) == (404, "73")
 
 
+@pytest.mark.parametrize(
+    ("options", "headers"),
+    [
+        ({"query_id": "a\r\nX-Evil: 1"}, {}),
+        ({"client_protocol_version": "\u00b2", "default_format": "Native"}, {}),
+        ({"client_protocol_version": "9" * 5000, "default_format": "Native"}, {}),
+        ({"max_result_bytes": "\u00b2"}, {}),
+        ({"max_execution_time": "nan"}, {}),
+        ({"session_timezone": "Nowhere/Land"}, {}),
+        ({"output_format_json_quote_decimals": "perhaps"}, {}),
+        ({"param_": "x", "param_x'y": "z"}, {}),
+        ({"default_format": "No'Such"}, {}),
+        ({"database": "`; DROP"}, {}),
+        ({"decompress": "1"}, {}),
+        ({}, {"Content-Encoding": "gzip"}),
+        ({}, {"Content-Encoding": "br"}),
+        ({}, {"Content-Type": "multipart/form-data"}),
+        ({}, {"Content-Type": "multipart/form-data; boundary=x"}),
+        ({}, {"Authorization": "Basic " + b64encode(b"\xff\xfe").decode()}),
+    ],
+)
+def test_what_is_odd_is_answered_or_refused_in_words(
+    front: Front, options: dict[str, str], headers: dict[str, str]
+) -> None:
+    status, told, body = ask(front, "SELECT 1", headers=headers, **options)
+    assert told["X-Evil"] is None
+    if status != 200:
+        code = told["X-ClickHouse-Exception-Code"]
+        assert body.decode().startswith(f"Code: {code}. DB::Exception: ")
+        assert code != "1001"  # what a crash is told as
+
+
 def test_a_database_is_ours_or_what_everybody_may_read(front: Front) -> None:
     for database, shown in (("leads", "leads"), ("default", "leads"), ("system", "system")):
         assert ask(front, "SELECT currentDatabase()", database=database)[2].decode() == f"{shown}\n"

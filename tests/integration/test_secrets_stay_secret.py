@@ -43,6 +43,7 @@ COMMANDS = [
     ["leaks"],
     ["reasons"],
     ["lead", "l1"],
+    ["serve"],
     ["ingest", "{events}"],
     ["dlq", "list"],
 ]

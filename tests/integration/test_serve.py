@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import urllib.error
@@ -19,12 +20,13 @@ from replayed import replayed_database
 from leadstream.infra.child_server import free_port
 from leadstream.sinks.clickhouse import DOOR_FILE
 
+PAGE = Path(__file__).parents[2] / "infra/docs/bi.md"
 STOP_WITHIN_S = 40
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("serve")
+    path = tmp_path_factory.mktemp("serve") / ".leadstream"
     replayed_database(path, leads=40)
     return path
 
@@ -53,10 +55,25 @@ def ask(port: int, data_dir: Path, sql: str) -> str:
         return str(answer.read().decode())
 
 
+def by_the_page(port: int, data_dir: Path) -> str:
+    """Run the command of the page where the data is, and return what it prints."""
+    ((command,),) = [
+        found.splitlines()
+        for found in re.findall(r"```sh\n(.*?)```", PAGE.read_text("utf-8"), re.S)
+    ]
+    shown = subprocess.run(
+        ["bash", "-c", command.replace(":8123", f":{port}").replace("curl", "curl -sS")],
+        cwd=data_dir.parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
+
+
 def test_serve_answers_until_it_is_told_to_stop(data_dir: Path, tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "log"
     with started(log, "serve", "--data-dir", data_dir, "--port", port) as process:
         assert int(ask(port, data_dir, "SELECT count() FROM lead_state FINAL")) > 40
+        assert "email" in by_the_page(port, data_dir)
         # Our own commands go through its door meanwhile.
         beside = run("funnel", "--by", "none", "--data-dir", data_dir)
         assert beside.returncode == 0, beside.stderr

@@ -45,10 +45,15 @@ def _cell(table: str, column: str, record: Any) -> Any:
         return int(record.status == RETRACTED and told == _BEGINNING.get(table))
     if column == "score" and not isinstance(record, LeadEvent):
         return record.score.total
+    if column == "predicted":
+        return None if record.predicted is None else record.predicted.score
     path = _RENAMED.get(table, {}).get(column, column)
     if "." in path and isinstance(record, Transition):
         many, field = path.split(".")
-        return [_plain(one, field) for one in getattr(record, many)]
+        owner = record
+        if many.startswith("predicted_"):
+            owner, many = record.predicted, many.removeprefix("predicted_")
+        return [_plain(one, field) for one in (getattr(owner, many) if owner else [])]
     owner = record
     if isinstance(record, LeadEvent) and ("." in path or path not in record.__struct_fields__):
         owner = record.crm if table == "crm_events" else record.touchpoint
