@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -80,7 +81,9 @@ class Predictor:
 
     def values(self, of: Circumstances) -> list[float]:
         """Return the features of a lead at an instant, in the order of `names`."""
-        return [round(read(of, about), _VALUE_DIGITS) for read, about in self._reads]
+        values = [read(of, about) for read, about in self._reads]
+        # Most are 0, and rounding costs more than reading.
+        return [round(value, _VALUE_DIGITS) if value else 0.0 for value in values]
 
     def log_odds(self, values: Sequence[float]) -> list[float]:
         """Return what each feature adds to the calibrated log-odds of an average lead."""
@@ -207,7 +210,8 @@ def _count(of: Circumstances, event_type: str) -> float:
 
 
 def _recent(of: Circumstances, event_type: str) -> float:
-    return math.log1p(_times_in_window(of, event_type))
+    times = _times_in_window(of, event_type)
+    return math.log1p(times) if times else 0.0
 
 
 def _recent_all(of: Circumstances, _about: str) -> float:
@@ -218,8 +222,8 @@ def _times_in_window(of: Circumstances, event_type: str) -> int:
     found = of.state.seen.get(event_type)
     if found is None:
         return 0
-    start = of.now - WINDOW_DAYS * MS_PER_DAY
-    return sum([start < at <= of.now for at in found.times])
+    times = found.times
+    return bisect_right(times, of.now) - bisect_right(times, of.now - WINDOW_DAYS * MS_PER_DAY)
 
 
 def _kinds_seen(of: Circumstances, _about: str) -> float:
