@@ -47,6 +47,7 @@ def tables(results: Mapping[str, Figures]) -> dict[str, str]:
         "latency": _latency(results["latency"]) if "latency" in results else "",
         "sink": _sink(results["sink"]) if "sink" in results else "",
         "backfill": _backfill(results["backfill"]) if "backfill" in results else "",
+        "analytics": _analytics(results["analytics"]) if "analytics" in results else "",
         "scale-workers": _workers(scale),
         "scale-leads": _leads(scale),
         "scale-history": _history(scale),
@@ -239,6 +240,15 @@ def _recovery(scale: Figures) -> str:
     ]
     head = ("leads", "until it processes, s", "its CPU, s", "memory then, MB", "peak, MB")
     return f"{origin(scale)}{_fit(figures['time_fit'], 'time')}\n\n{markdown(head, rows)}"
+
+
+def _analytics(figures: Figures) -> str:
+    rows = [(f"`{name}`", _spread(of, ".2f")) for name, of in figures["seconds"].items()]
+    told = (
+        f"{figures['touchpoints_rows']:,} touchpoints, {figures['lead_state_rows']:,} leads, "
+        f"{figures['conversions_won']:,} wins; {figures['rounds']} rounds"
+    )
+    return f"{told}. {origin(figures)}\n\n{markdown(('question', 'seconds'), rows)}"
 
 
 def _fit(fit: Figures | None, what: str) -> str:

@@ -8,13 +8,13 @@ conditions; of a view all rows and columns are. Told are the median, least and m
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from _fit import spread
 from _lab import arguments, report
 
 from leadstream.schemas.settings import Settings
@@ -61,6 +61,11 @@ def main() -> None:
                 make(client, options.leads)
                 (path / "made").touch()
             figures = measured(client, options.rounds)
+    if not options.json:
+        figures |= {
+            f"{name}, s": f"{of['median']:.2f} ({of['min']:.2f} to {of['max']:.2f})"
+            for name, of in figures.pop("seconds").items()
+        }
     report("analytics", figures, as_json=options.json)
 
 
@@ -84,10 +89,7 @@ def measured(client: ClickHouse, rounds: int) -> dict[str, Any]:
     figures["conversions_won"] = client.query(
         "SELECT count() FROM v_conversions WHERE conversion = 'won'"
     ).rows[0][0]
-    for name, times in taken.items():
-        figures[f"{name}_s"] = (
-            f"{statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f})"
-        )
+    figures["seconds"] = {name: spread(times) for name, times in taken.items()}
     return figures
 
 

@@ -71,12 +71,18 @@ BACKFILL = {
     },
     "100 M events": {"hours": 0.7},
 }  # fmt: skip
+ANALYTICS = {
+    **ORIGIN,
+    "rounds": 2, "touchpoints_rows": 10_000, "lead_state_rows": 1000, "conversions_won": 50,
+    "seconds": {"linear": spread([1.0, 2.0])},
+}  # fmt: skip
 RESULTS: dict[str, Any] = {
     "throughput": THROUGHPUT,
     "latency": {**ORIGIN, "at_1000": QUANTILES | {"worker_cpu_us_an_event": 50.0}},
     "scale": SCALE,
     "sink": SINK,
     "backfill": BACKFILL,
+    "analytics": ANALYTICS,
 }
 
 
