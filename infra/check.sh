@@ -80,8 +80,8 @@ done
 "$bin/lint-imports"
 "$bin/python" tests/support/dependency_audit.py
 (cd build/typing && MYPYPATH=. "$bin/mypy" --config-file ../../pyproject.toml -p leadstream)
-# Most tests wait for servers: two processes take little more than half of the time of one.
-tests() { "$bin/python" -m pytest -n "${LEADSTREAM_TEST_PROCESSES:-2}" --dist loadfile "$@"; }
+# Most tests wait for servers: on two cores, three processes take less time than two.
+tests() { "$bin/python" -m pytest -n "${LEADSTREAM_TEST_PROCESSES:-3}" --dist loadfile "$@"; }
 "$bin/python" -c 'import sys
 from leadstream.streams.implementation import IS_COMPILED
 sys.exit("check.sh: an editable installation must not be compiled" if IS_COMPILED else 0)'

@@ -62,7 +62,8 @@ def load_plan(settings: Settings) -> TopicPlan:
         "replication_factor": settings.topic_replication_factor,
         "min_insync_replicas": settings.topic_min_insync_replicas,
     }
-    merged["defaults"] |= {key: value for key, value in chosen.items() if value is not None}
+    if isinstance(merged["defaults"], dict):  # the plan says what is wrong with anything else
+        merged["defaults"] |= {key: value for key, value in chosen.items() if value is not None}
     try:
         plan = TopicPlan.model_validate(merged)
     except ValidationError as error:

@@ -22,6 +22,13 @@ SCRIPTS = shipped_scripts()
 NUMBERED = [script for script in SCRIPTS if script.version != VIEW_VERSION]
 PRESENT = NUMBERED[-1].version
 LEVELS = [script.version for script in NUMBERED[:-1]]
+CHANGED_ROWS = {
+    script.version
+    for script in NUMBERED
+    if "COMMENT COLUMN" not in script.text and "MODIFY COLUMN" not in script.text
+}
+"""Levels whose script changed what rows hold; others changed what is said of them, or how they are
+packed: the same rows and definitions then give the same answers."""
 LEVEL_OF_0_1_0 = 11
 DAY_MS = 86_400_000
 
@@ -156,8 +163,11 @@ def test_a_database_of_an_earlier_schema_keeps_its_rows_and_answers_as_one_made_
     assert migrate(client) == [script.name for script in SCRIPTS if not 0 < script.version <= level]
     assert contents(client, fitting) == before
     assert migrate(client) == []
-    upgraded = views(client), definitions(client)
-    assert upgraded == answers_of_new(client, fitting, made_anew)
+    upgraded = definitions(client)
+    answers = views(client) if level in CHANGED_ROWS else None
+    new_answers, new_definitions = answers_of_new(client, fitting, made_anew)
+    assert upgraded == new_definitions
+    assert answers in (None, new_answers)
 
 
 def test_the_level_of_the_first_release_has_all_but_erasures_and_costs(

@@ -72,7 +72,7 @@ def test_attainment_by_hour_is_of_the_week_in_a_time_zone(
     started = pd.to_datetime(clocks.started_at.astype("int64"), unit="ms", utc=True)
     local = started.dt.tz_convert(ZoneInfo(time_zone))
     clocks["hour"] = local.dt.strftime("%a %H:00")
-    clocks["place"] = local.dt.dayofweek * 24 + local.dt.hour
+    clocks["place"] = local.dt.day_of_week * 24 + local.dt.hour
     check_attainment(clocks, attainment(client, "hour", None, time_zone), "hour")
     rows = attainment(client, "hour", "first_response", time_zone)
     places = clocks.drop_duplicates("hour").set_index("hour").place

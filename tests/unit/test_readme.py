@@ -29,7 +29,7 @@ README = ROOT / "README.md"
 PAGES = (README, TABLES, ROOT / "infra/docs/upgrades.md")
 ASK = {
     *("query", "funnel", "lead", "attribution", "cohorts", "sla", "leaks", "reasons"),
-    *("settings", "model"),
+    *("settings", "model", "rules", "reps"),
 }
 """Commands that only read, and end."""
 DO = {
@@ -44,6 +44,8 @@ DO = {
     "ingest",
     "costs",
     "replay",
+    "report",
+    "serve",
 }
 """Commands that write or stay; tests/integration runs them."""
 

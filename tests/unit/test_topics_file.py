@@ -33,6 +33,7 @@ def test_settings_win_over_the_file() -> None:
         ("topics: {lead.event: {}}", 'unknown topic "lead.event"; did you mean "lead.events"?'),
         ("topics: {lead.sla: {config: {a: 1}}}", "topics.lead.sla.config: Extra inputs"),
         ("defaults: {partitions: 0}", "defaults.partitions: Input should be greater"),
+        ("defaults:", "defaults: Input should be a valid dictionary or instance"),
         ("- a", "expected `defaults:` and `topics:`"),
         ("a: [", ":1: not YAML"),
     ],

@@ -1,0 +1,34 @@
+"""Schemas that got a field at their end since a release, and how its readers are kept.
+
+A record whose new field is null says nothing that the released version could not: it is written as
+one of that version, which is the same bytes without the null. So whoever knows that version alone
+reads on, and records that use the field are for those who know it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from leadstream.schemas.versions import schema_fingerprint, versions_of
+
+SINGLE_OBJECT_MARKER: Final = b"\xc3\x01"
+NULL: Final = b"\x00"
+"""The first branch of a union, which is null here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """From which version a schema grew, and by which field."""
+
+    released: str
+    field: str
+
+
+GREW: Final = {"transition": Growth("transition.v1", "predicted")}
+
+
+def header_of(name: str, label: str) -> bytes:
+    """Return what single-object encoding puts before a record of a version."""
+    (schema,) = [each.schema for each in versions_of(name) if each.label == label]
+    return SINGLE_OBJECT_MARKER + schema_fingerprint(schema)
