@@ -119,20 +119,20 @@ class Encoder:
         self._released = header_of(name, grew.released) if grew else b""
 
     def encode(self, value: msgspec.Struct) -> bytes:
-        written = self._written(value)
-        if self._grew_by is not None and getattr(value, self._grew_by) is None:
-            return self._released + written[len(self._header) : -len(NULL)]
-        return written
-
-    def _written(self, value: msgspec.Struct) -> bytes:
         if self._native is not None:
             written = self._native.write(value)
             if written is not None:
-                return written
+                return written if self._grew_by is None else self._as_released(value, written)
         buffer = io.BytesIO()
         buffer.write(self._header)
         fastavro.schemaless_writer(buffer, self._schema, _to_plain(value))
-        return buffer.getvalue()
+        return self._as_released(value, buffer.getvalue())
+
+    def _as_released(self, value: msgspec.Struct, written: bytes) -> bytes:
+        """Return a record as one of the version that the schema grew from, where it is one."""
+        if self._grew_by is None or getattr(value, self._grew_by) is not None:
+            return written
+        return self._released + written[len(self._header) : -len(NULL)]
 
 
 class Decoder:
@@ -160,7 +160,9 @@ class Decoder:
         """
         as_json = content_type is not None and content_type.startswith("application/json")
         if self._native is not None and not as_json:
-            made = self._native.read(self._grown(value))
+            made = self._native.read(value)
+            if made is None and self._released is not None:
+                made = self._native.read(self._grown(value))
             if made is not None:
                 return made
         if not value:
