@@ -115,7 +115,7 @@ class Encoder:
         self._header = schemas.header_for(name, topic)
         self._native = writer_of(name, STRUCT_OF[name], self._header) if native else None
         grew = GREW.get(name) if self._header.startswith(SINGLE_OBJECT_MARKER) else None
-        self._grew_by = grew and grew.field
+        self._grew_by = grew.field if grew else None
         self._released = header_of(name, grew.released) if grew else b""
 
     def encode(self, value: msgspec.Struct) -> bytes:
