@@ -81,12 +81,17 @@ done
 "$bin/python" tests/support/dependency_audit.py
 (cd build/typing && MYPYPATH=. "$bin/mypy" --config-file ../../pyproject.toml -p leadstream)
 # Most tests wait for servers: on two cores, three processes take less time than two.
-tests() { "$bin/python" -m pytest -n "${LEADSTREAM_TEST_PROCESSES:-3}" --dist loadfile "$@"; }
+# In the order of the folders, since the slowest files come first in it.
+tests() {
+  "$bin/python" -m pytest -n "${LEADSTREAM_TEST_PROCESSES:-3}" --dist loadfile \
+    --no-loadscope-reorder "$@"
+}
 "$bin/python" -c 'import sys
 from leadstream.streams.implementation import IS_COMPILED
 sys.exit("check.sh: an editable installation must not be compiled" if IS_COMPILED else 0)'
-# The same source interpreted, as where there is no C compiler; with arguments, only the wheel.
-[ $# -gt 0 ] || tests -q tests/unit/test_domain_*.py tests/unit/test_stored.py tests/golden \
+# The same source interpreted, as where there is no C compiler, and with fewer examples than the
+# wheel; with arguments, only the wheel.
+[ $# -gt 0 ] || LEADSTREAM_TEST_EXAMPLES=0.25 tests -q tests/unit/test_domain_*.py tests/unit/test_stored.py tests/golden \
   tests/property/test_lead_*.py tests/property/test_crossings.py \
   tests/property/test_domain_calendar.py
 wait "$wheel" || { tail -50 build/wheel.log >&2; fail "no wheel could be built"; }

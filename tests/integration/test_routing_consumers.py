@@ -17,19 +17,24 @@ from pipeline import Pipeline
 from leadstream.schemas import topics
 from leadstream.schemas.events import CrmEvent, Touchpoint
 
-SCHEMA = json.loads(
-    (Path(__file__).resolve().parents[2] / "schemas/avro/transition.avsc").read_text("utf-8")
-)
+AVRO = Path(__file__).resolve().parents[2] / "schemas/avro"
+PUBLISHED = [
+    json.loads(file.read_text("utf-8"))
+    for file in (AVRO / "transition.avsc", *(AVRO / "history").glob("transition.v*.avsc"))
+]
 MONDAY_MS = int(datetime(2026, 3, 2, 9, 30, tzinfo=UTC).timestamp() * 1000)
 HOUR_MS = 3_600_000
 
 
 def read_by_the_book(value: bytes) -> dict[str, Any]:
-    """Decode single-object encoding with nothing but fastavro and the schema file."""
+    """Decode single-object encoding with nothing but fastavro and the published schemas."""
     assert value[:2] == b"\xc3\x01"
-    rabin = fingerprint(to_parsing_canonical_form(SCHEMA), "CRC-64-AVRO")
-    assert value[2:10].hex() == rabin
-    decoded = fastavro.schemaless_reader(io.BytesIO(value[10:]), SCHEMA, None)
+    by_fingerprint = {
+        fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"): schema
+        for schema in PUBLISHED
+    }
+    schema = by_fingerprint[value[2:10].hex()]
+    decoded = fastavro.schemaless_reader(io.BytesIO(value[10:]), schema, None)
     assert isinstance(decoded, dict)
     return decoded
 
