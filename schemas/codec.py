@@ -28,13 +28,15 @@ from leadstream.schemas.events import (
     LeadEvent,
     Touchpoint,
 )
-from leadstream.schemas.grown import GREW, NULL, SINGLE_OBJECT_MARKER, header_of
+from leadstream.schemas.grown import GREW, NULL, header_of
 from leadstream.schemas.native import AVAILABLE, reader_of, writer_of
 from leadstream.schemas.versions import (
+    SINGLE_OBJECT_MARKER,
     by_fingerprint,
     load_schema,
     parsed_schema,
     schema_fingerprint,
+    single_object_header,
     without_docs,
     without_timestamps,
 )
@@ -95,7 +97,7 @@ class SingleObject:
     """Single-object encoding: the schema's fingerprint before each record, no registry."""
 
     def header_for(self, name: str, topic: str) -> bytes:
-        return SINGLE_OBJECT_MARKER + schema_fingerprint(load_schema(name))
+        return single_object_header(load_schema(name))
 
     def by_registry_id(self, schema_id: int) -> dict[str, Any]:
         raise DecodeError(
@@ -145,7 +147,7 @@ class Decoder:
         self._schemas = schemas
         self._writers: dict[bytes, Any] = {}
         self._native = reader_of(name, self._type) if native else None
-        self._ours = SINGLE_OBJECT_MARKER + schema_fingerprint(load_schema(name))
+        self._ours = single_object_header(load_schema(name))
         grew = GREW.get(name)
         self._released = header_of(name, grew.released) if grew else None
         if self._native is not None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from leadstream.schemas.versions import schema_fingerprint, versions_of
+from leadstream.schemas.versions import single_object_header, versions_of
 
-SINGLE_OBJECT_MARKER: Final = b"\xc3\x01"
 NULL: Final = b"\x00"
 """The first branch of a union, which is null here."""
 
@@ -31,4 +30,4 @@ GREW: Final = {"transition": Growth("transition.v1", "predicted")}
 def header_of(name: str, label: str) -> bytes:
     """Return what single-object encoding puts before a record of a version."""
     (schema,) = [each.schema for each in versions_of(name) if each.label == label]
-    return SINGLE_OBJECT_MARKER + schema_fingerprint(schema)
+    return single_object_header(schema)

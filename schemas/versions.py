@@ -23,6 +23,8 @@ Schema = dict[str, Any]
 
 NAMES = tuple(dict.fromkeys(SCHEMA_OF.values()))
 
+SINGLE_OBJECT_MARKER = b"\xc3\x01"
+
 _RELEASED = re.compile(r"(?P<name>[a-z_]+)\.v(?P<number>[0-9]+)\.avsc")
 
 
@@ -92,6 +94,11 @@ def versions_of(name: str, folder: Traversable | None = None) -> list[Version]:
 def schema_fingerprint(schema: Schema) -> bytes:
     """Return the 8-byte little-endian CRC-64-AVRO fingerprint of single-object encoding."""
     return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
+
+
+def single_object_header(schema: Schema) -> bytes:
+    """Return what single-object encoding puts before a record of a schema."""
+    return SINGLE_OBJECT_MARKER + schema_fingerprint(schema)
 
 
 @cache

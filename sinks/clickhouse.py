@@ -24,7 +24,7 @@ from pydantic import SecretStr
 from leadstream.schemas.exit_codes import ExitCode
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.http_faults import answered, unanswered
-from leadstream.sinks.lock import DirectoryInUseError, DirectoryLock
+from leadstream.sinks.lock import DirectoryInUseError, DirectoryLock, chdb_directory
 
 # Faults that pass: timeouts, too many queries, network, memory, read-only replica, too many
 # parts, unknown insert status, Keeper. Source: ClickHouse's ErrorCodes.cpp.
@@ -79,6 +79,12 @@ def quoted(name: str) -> str:
     return f"`{escaped}`"
 
 
+def literal(text: str) -> str:
+    """Return a text as a statement has it, in quotes."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 class ClickHouse:
     """A database on one back end; thread-safe.
 
@@ -111,7 +117,7 @@ class ClickHouse:
         self._user = _user_of(settings, read_only=read_only, writer=writer)
         url = urlsplit(settings.effective_clickhouse_url)
         if url.scheme == "chdb":
-            path = Path("/" + (url.netloc + url.path).lstrip("/"))
+            path = chdb_directory(settings)
             self.where = f"chDB directory {path}"
             self._options = self._take_directory(path, create)
         else:

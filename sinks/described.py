@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from leadstream.sinks.clickhouse import quoted
+from leadstream.sinks.clickhouse import literal, quoted
 
 _PARAMETERS: Final = "Parameters:"
 _COLUMNS: Final = "Columns:"
@@ -51,10 +51,10 @@ class Described:
         """
         if not self.comment:
             return None
-        commands = [f"MODIFY COMMENT {_literal(self.comment)}"]
+        commands = [f"MODIFY COMMENT {literal(self.comment)}"]
         if not self.parameters:
             commands += [
-                f"COMMENT COLUMN {quoted(name)} {_literal(text)}"
+                f"COMMENT COLUMN {quoted(name)} {literal(text)}"
                 for name, text in self.columns.items()
             ]
         return f"ALTER TABLE {view} {', '.join(commands)}"
@@ -88,8 +88,3 @@ def described(sql: str) -> Described:
         else:
             raise ValueError(f'"{line}" is not of the form "--   name: text"')
     return Described("\n".join(prose), sections[_PARAMETERS], sections[_COLUMNS])
-
-
-def _literal(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

@@ -6,10 +6,18 @@ import os
 import threading
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from leadstream.schemas.lock_file import LockHeldError, take_lock
+from leadstream.schemas.settings import Settings
 
 LOCK_FILE: Final = "leadstream.lock"
+
+
+def chdb_directory(settings: Settings) -> Path:
+    """Return the directory of settings that name chDB."""
+    url = urlsplit(settings.effective_clickhouse_url)
+    return Path("/" + (url.netloc + url.path).lstrip("/"))
 
 
 class DirectoryInUseError(Exception):

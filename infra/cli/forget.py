@@ -177,10 +177,10 @@ def _database(settings: Settings) -> Iterator[ClickHouse | None]:
     directory without a door is left alone: a sink that starts meanwhile would find it in use.
     """
     from leadstream.sinks.clickhouse import DOOR_FILE, ClickHouse, ClickHouseError
+    from leadstream.sinks.lock import chdb_directory
 
-    url = settings.effective_clickhouse_url
-    is_chdb = url.startswith("chdb")
-    if is_chdb and not (Path("/" + url.removeprefix("chdb:").lstrip("/")) / DOOR_FILE).exists():
+    is_chdb = settings.effective_clickhouse_url.startswith("chdb:")
+    if is_chdb and not (chdb_directory(settings) / DOOR_FILE).exists():
         yield None
         return
     try:

@@ -12,9 +12,7 @@ import threading
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from leadstream.infra.front.faults import (
     NO_SUCH_FORMAT,
@@ -27,7 +25,14 @@ from leadstream.infra.front.faults import (
 from leadstream.infra.front.native import header_block, reframed
 from leadstream.infra.front.sent_settings import LIMITS, MAX_WHOLE_ANSWER_BYTES, admitted
 from leadstream.schemas.settings import Settings
-from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError, Result, quoted
+from leadstream.sinks.clickhouse import (
+    ClickHouse,
+    ClickHouseError,
+    Result,
+    literal,
+    quoted,
+)
+from leadstream.sinks.lock import chdb_directory
 from leadstream.sinks.statements import READABLE_DATABASES, StatementError, classify, normalise
 
 DEFAULT_FORMAT: Final = "TabSeparated"
@@ -102,7 +107,7 @@ class Engine:
             self._holder.require_database()
             self.database = self._holder.database
             self.where = self._holder.where
-            self.directory = _directory_of(settings)
+            self.directory = chdb_directory(settings)
             self.version = str(self._holder.query("SELECT version()").rows[0][0])
             self._formats = self._names("system.formats WHERE is_output") - _NOT_BYTES
             self._settings = self._names("system.settings")
@@ -208,7 +213,7 @@ class Engine:
         session.command(f"USE {quoted(database)}")
         own = {"session_timezone": TIME_ZONE, "log_comment": name}
         told = {**LIMITS, **own, **applied}.items()
-        session.command("SET " + ", ".join(f"{name} = {_literal(str(to))}" for name, to in told))
+        session.command("SET " + ", ".join(f"{name} = {literal(str(to))}" for name, to in told))
 
 
 class _Session:
@@ -249,11 +254,6 @@ class _Session:
             raise _fault(error) from None
 
 
-def _directory_of(settings: Settings) -> Path:
-    url = urlsplit(settings.effective_clickhouse_url)
-    return Path("/" + (url.netloc + url.path).lstrip("/"))
-
-
 def _readable(session: _Session, question: Question) -> tuple[str, str | None]:
     """Return the statement as the engine writes it, and the format that it names.
 
@@ -292,11 +292,6 @@ def _bound(parameters: Mapping[str, Any]) -> dict[str, str]:
         name: str(value) if isinstance(value, Sent) else str(value).translate(_ESCAPES)
         for name, value in parameters.items()
     }
-
-
-def _literal(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _fault(error: Exception) -> ClickHouseError:
