@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ import click
 from leadstream.infra.cli import UserError
 from leadstream.infra.cli._answers import clickhouse_options, reader
 from leadstream.infra.cli._format import format_option, print_answer
+from leadstream.infra.cli._period import period_options
 from leadstream.sinks.attribution.answers import attribution, compare
 from leadstream.sinks.attribution.chains import TooManyStatesError
 from leadstream.sinks.attribution.paths import assists, top_paths
@@ -64,27 +65,6 @@ class WholeDays(Days):
         return int(days)
 
 
-class Instant(click.ParamType):
-    """A day, or a time with an offset; both become aware."""
-
-    name = "day or time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            found = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(
-                f'"{value}" is neither a day (2026-03-01) nor a time (2026-03-01T08:00:00Z)',
-                param,
-                ctx,
-            )
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 @click.command("attribution")
 @click.option(
     "--model",
@@ -130,8 +110,7 @@ class Instant(click.ParamType):
     show_default=True,
     help="markov: how many touches a state remembers.",
 )
-@click.option("--from", "since", type=Instant(), help="Only conversions from this day or time on.")
-@click.option("--to", "until", type=Instant(), help="Only conversions before this day or time.")
+@period_options("conversions")
 @click.option("--currency", help="Of the revenue; by default the one of most wins.")
 @click.option("--revenue", is_flag=True, help="With --model all: compare revenue, not conversions.")
 @click.option("--paths", is_flag=True, help="The most frequent paths to the conversion instead.")

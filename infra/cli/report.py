@@ -14,9 +14,9 @@ import click
 
 from leadstream.infra.cli import UserError
 from leadstream.infra.cli._answers import clickhouse_options, reader
+from leadstream.infra.report.facts import WEEKS, Asked, gather
 from leadstream.sinks.attribution.questions import CONVERSIONS
 
-WEEKS: Final = 12
 _STANDARD_OUTPUT: Final = "-"
 
 
@@ -61,7 +61,6 @@ def command(
     on a screen, on a phone or on paper. The same data gives the same page.
     """
     _require_extra()
-    from leadstream.infra.report.facts import Asked, gather
     from leadstream.infra.report.library import LibraryError, bundled
     from leadstream.infra.report.page import render
     from leadstream.infra.report.report import report_of

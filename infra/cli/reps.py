@@ -10,7 +10,7 @@ import click
 
 from leadstream.infra.cli._answers import clickhouse_options, reader
 from leadstream.infra.cli._format import format_option, print_answer
-from leadstream.infra.cli.attribution import Instant
+from leadstream.infra.cli._period import period_options
 from leadstream.sinks.feedback.reps import (
     CONVERSIONS,
     EARLY_HOURS,
@@ -45,8 +45,7 @@ _SHARE_ENDS = ("in_time", "_share", "_rate", "_low", "_high", "_adjusted")
     show_default=True,
     help="Fewer activities than this are few; turned down after few is early.",
 )
-@click.option("--from", "since", type=Instant(), help="Only hand-overs from this day or time on.")
-@click.option("--to", "until", type=Instant(), help="Only hand-overs before this day or time.")
+@period_options("hand-overs")
 @format_option
 @clickhouse_options
 @click.pass_context

@@ -12,7 +12,7 @@ import click
 from leadstream.infra.cli import UserError
 from leadstream.infra.cli._answers import clickhouse_options, reader
 from leadstream.infra.cli._format import format_option, print_answer
-from leadstream.infra.cli.attribution import Instant
+from leadstream.infra.cli._period import period_options
 from leadstream.sinks.feedback.rules import (
     RULE_COLUMNS,
     WEIGHT_COLUMNS,
@@ -42,8 +42,7 @@ _SHARES = ("acceptance", "acceptance_low", "acceptance_high", "without", "to_sql
     show_default=True,
     help="With --weights: whether a rule had points, or how many.",
 )
-@click.option("--from", "since", type=Instant(), help="Only hand-overs from this day or time on.")
-@click.option("--to", "until", type=Instant(), help="Only hand-overs before this day or time.")
+@period_options("hand-overs")
 @format_option
 @clickhouse_options
 @click.pass_context

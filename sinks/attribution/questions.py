@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.instants import as_parameter
 
 RULES: Final = (
     "first",
@@ -117,5 +118,5 @@ def bounds(question: Question, **others: Any) -> Mapping[str, Any]:
     found: dict[str, Any] = {"conversion": question.conversion, **others}
     for name, at in (("since", question.since), ("until", question.until)):
         if at is not None:
-            found[name] = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+            found[name] = as_parameter(at)
     return found

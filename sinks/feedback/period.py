@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from leadstream.sinks.instants import as_parameter
+
 EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2299, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)
 """What DateTime64 can hold."""
@@ -18,4 +20,4 @@ WITHIN: Final = (
 def bounds(since: datetime | None, until: datetime | None) -> dict[str, str]:
     """Return the parameters that bind a period: from `since` on, before `until`; None: open."""
     ends = {"since": since or EARLIEST, "until": until or LATEST}
-    return {name: f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] for name, at in ends.items()}
+    return {name: as_parameter(at) for name, at in ends.items()}
