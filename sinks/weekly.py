@@ -18,12 +18,9 @@ WEEK: Final = timedelta(days=7)
 _WEEK_MS: Final = WEEK // timedelta(milliseconds=1)
 
 STAGES: Final = ("known", "mql", "sal", "sql", "opportunity", "customer")
-COUNTED: Final = (
-    "lead_id NOT IN (SELECT lead_id FROM lead_state FINAL "
-    "WHERE stage = 'merged' OR merged_into != '')"
-)
+COUNTED: Final = "lead_id NOT IN (SELECT lead_id FROM v_absorbed)"
 """Leads that another one absorbed do not count."""
-LATEST: Final = "(SELECT max(greatest(last_event_at, score_as_of)) FROM lead_state)"
+LATEST: Final = "(SELECT as_of FROM v_as_of)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ FROM
         ) AS last_steps,
         arrayMap(e -> arrayFirst(s -> s.cycle = e.cycle, last_steps), entries) AS endings
     FROM {database}.transitions FINAL
-    WHERE lead_id NOT IN (SELECT lead_id FROM {database}.lead_state FINAL WHERE stage = 'merged' OR merged_into != '')
+    WHERE lead_id NOT IN (SELECT lead_id FROM {database}.v_absorbed)
     GROUP BY lead_id
 )
 ARRAY JOIN entries AS entry, wins AS win, endings AS ending

@@ -150,7 +150,7 @@ FROM
                 countIf(to_stage = 'mql' AND NOT inferred) OVER (PARTITION BY lead_id, cycle ORDER BY seq) AS number
             FROM {database}.transitions FINAL
             WHERE lead_id IN (SELECT lead_id FROM candidates)
-                AND lead_id NOT IN (SELECT lead_id FROM {database}.lead_state FINAL WHERE stage = 'merged' OR merged_into != '')
+                AND lead_id NOT IN (SELECT lead_id FROM {database}.v_absorbed)
         ) AS step
         WHERE number > 0
         GROUP BY lead_id, cycle, number

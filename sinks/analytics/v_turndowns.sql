@@ -90,7 +90,7 @@ FROM
         toString(t.grade) AS grade
     FROM {database}.transitions AS t FINAL
     WHERE t.cause = 'crm' AND t.to_stage IN ('engaged', 'nurture', 'disqualified', 'lost')
-        AND lead_id NOT IN (SELECT lead_id FROM {database}.lead_state FINAL WHERE stage = 'merged' OR merged_into != '')
+        AND lead_id NOT IN (SELECT lead_id FROM {database}.v_absorbed)
 ) AS down
 ASOF LEFT JOIN
 (

@@ -22,5 +22,5 @@ SELECT
     ifNull(leadInFrame(toNullable(toString(to_stage))) OVER lives, '') AS next_stage,
     date_diff('millisecond', entered_at, left_at) / 86400000 AS days
 FROM {database}.transitions FINAL
-WHERE lead_id NOT IN (SELECT lead_id FROM {database}.lead_state FINAL WHERE stage = 'merged' OR merged_into != '')
+WHERE lead_id NOT IN (SELECT lead_id FROM {database}.v_absorbed)
 WINDOW lives AS (PARTITION BY lead_id ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)

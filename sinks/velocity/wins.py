@@ -32,8 +32,7 @@ def mean_win(client: ClickHouse, currency: str | None = None) -> MeanWin:
     found = client.query(
         "SELECT win.2 AS currency, sum(win.1), count() FROM (SELECT lead_id, cycle, "
         "argMin((amount, toString(currency)), seq) AS win FROM transitions FINAL "
-        "WHERE to_stage = 'customer' AND lead_id NOT IN "
-        "(SELECT lead_id FROM lead_state FINAL WHERE stage = 'merged' OR merged_into != '') "
+        "WHERE to_stage = 'customer' AND lead_id NOT IN (SELECT lead_id FROM v_absorbed) "
         "GROUP BY lead_id, cycle) WHERE isNotNull(win.1) "
         "AND ({currency:String} = '' OR win.2 = {currency:String}) "
         "GROUP BY currency ORDER BY count() DESC, currency LIMIT 1",
