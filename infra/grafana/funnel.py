@@ -6,11 +6,9 @@ from typing import Final
 
 from leadstream.infra.grafana.panels import Json, bars, board, series, stat, table
 from leadstream.infra.grafana.words import (
-    ALIVE,
     CHANNEL,
     CONVERSION,
     CREDITS,
-    FURTHEST,
     HEALTHY,
     LOOKBACK,
     MODEL,
@@ -34,26 +32,16 @@ FUNNEL: Final[Json] = board(
                 "SQL so far. Healthy is 10 to 30 %.",
                 f"""
 SELECT if(count() = 0, NULL, countIf(furthest >= 5) / count()) AS mql_to_sql
-FROM
-(
-    SELECT {FURTHEST} AS furthest
-    FROM lead_state FINAL
-    WHERE {ALIVE} AND mapContains(reached, 'mql') AND $__timeFilter(reached['mql'])
-        AND {OF_CHANNEL} AND {OF_OWNER}
-)""",
+FROM v_leads
+WHERE isNotNull(mql_at) AND $__timeFilter(mql_at) AND {OF_CHANNEL} AND {OF_OWNER}""",
                 "percentunit", HEALTHY,
             )),
             (6, stat(
                 "MQL to customer", "The same, for customers.",
                 f"""
 SELECT if(count() = 0, NULL, countIf(furthest >= 7) / count()) AS mql_to_customer
-FROM
-(
-    SELECT {FURTHEST} AS furthest
-    FROM lead_state FINAL
-    WHERE {ALIVE} AND mapContains(reached, 'mql') AND $__timeFilter(reached['mql'])
-        AND {OF_CHANNEL} AND {OF_OWNER}
-)""",
+FROM v_leads
+WHERE isNotNull(mql_at) AND $__timeFilter(mql_at) AND {OF_CHANNEL} AND {OF_OWNER}""",
                 "percentunit",
             )),
             (6, stat(
@@ -66,10 +54,10 @@ WHERE conversion = ${{conversion:singlequote}} AND $__timeFilter(converted_at) A
             (6, stat(
                 "Days from MQL to customer", "Half of those who got there needed no longer.",
                 f"""
-SELECT if(count() = 0, NULL, medianExact(date_diff('second', reached['mql'], reached['customer']) / 86400)) AS days
-FROM lead_state FINAL
-WHERE {ALIVE} AND mapContains(reached, 'mql') AND mapContains(reached, 'customer')
-    AND $__timeFilter(reached['customer']) AND {OF_CHANNEL} AND {OF_OWNER}""",
+SELECT if(count() = 0, NULL, medianExact(date_diff('second', mql_at, customer_at) / 86400)) AS days
+FROM v_leads
+WHERE isNotNull(mql_at) AND isNotNull(customer_at) AND $__timeFilter(customer_at)
+    AND {OF_CHANNEL} AND {OF_OWNER}""",
                 "d",
             )),
         ]),
@@ -82,10 +70,9 @@ WHERE {ALIVE} AND mapContains(reached, 'mql') AND mapContains(reached, 'customer
 SELECT stage, count() AS leads
 FROM
 (
-    SELECT {FURTHEST} AS furthest
-    FROM lead_state FINAL
-    WHERE {ALIVE} AND mapContains(reached, 'known') AND $__timeFilter(reached['known'])
-        AND {OF_CHANNEL} AND {OF_OWNER}
+    SELECT furthest
+    FROM v_leads
+    WHERE isNotNull(known_at) AND $__timeFilter(known_at) AND {OF_CHANNEL} AND {OF_OWNER}
 )
 ARRAY JOIN
     ['known', 'engaged', 'mql', 'sal', 'sql', 'opportunity', 'customer'] AS stage,
@@ -112,22 +99,15 @@ ORDER BY time""",
                 "Channels", "Leads that became known in the time shown, by the channel they came by.",
                 f"""
 SELECT
-    if(channel = '', '(none)', channel) AS channel_shown,
+    channel AS channel_shown,
     count() AS known,
     countIf(furthest >= 3) AS mql,
     countIf(furthest >= 5) AS sql,
     countIf(furthest >= 7) AS customer,
     if(mql = 0, NULL, sql / mql) AS mql_to_sql,
     if(mql = 0, NULL, customer / mql) AS mql_to_customer
-FROM
-(
-    SELECT
-        channel,
-        {FURTHEST} AS furthest
-    FROM lead_state FINAL
-    WHERE {ALIVE} AND mapContains(reached, 'known') AND $__timeFilter(reached['known'])
-        AND {OF_CHANNEL} AND {OF_OWNER}
-)
+FROM v_leads
+WHERE isNotNull(known_at) AND $__timeFilter(known_at) AND {OF_CHANNEL} AND {OF_OWNER}
 GROUP BY channel_shown
 ORDER BY known DESC""",
                 {"mql_to_sql": "percentunit", "mql_to_customer": "percentunit"},

@@ -6,7 +6,6 @@ from typing import Final
 
 from leadstream.infra.grafana.panels import Json, bars, board, series, stat, table
 from leadstream.infra.grafana.words import (
-    ALIVE,
     ATTAINED,
     HEALTHY,
     NONE_IS_BEST,
@@ -120,12 +119,7 @@ SELECT
     uniqExactIf(clocks.lead_id, states.sql_at >= clocks.started_at) / leads AS to_sql,
     uniqExactIf(clocks.lead_id, states.won_at >= clocks.started_at) / leads AS to_won
 FROM (SELECT * FROM v_sla WHERE $__timeFilter(started_at) AND {OF_OWNER} AND {OF_POLICY}) AS clocks
-INNER JOIN
-(
-    SELECT lead_id, reached['sql'] AS sql_at, reached['customer'] AS won_at
-    FROM lead_state FINAL
-    WHERE {ALIVE}
-) AS states ON states.lead_id = clocks.lead_id
+INNER JOIN (SELECT lead_id, sql_at, customer_at AS won_at FROM v_leads) AS states ON states.lead_id = clocks.lead_id
 GROUP BY owner_shown
 ORDER BY handed_over DESC""",
                 {

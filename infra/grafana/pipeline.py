@@ -6,7 +6,6 @@ from typing import Final
 
 from leadstream.infra.grafana.panels import Json, bars, board, series, stat, table
 from leadstream.infra.grafana.words import (
-    ALIVE,
     CHANNEL,
     FRESH_S,
     NONE_IS_BEST,
@@ -123,8 +122,8 @@ LIMIT 200""",
                 "Leads by stage", "Where every lead stands now.",
                 f"""
 SELECT stage, count() AS leads
-FROM lead_state FINAL
-WHERE {ALIVE} AND {OF_CHANNEL} AND {OF_OWNER}
+FROM v_leads
+WHERE {OF_CHANNEL} AND {OF_OWNER}
 GROUP BY stage
 ORDER BY leads DESC""",
             )),

@@ -38,16 +38,9 @@ OF_OWNER: Final = (
     "$__conditionalAll(if(owner = '', '(none)', owner) IN (${owner:singlequote}), $owner)"
 )
 OF_POLICY: Final = "$__conditionalAll(policy IN (${policy:singlequote}), $policy)"
-ALIVE: Final = "stage != 'merged' AND merged_into = ''"
-OF_THE_LIVING: Final = f"lead_id IN (SELECT lead_id FROM lead_state FINAL WHERE {ALIVE})"
+OF_THE_LIVING: Final = "lead_id IN (SELECT lead_id FROM v_leads)"
 CREDITS: Final = (
     "v_attribution(model = ${model:singlequote}, conversion = ${conversion:singlequote}, "
     f"lookback_days = $lookback_days, half_life_days = {HALF_LIFE_DAYS})"
 )
 OF_CREDITED: Final = "$__conditionalAll(channel IN (${channel:singlequote}), $channel)"
-
-# The place of the furthest stage that a lead has reached, from 1, as v_funnel has it.
-FURTHEST: Final = """arrayMax(
-            passed -> indexOf(['known', 'engaged', 'mql', 'sal', 'sql', 'opportunity', 'customer'], passed),
-            arrayPushBack(mapKeys(reached), stage)
-        )"""
