@@ -9,7 +9,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from leadstream.streams.domain.predictive import Predictor
 from leadstream.streams.score_file import Bin, Evaluation
-from leadstream.streams.training.parts import Parts, positives
+from leadstream.streams.training.parts import Parts, outcomes, positives
 
 RESAMPLES = 1000
 BINS = 10
@@ -31,13 +31,13 @@ def evaluate(
         taught: features of the training part, of which gradient boosting learns to compare with.
         tested: features of the test part.
     """
-    came = np.array([row.is_positive for row in parts.test], dtype=np.int64)
+    came = outcomes(parts.test)
     said = np.array([predictor.probability(values) for values in tested.tolist()])
     before = [*parts.training, *parts.calibrating]
     base = positives(before) / len(before)
     low, high = auc_interval(came, said, seed)
     boosting = HistGradientBoostingClassifier(random_state=seed)
-    boosting.fit(taught, np.array([row.is_positive for row in parts.training], dtype=np.int64))
+    boosting.fit(taught, outcomes(parts.training))
     return Evaluation(
         auc=float(roc_auc_score(came, said)),
         auc_low=low,

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from leadstream.streams.domain.durations import MS_PER_DAY
 from leadstream.streams.training.decisions import History, Row
 
@@ -77,6 +80,11 @@ def _boundary(rows: Sequence[Row], share: float) -> int:
 def positives(rows: Iterable[Row]) -> int:
     """Return how many decisions led to the outcome."""
     return sum(row.is_positive for row in rows)
+
+
+def outcomes(rows: Sequence[Row]) -> NDArray[np.int64]:
+    """Return 1 for each decision that led to the outcome, else 0."""
+    return np.array([int(row.is_positive) for row in rows], dtype=np.int64)
 
 
 def _lacks(history: History, outcome: str, horizon_days: int) -> list[str]:

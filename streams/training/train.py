@@ -32,7 +32,7 @@ from leadstream.streams.score_file import (
 )
 from leadstream.streams.training.decisions import WORD_KINDS, History, Outcome, Row
 from leadstream.streams.training.evaluate import evaluate
-from leadstream.streams.training.parts import Parts, positives
+from leadstream.streams.training.parts import Parts, outcomes, positives
 
 Matrix = NDArray[np.float64]
 
@@ -129,11 +129,6 @@ def as_matrix(names: Sequence[str], told: Sequence[str], rows: Sequence[Row]) ->
             place, word = words.get(name, absent)
             columns.append([float(row.words[place] == word) for row in rows])
     return np.array(columns, dtype=np.float64).T.reshape(len(rows), len(names))
-
-
-def outcomes(rows: Sequence[Row]) -> NDArray[np.int64]:
-    """Return 1 for each decision that led to the outcome, else 0."""
-    return np.array([int(row.is_positive) for row in rows], dtype=np.int64)
 
 
 def _told_often(told: Sequence[str], rows: Sequence[Row]) -> list[str]:
