@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,19 +37,6 @@ from leadstream.sinks.positions import forget_positions, read_positions, write_p
 from leadstream.sinks.rows import DeadRecord, Position, dead_letter_columns
 
 TABLES = ["touchpoints", "crm_events", "transitions", "score_history", "sla", "lead_state"]
-
-
-@pytest.fixture(params=["chdb", "server"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    if request.param == "chdb":
-        return Settings(data_dir=tmp_path)
-    server = request.getfixturevalue("clickhouse_server")
-    return Settings(
-        clickhouse_url=server.url,
-        clickhouse_username=server.username,
-        clickhouse_password=server.password,
-        clickhouse_database=f"t_{uuid.uuid4().hex}",
-    )
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,19 +20,6 @@ from leadstream.sinks.migrate import migrate
 from leadstream.sinks.reasons import reasons
 
 LEADS = 200
-
-
-@pytest.fixture(params=["chdb", "server"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    if request.param == "chdb":
-        return Settings(data_dir=tmp_path)
-    server = request.getfixturevalue("clickhouse_server")
-    return Settings(
-        clickhouse_url=server.url,
-        clickhouse_username=server.username,
-        clickhouse_password=server.password,
-        clickhouse_database=f"t_{uuid.uuid4().hex}",
-    )
 
 
 def history(seed: int) -> list[Record]:
