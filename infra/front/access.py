@@ -56,18 +56,23 @@ def key_of(settings: Settings, directory: Path) -> tuple[Key, Path | None]:
     if settings.serve_password is not None:
         return Key(settings.serve_username, settings.serve_password.get_secret_value()), None
     file = directory / KEY_FILE
+    password = new_password()
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_private(file, f"{password}\n")
     except FileExistsError:
         if file.stat().st_mode & 0o077:
             raise SettingsError(
                 f"{file} can be read by others: delete it, and another password is made"
             ) from None
         return Key(settings.serve_username, file.read_text("utf-8").strip()), file
-    password = new_password()
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(f"{password}\n")
     return Key(settings.serve_username, password), file
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file that only its owner can read; raise FileExistsError where there is one."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
 
 
 def check_address(settings: Settings, *, is_open: bool) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
 import threading
 from pathlib import Path
@@ -17,7 +16,14 @@ from typing import Final, Self
 
 from aiohttp import web
 
-from leadstream.infra.front.access import Gate, Key, check_address, key_of, new_password
+from leadstream.infra.front.access import (
+    Gate,
+    Key,
+    check_address,
+    key_of,
+    new_password,
+    write_private,
+)
 from leadstream.infra.front.engine import Engine
 from leadstream.infra.front.http import Interface
 from leadstream.infra.ops.listen import address_of, bound_socket
@@ -86,9 +92,7 @@ class Front:
             self._close()
             raise self._fault
         self._file.unlink(missing_ok=True)
-        descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            json.dump(self._door, stream)
+        write_private(self._file, json.dumps(self._door))
         return self
 
     def __exit__(self, *_: object) -> None:
