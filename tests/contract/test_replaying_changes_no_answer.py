@@ -60,7 +60,8 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
     candidate = tmp_path_factory.mktemp("models") / "candidate.yaml"
     candidate.write_text(lively_texts()[2], "utf-8")
     settings = Settings(shadow_model_path=candidate, clock="event")
-    events = list(generate(leads=200, seed=23, end=END, days=150))
+    generated = list(generate(leads=200, seed=23, end=END, days=150))
+    events = sorted([*generated, *merges(generated)], key=lambda event: event.event_time)
     chance = random.Random(1)
     late = [e for e in events if e.event_time > END_MS - 25 * DAY_MS and chance.random() < 0.15]
     assert {type(event) for event in late} == {Touchpoint, CrmEvent}
@@ -76,6 +77,26 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
         said_of([*in_time, *repeated, *late], settings),
         said_of(otherwise, settings),
     )
+
+
+def merges(events: Sequence[Event]) -> list[CrmEvent]:
+    """Return how the CRM merged some leads into others, each in the middle of its history."""
+    times: dict[str, list[int]] = {}
+    for event in events:
+        if event.lead_id:
+            times.setdefault(event.lead_id, []).append(event.event_time)
+    absorbed = [lead_id for lead_id, told in times.items() if len(told) > 4][::25]
+    surviving = [lead_id for lead_id in times if lead_id not in absorbed]
+    return [
+        CrmEvent(
+            event_id=f"merge-{gone}",
+            event_time=times[gone][len(times[gone]) // 2],
+            lead_id=stays,
+            type="lead_merged",
+            merged_lead_id=gone,
+        )
+        for gone, stays in zip(absorbed, surviving, strict=False)
+    ]
 
 
 def told_by_another_clock(events: Sequence[Event]) -> list[Event]:
