@@ -17,8 +17,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+import numpy as np
 from clickhouse_connect.driver.exceptions import ClickHouseError as DriverError
 from clickhouse_connect.driver.exceptions import OperationalError
+from numpy.typing import DTypeLike, NDArray
 from pydantic import SecretStr
 
 from leadstream.schemas.exit_codes import ExitCode
@@ -43,8 +45,8 @@ _RIGHT: Final = re.compile(
 DOOR_FILE: Final = "door.json"
 """In a chDB directory: where its process answers others, while it does (see `door`)."""
 
-# async_insert would acknowledge rows before they are stored; a history spans many months.
-CLIENT_SETTINGS: Final = {"async_insert": 0, "max_partitions_per_insert_block": 0}
+# It would acknowledge rows before they are stored.
+CLIENT_SETTINGS: Final = {"async_insert": 0}
 
 # The driver logs what it also raises, tracebacks among it; every fault is told once, by us.
 logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
@@ -175,6 +177,17 @@ class ClickHouse:
             raise self._fault(error) from None
         types = tuple(column_type.name for column_type in found.column_types)
         return Result(tuple(found.column_names), types, found.result_rows)
+
+    def numbers(
+        self, sql: str, form: DTypeLike, parameters: Mapping[str, Any] | None = None
+    ) -> NDArray[Any]:
+        """Run one statement and return its rows as an array, without an object for each value.
+
+        Args:
+            form: a structured type with the types of the columns, which are numbers and not
+                Nullable, in their order.
+        """
+        return np.frombuffer(self.raw(sql, "RowBinary", parameters), form)
 
     def text(self, sql: str, parameters: Mapping[str, Any] | None = None) -> str:
         """Run one statement and return the engine's own text, tab-separated."""

@@ -149,13 +149,15 @@ def open_leaks(
         "WITH (SELECT as_of FROM v_as_of) AS latest "
         "SELECT leaks.leak AS leak, leaks.lead_id AS lead_id, "
         "round(dateDiff('second', opened_at, greatest(latest, opened_at)) / 3600, 1) AS age_h, "
-        "opened_at, leaks.owner AS owner, leaks.stage AS stage, leaks.grade AS grade, "
-        "leaks.amount AS amount, leaks.currency AS currency, leaks.cycle AS cycle, details, "
+        "opened_at, nullIf(leaks.owner, '') AS owner, nullIf(leaks.stage, '') AS stage, "
+        "nullIf(leaks.grade, '') AS grade, leaks.amount AS amount, "
+        "nullIf(leaks.currency, '') AS currency, leaks.cycle AS cycle, "
+        "nullIf(leaks.details, '') AS details, "
         "stage_now, stage_now = 'customer' AS is_won, leads.grade AS grade_now, "
         "greatest(date_diff('millisecond', leads.stage_since, latest), 0) / 86400000 AS age_days "
         "FROM v_leaks AS leaks "
-        "LEFT JOIN (SELECT lead_id, grade, stage_since FROM v_leads) AS leads "
-        "ON leads.lead_id = leaks.lead_id "
+        "LEFT JOIN (SELECT lead_id, grade, stage_since FROM v_leads "
+        "WHERE lead_id IN (SELECT lead_id FROM leaks)) AS leads ON leads.lead_id = leaks.lead_id "
         "WHERE NOT is_resolved AND ({leak:String} = '' OR leak = {leak:String}) "
         "AND ({owner:String} = '' OR owner = {owner:String})",
         {"leak": leak or "", "owner": owner or ""},
@@ -214,7 +216,7 @@ def _at_stake(row: dict[str, Any], chance: float, mean: MeanWin) -> dict[str, An
     each = mean.amount if known is None else known
     expected = None if is_won or each is None else weighted(each, chance)
     of_currency = mean.currency if known is None else row["currency"]
-    return {key: None if value == "" else value for key, value in row.items()} | {
+    return row | {
         "win_chance": None if is_won else chance,
         "expected_amount": expected,
         "expected_currency": None if expected is None else of_currency or None,

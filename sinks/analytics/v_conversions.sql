@@ -18,7 +18,7 @@ SELECT
     step.cycle AS cycle,
     step.at AS converted_at,
     known_at,
-    if(opportunity.stage = '', NULL, opportunity.at) AS opportunity_at,
+    if(opened.cycle = 0, NULL, opened.at) AS opportunity_at,
     ifNull(won.amount, 0)::Decimal(18, 2) AS revenue,
     won.currency AS currency
 FROM
@@ -26,19 +26,23 @@ FROM
     SELECT
         lead_id,
         minOrNullIf(occurred_at, to_stage = 'known') AS known_at,
-        arraySort(step -> step.seq, groupArray((seq, toString(to_stage), cycle, occurred_at, id, amount, toString(currency))::Tuple(
-            seq UInt32, stage String, cycle UInt32, at DateTime64(3, 'UTC'), id UUID,
-            amount Nullable(Decimal(18, 2)), currency String
-        ))) AS steps,
-        arrayMap(step -> (step.stage, step.cycle), steps) AS kinds,
+        arraySort(step -> step.seq, groupArrayIf((seq, cycle, toString(to_stage), occurred_at, id)::Tuple(
+            seq UInt32, cycle UInt32, stage String, at DateTime64(3, 'UTC'), id UUID
+        ), to_stage != 'known')) AS steps,
         arrayFilter(
-            (step, place) -> step.stage != 'known' AND indexOf(kinds, (step.stage, step.cycle)) = place,
-            steps, arrayEnumerate(steps)
+            (step, nth) -> nth = 1, steps, arrayEnumerateUniq(arrayMap(step -> concat(toString(step.cycle), step.stage), steps))
         ) AS firsts,
-        arrayMap(f -> arrayFirst(s -> s.stage = 'opportunity' AND s.cycle = f.cycle, steps), firsts) AS opportunities,
-        arrayMap(f -> arrayFirst(s -> s.stage = 'customer' AND s.cycle = f.cycle, steps), firsts) AS wins
+        -- A lambda copies the arrays that it reads for each element, so they are made short before.
+        arraySort(step -> step.seq, groupArrayIf((seq, cycle, occurred_at)::Tuple(
+            seq UInt32, cycle UInt32, at DateTime64(3, 'UTC')
+        ), to_stage = 'opportunity')) AS opened_steps,
+        arraySort(step -> step.seq, groupArrayIf((seq, cycle, amount, toString(currency))::Tuple(
+            seq UInt32, cycle UInt32, amount Nullable(Decimal(18, 2)), currency String
+        ), to_stage = 'customer')) AS won_steps,
+        arrayMap(f -> arrayFirst(s -> s.cycle = f.cycle, opened_steps), firsts) AS openings,
+        arrayMap(f -> arrayFirst(s -> s.cycle = f.cycle, won_steps), firsts) AS wins
     FROM {database}.transitions FINAL
     WHERE to_stage IN ('known', 'mql', 'sql', 'opportunity', 'customer')
     GROUP BY lead_id
 )
-ARRAY JOIN firsts AS step, opportunities AS opportunity, wins AS won
+ARRAY JOIN firsts AS step, openings AS opened, wins AS won

@@ -17,7 +17,6 @@
 --     known.
 --   days_to_win: Days from the entry to the win; null without one.
 --   days_to_turn_down: Days from the entry to turned_down_at; null without that.
-WITH ['nurture', 'disqualified', 'lost'] AS aside
 SELECT
     lead_id,
     entry.cycle AS cycle,
@@ -25,10 +24,10 @@ SELECT
     entry.at AS entered_at,
     entry.inferred AS inferred,
     entry.grade AS grade,
-    if(win.stage = '', NULL, win.at) AS won_at,
-    if(win.stage = '', NULL, win.amount) AS amount,
+    if(win.cycle = 0, NULL, win.at) AS won_at,
+    if(win.cycle = 0, NULL, win.amount) AS amount,
     win.currency AS currency,
-    if(win.stage != '' OR ending.stage = '' OR has(aside, entry.stage), NULL, ending.at) AS turned_down_at,
+    if(win.cycle != 0 OR ending.cycle = 0 OR entry.is_aside, NULL, ending.at) AS turned_down_at,
     greatest(date_diff('millisecond', entered_at, assumeNotNull((SELECT as_of FROM {database}.v_as_of))), 0) / 86400000 AS watched_days,
     date_diff('millisecond', entered_at, won_at) / 86400000 AS days_to_win,
     date_diff('millisecond', entered_at, turned_down_at) / 86400000 AS days_to_turn_down
@@ -37,21 +36,23 @@ FROM
     SELECT
         lead_id,
         arraySort(step -> step.seq, groupArray((
-            seq, cycle, toString(to_stage), occurred_at, inferred, if(grade = '', '(none)', toString(grade)), amount, toString(currency)
+            seq, cycle, toString(to_stage), occurred_at, inferred, if(grade = '', '(none)', toString(grade)),
+            to_stage IN ('nurture', 'disqualified', 'lost')
         )::Tuple(
-            seq UInt32, cycle UInt32, stage String, at DateTime64(3, 'UTC'), inferred Bool, grade String,
-            amount Nullable(Decimal(18, 2)), currency String
+            seq UInt32, cycle UInt32, stage String, at DateTime64(3, 'UTC'), inferred Bool, grade String, is_aside Bool
         ))) AS steps,
-        arrayFilter((step, nth) -> nth = 1, steps, arrayEnumerateUniq(steps.stage, steps.cycle)) AS entries,
+        arrayFilter(
+            (step, nth) -> nth = 1, steps, arrayEnumerateUniq(arrayMap(step -> concat(toString(step.cycle), step.stage), steps))
+        ) AS entries,
         -- A lambda copies the arrays that it reads for each element, so they are made short before.
-        arrayFilter(step -> step.stage = 'customer', steps) AS won_steps,
-        arrayMap(
-            e -> arrayFirst(s -> s.seq >= e.seq AND (s.cycle = e.cycle OR has(aside, e.stage)), won_steps), entries
-        ) AS wins,
+        arraySort(step -> step.seq, groupArrayIf((seq, cycle, occurred_at, amount, toString(currency))::Tuple(
+            seq UInt32, cycle UInt32, at DateTime64(3, 'UTC'), amount Nullable(Decimal(18, 2)), currency String
+        ), to_stage = 'customer')) AS won_steps,
+        arrayMap(e -> arrayFirst(s -> s.seq >= e.seq AND (s.cycle = e.cycle OR e.is_aside), won_steps), entries) AS wins,
         -- What a cycle ended with: the first step aside after which it did not go on.
         arrayFilter(
-            s -> NOT arrayExists(other -> other.cycle = s.cycle AND other.seq > s.seq AND NOT has(aside, other.stage), steps),
-            arrayFilter(step -> has(aside, step.stage), steps)
+            s -> NOT arrayExists(other -> other.cycle = s.cycle AND other.seq > s.seq AND NOT other.is_aside, steps),
+            arrayFilter(step -> step.is_aside, steps)
         ) AS last_steps,
         arrayMap(e -> arrayFirst(s -> s.cycle = e.cycle, last_steps), entries) AS endings
     FROM {database}.transitions FINAL

@@ -147,13 +147,14 @@ FROM
                 *,
                 to_stage = 'mql' AND NOT inferred AS decides,
                 cause = 'crm' AND to_stage IN ('engaged', 'nurture', 'disqualified', 'lost') AS turns_down,
-                countIf(to_stage = 'mql' AND NOT inferred) OVER (PARTITION BY lead_id, cycle ORDER BY seq) AS number
+                countIf(to_stage = 'mql' AND NOT inferred) OVER (PARTITION BY lead_id ORDER BY seq) AS number
             FROM {database}.transitions FINAL
             WHERE lead_id IN (SELECT lead_id FROM candidates)
                 AND lead_id NOT IN (SELECT lead_id FROM {database}.v_absorbed)
         ) AS step
         WHERE number > 0
         GROUP BY lead_id, cycle, number
+        HAVING countIf(decides) > 0  -- not what a cycle had before its first decision
     ) AS handed
     LEFT JOIN
     (
@@ -178,19 +179,13 @@ FROM
     (
         SELECT
             lead_id,
-            arraySort(event -> (event.at, event.id), groupArray(event)) AS events
-        FROM
-        (
+            arraySort(event -> (event.at, event.id), groupArray((occurred_at, source_event_id, event_id, toString(type), toString(owner))::Tuple(
+                at DateTime64(3, 'UTC'), id String, key UUID, type String, owner String
+            ))) AS told,
             -- Of tellings of one event that differ in time the earliest counts, as in the streams.
-            SELECT
-                lead_id,
-                argMin((occurred_at, source_event_id, toString(type), toString(owner))::Tuple(
-                    at DateTime64(3, 'UTC'), id String, type String, owner String
-                ), occurred_at) AS event
-            FROM {database}.crm_events
-            WHERE lead_id IN (SELECT lead_id FROM candidates) AND (owner != '' OR has(responses, type))
-            GROUP BY lead_id, event_id
-        )
+            arrayFilter((event, nth) -> nth = 1, told, arrayEnumerateUniq(told.key)) AS events
+        FROM {database}.crm_events
+        WHERE lead_id IN (SELECT lead_id FROM candidates) AND (owner != '' OR has(responses, type))
         GROUP BY lead_id
     ) AS sales USING (lead_id)
 )

@@ -37,5 +37,7 @@ SELECT
 FROM (SELECT * FROM {database}.leaks FINAL) AS leaks
 LEFT JOIN
 (
-    SELECT lead_id, owner, stage, amount, currency FROM {database}.lead_state FINAL
+    SELECT lead_id, owner, stage, amount, currency
+    FROM {database}.lead_state FINAL
+    WHERE lead_id IN (SELECT lead_id FROM {database}.leaks)
 ) AS state ON state.lead_id = leaks.lead_id

@@ -26,14 +26,14 @@ FROM
         arrayEnumerateUniq(ordered.2) AS telling,
         groupArray(
             if(
-                toString(multiIf(
-                    {by:String} = 'channel', channel,
-                    {by:String} = 'source', source,
-                    {by:String} = 'medium', medium,
-                    {by:String} = 'campaign', campaign,
-                    {by:String} = 'content', content,
-                    asset
-                )) AS found = '', '(none)', found
+                -- Not multiIf: of constant conditions only if() spares the other fields from being read.
+                toString(
+                    if({by:String} = 'channel', channel,
+                    if({by:String} = 'source', source,
+                    if({by:String} = 'medium', medium,
+                    if({by:String} = 'campaign', campaign,
+                    if({by:String} = 'content', content, asset)))))
+                ) AS found = '', '(none)', found
             )
         ) AS fields
     FROM {database}.v_tellings

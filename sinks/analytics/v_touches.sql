@@ -14,27 +14,19 @@
 --   asset: The content piece, landing page, webinar or event; empty where the source named none.
 SELECT
     lead_id,
-    told.at AS occurred_at,
+    occurred_at,
     event_id,
-    told.type AS type,
-    told.channel AS channel,
-    told.source AS source,
-    told.medium AS medium,
-    told.campaign AS campaign,
-    told.content AS content,
-    told.asset AS asset
+    toString(told.type) AS type,
+    toString(told.channel) AS channel,
+    toString(told.source) AS source,
+    toString(told.medium) AS medium,
+    toString(told.campaign) AS campaign,
+    content,
+    asset
 FROM
 (
-    SELECT
-        lead_id,
-        event_id,
-        argMin((
-            occurred_at, toString(type), toString(channel), toString(source), toString(medium),
-            toString(campaign), content, asset
-        )::Tuple(
-            at DateTime64(3, 'UTC'), type String, channel String, source String, medium String,
-            campaign String, content String, asset String
-        ), occurred_at) AS told
+    -- The order in which the table lies, nearly, so that this takes half as long as to group.
+    SELECT *, row_number() OVER (PARTITION BY lead_id, event_id ORDER BY occurred_at) AS telling
     FROM {database}.v_tellings
-    GROUP BY lead_id, event_id
-)
+) AS told
+WHERE telling = 1

@@ -35,7 +35,12 @@ WITH
     ['no_budget', 'not_ready', 'no_authority', 'no_response'] AS of_timing,
     ['too_small', 'wrong_industry', 'wrong_geo', 'wrong_role', 'no_need', 'has_solution'] AS of_fit,
     ['competitor', 'student_or_jobseeker', 'spam', 'legal_optout'] AS of_permanence,
-    ['duplicate', 'wrong_territory', 'missing_data', 'existing_opportunity', 'existing_customer'] AS of_procedure
+    ['duplicate', 'wrong_territory', 'missing_data', 'existing_opportunity', 'existing_customer'] AS of_procedure,
+    turned_down AS
+    (
+        -- More leads than are in the end are no harm: it only narrows what is joined.
+        SELECT lead_id FROM {database}.transitions WHERE cause = 'crm' AND to_stage IN ('engaged', 'nurture', 'disqualified', 'lost')
+    )
 SELECT
     down.lead_id AS lead_id,
     down.cycle AS cycle,
@@ -105,6 +110,11 @@ ASOF LEFT JOIN
         toString(t.grade) AS grade,
         arrayMap(rule -> toString(rule), arrayFilter((rule, points) -> points != 0, contributions.rule, contributions.points)) AS rules
     FROM {database}.transitions AS t FINAL
-    WHERE t.to_stage = 'mql' AND NOT inferred
+    WHERE t.to_stage = 'mql' AND NOT inferred AND lead_id IN (SELECT lead_id FROM turned_down)
 ) AS handover ON handover.lead_id = down.lead_id AND handover.cycle = down.cycle AND handover.seq < down.seq
-LEFT JOIN (SELECT lead_id, source, medium FROM {database}.lead_state FINAL) AS state ON state.lead_id = down.lead_id
+LEFT JOIN
+(
+    SELECT lead_id, source, medium
+    FROM {database}.lead_state FINAL
+    WHERE lead_id IN (SELECT lead_id FROM turned_down)
+) AS state ON state.lead_id = down.lead_id

@@ -92,7 +92,14 @@ def currency_of(client: ClickHouse, question: Question) -> tuple[str, dict[str, 
 
 def chosen_currency(client: ClickHouse, question: Question) -> str:
     """Return the question's currency, or the one of most wins."""
-    return currency_of(client, question)[0] if question.currency is None else question.currency
+    if question.currency is not None:
+        return question.currency
+    # Most databases know one currency, and to count wins takes a fifth of a whole answer's time.
+    known = client.query(
+        "SELECT DISTINCT toString(currency) FROM transitions "
+        "WHERE to_stage = 'customer' AND amount != 0 LIMIT 2"
+    ).rows
+    return known[0][0] if len(known) == 1 else currency_of(client, question)[0]
 
 
 def paths_of(question: Question, view: str = "v_paths") -> str:

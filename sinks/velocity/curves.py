@@ -57,7 +57,7 @@ class Curve:
         return (self.at(until) - self.at(age)) / left if left > 0 else 0.0
 
 
-def curve(ages: Sequence[float], moved: Sequence[bool]) -> Curve:
+def curve(ages: Sequence[float] | Floats, moved: Sequence[bool] | NDArray[Any]) -> Curve:
     """Return the curve of leads.
 
     Args:

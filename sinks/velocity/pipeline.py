@@ -41,11 +41,12 @@ def pipeline(client: ClickHouse, *by: str) -> list[dict[str, Any]]:
     chosen = cut(*by)
     keys = ", ".join((*chosen.aliases, "stage", "of_currency"))
     rows = client.query(
-        f"SELECT {', '.join((*chosen.columns, 'stage', 'grade'))}, "  # noqa: S608
+        f"SELECT * EXCEPT leads FROM (SELECT {', '.join((*chosen.columns, 'stage', 'grade'))}, "  # noqa: S608
         "multiIf(isNull(amount), '', currency = '', '(none)', currency) AS of_currency, "
         # Sorted, so that sums do not depend on how rows lie.
-        "arraySort(groupArray((age_days, amount))) AS leads "
-        f"FROM v_pipeline GROUP BY {keys}, grade ORDER BY {keys}, grade",
+        "arraySort(groupArray((age_days, amount))) AS leads, leads.1 AS ages, "
+        "if(of_currency = '', [], leads.2) AS amounts "
+        f"FROM v_pipeline GROUP BY {keys}, grade) ORDER BY {keys}, grade",
         chosen.parameters,
     ).objects()
     if not rows:
@@ -53,8 +54,6 @@ def pipeline(client: ClickHouse, *by: str) -> list[dict[str, Any]]:
     chances = win_chances(client)
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        row["ages"] = [age for age, _ in row["leads"]]
-        row["amounts"] = [amount for _, amount in row["leads"] if amount is not None]
         row["chances"] = chances.of(row["stage"], row["grade"], row["ages"])
         key = (*chosen.key_of(row).values(), EVERY_STAGE.index(row["stage"]), row["of_currency"])
         groups[key].append(row)

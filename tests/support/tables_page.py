@@ -31,15 +31,12 @@ def with_lists(page: str, client: ClickHouse) -> str:
 
 def tables(client: ClickHouse) -> list[str]:
     found = client.query(
-        "SELECT name, comment, sorting_key, partition_key FROM system.tables "
+        "SELECT name, comment, sorting_key FROM system.tables "
         "WHERE database = {database:String} AND engine != 'View' ORDER BY name",
         {"database": client.database},
     ).rows
     lines = ["| table | holds | key |", "|---|---|---|"]
-    for name, comment, key, partition in found:
-        months = "; by month" if partition else ""
-        lines.append(f"| `{name}` | {comment} | {key}{months} |")
-    return lines
+    return [*lines, *(f"| `{name}` | {comment} | {key} |" for name, comment, key in found)]
 
 
 def views() -> list[str]:

@@ -1,0 +1,1 @@
+ATTACH TABLE IF NOT EXISTS {database}.touchpoints_by_month

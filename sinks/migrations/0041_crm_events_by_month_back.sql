@@ -1,0 +1,1 @@
+ATTACH TABLE IF NOT EXISTS {database}.crm_events_by_month

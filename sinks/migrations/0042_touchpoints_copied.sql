@@ -1,0 +1,1 @@
+INSERT INTO {database}.touchpoints SELECT * FROM {database}.touchpoints_by_month
