@@ -16,11 +16,11 @@ SELECT
     lead_id,
     occurred_at,
     event_id,
-    toString(told.type) AS type,
-    toString(told.channel) AS channel,
-    toString(told.source) AS source,
-    toString(told.medium) AS medium,
-    toString(told.campaign) AS campaign,
+    type,
+    channel,
+    source,
+    medium,
+    campaign,
     content,
     asset
 FROM
