@@ -109,6 +109,14 @@ def test_values_come_back_as_they_went_in(client: ClickHouse) -> None:
     assert event[2] == {"country": "DE"}
 
 
+def test_numbers_come_as_an_array_of_their_own_types(client: ClickHouse) -> None:
+    form = [("place", "u1"), ("age_days", "f8"), ("is_won", "?")]
+    sql = "SELECT number::UInt8, number / {by:Float64}, number % 2 = 1 FROM numbers({rows:UInt32})"
+    found = client.numbers(sql, form, {"by": 4.0, "rows": 3})
+    assert found.tolist() == [(0, 0.0, False), (1, 0.25, True), (2, 0.5, False)]
+    assert client.numbers(sql, form, {"by": 4.0, "rows": 0}).tolist() == []
+
+
 def test_the_highest_revision_at_a_position_wins_and_retracted_ones_are_gone(
     client: ClickHouse,
 ) -> None:
