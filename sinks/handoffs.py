@@ -165,9 +165,8 @@ def open_leaks(
     if not rows:
         return []
     mean = mean_win(client, currency)
-    chances = win_chances(client).of_each(
-        [(row.pop("stage_now"), row.pop("grade_now"), row.pop("age_days")) for row in rows]
-    )
+    leads = [(row.pop("stage_now"), row.pop("grade_now"), row.pop("age_days")) for row in rows]
+    chances = win_chances(client, {stage for stage, _, _ in leads}).of_each(leads)
     found = [_at_stake(row, chance, mean) for row, chance in zip(rows, chances, strict=True)]
     found.sort(key=_dearest_and_oldest)
     return found[: limit or None]

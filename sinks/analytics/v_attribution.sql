@@ -79,13 +79,24 @@ FROM
         campaigns,
         contents,
         assets,
-        -- Where the anchors are; 0 is nowhere.
-        arrayLastIndex(channel -> channel NOT IN ('', 'direct'), channels) AS non_direct,
-        if(ifNull(known_at > converted_at, true), 0, arrayLastIndex(at -> at <= known_at, ats)) AS creation,
-        if(ifNull(opportunity_at > converted_at, true), 0, arrayLastIndex(at -> at <= opportunity_at, ats)) AS opening,
+        -- Where the anchors are; 0 is nowhere. Models that have none do not look for them.
+        if(
+            {model:String} IN ('last_non_direct', 'all'), arrayLastIndex(channel -> channel NOT IN ('', 'direct'), channels), 0
+        ) AS non_direct,
+        if(
+            {model:String} NOT IN ('w_shaped', 'full_path', 'all') OR ifNull(known_at > converted_at, true), 0,
+            arrayLastIndex(at -> at <= known_at, ats)
+        ) AS creation,
+        if(
+            {model:String} NOT IN ('w_shaped', 'full_path', 'all') OR ifNull(opportunity_at > converted_at, true), 0,
+            arrayLastIndex(at -> at <= opportunity_at, ats)
+        ) AS opening,
         if(model = 'full_path' AND conversion = 'won', touch_count, 0) AS closing,
         if(model = 'w_shaped', 0.3, 0.225) AS anchor_weight,
-        length(arrayDistinct(arrayFilter(place -> place > 0, [1, creation, opening, closing]))) AS anchored,
+        if(
+            {model:String} IN ('w_shaped', 'full_path', 'all'),
+            length(arrayDistinct(arrayFilter(place -> place > 0, [1, creation, opening, closing]))), 0
+        ) AS anchored,
         -- Arrays inside of a lambda would be copied for every touch.
         ats[-1] AS last_at,
         arrayMap(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -59,17 +59,28 @@ class WinChances:
         return chances
 
 
-def win_chances(client: ClickHouse) -> WinChances:
-    """Return how those who entered each stage fared, as far as each was watched."""
-    stages = _values(client, "toString(to_stage)")
-    grades = _values(client, "if(grade = '', '(none)', toString(grade))")
+def win_chances(client: ClickHouse, of_stages: Collection[str]) -> WinChances:
+    """Return how those who entered each of these stages fared, as far as each was watched."""
+    stages = sorted(of_stages)
+    grades = [
+        grade
+        for (grade,) in client.query(
+            "SELECT DISTINCT if(grade = '', '(none)', toString(grade)) FROM transitions"
+        ).rows
+    ]
+    # Nearly every lead was known once; of those that came further there are few enough to choose.
+    narrowed = (
+        "1"
+        if "known" in of_stages
+        else "lead_id IN (SELECT lead_id FROM transitions WHERE to_stage IN {stages:Array(String)})"
+    )
     # Of millions of entries, stage and grade come as their places in these lists, from 1.
     entries = client.numbers(
-        "SELECT indexOf({stages:Array(String)}, stage)::UInt8, "
+        "SELECT indexOf({stages:Array(String)}, stage)::UInt8, "  # noqa: S608
         "indexOf({grades:Array(String)}, grade)::UInt8, "
         "ifNull(days_to_win, watched_days), isNotNull(days_to_win), "
         "ifNull(days_to_turn_down, watched_days), isNotNull(days_to_turn_down) "
-        "FROM v_entries WHERE NOT inferred",
+        f"FROM v_entries WHERE NOT inferred AND stage IN {{stages:Array(String)}} AND {narrowed}",
         _ENTRY,
         {"stages": stages, "grades": grades},
     )
@@ -90,10 +101,6 @@ def win_chances(client: ClickHouse) -> WinChances:
             if end - begin >= FEWEST:
                 by_grade[stage, grade] = _course(columns, begin, end)
     return WinChances(by_grade, by_stage)
-
-
-def _values(client: ClickHouse, of: str) -> list[str]:
-    return [value for (value,) in client.query(f"SELECT DISTINCT {of} FROM transitions").rows]  # noqa: S608
 
 
 def _course(columns: Sequence[NDArray[Any]], begin: int, end: int) -> Course:

@@ -51,7 +51,7 @@ def pipeline(client: ClickHouse, *by: str) -> list[dict[str, Any]]:
     ).objects()
     if not rows:
         return []
-    chances = win_chances(client)
+    chances = win_chances(client, {row["stage"] for row in rows})
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         row["chances"] = chances.of(row["stage"], row["grade"], row["ages"])
