@@ -95,24 +95,24 @@ FROM
         handed.model_version AS model_version,
         handed.score AS score,
         handed.grade AS grade,
-        scored.rules AS rules,
-        scored.groups AS groups,
-        scored.points AS points,
+        handed.rules AS rules,
+        handed.groups AS groups,
+        handed.points AS points,
         handed.channel AS channel,
         handed.campaign AS campaign,
-        handed.accepted_at AS accepted_at,
-        handed.sql_at AS sql_at,
-        handed.won_at AS won_at,
-        handed.ended_at AS ended_at,
+        course.accepted_at AS accepted_at,
+        course.sql_at AS sql_at,
+        course.won_at AS won_at,
+        course.ended_at AS ended_at,
         if(state.source = '', '(none)', toString(state.source)) AS source,
         if(state.medium = '', '(none)', toString(state.medium)) AS medium,
         down.reason AS reason,
         down.kind AS reason_kind,
         down.kind = 'procedural' AS is_procedural,
-        is_procedural OR isNull(handed.ended_at) AS untold,
+        is_procedural OR isNull(course.ended_at) AS untold,
         clock.outcome AS response,
         clock.answered_after_s AS answered_after_s,
-        ifNull(handed.ended_at, never) AS ends_at,
+        ifNull(course.ended_at, never) AS ends_at,
         arrayFilter(event -> event.at BETWEEN handed.handed_over_at AND ends_at, sales.events) AS events_since,
         arrayFirst(event -> has(responses, event.type), events_since) AS answer,
         arrayLast(
@@ -123,16 +123,27 @@ FROM
         SELECT
             lead_id,
             cycle,
+            id,
+            occurred_at AS handed_over_at,
+            toString(t.cause) AS cause,
+            toString(t.criterion) AS criterion,
+            toString(t.model_version) AS model_version,
+            score,
+            toString(t.grade) AS grade,
+            if(t.channel = '', '(none)', toString(t.channel)) AS channel,
+            if(t.campaign = '', '(none)', toString(t.campaign)) AS campaign,
+            toString(t.sla_policy) AS policy,
+            arrayFilter((rule, given) -> given != 0, contributions.rule, contributions.points)::Array(String) AS rules,
+            arrayFilter((part, given) -> given != 0, contributions.group, contributions.points)::Array(String) AS groups,
+            arrayFilter(given -> given != 0, contributions.points) AS points
+        FROM {database}.transitions AS t FINAL
+        WHERE to_stage = 'mql' AND NOT inferred AND lead_id NOT IN (SELECT lead_id FROM {database}.v_absorbed)
+    ) AS handed
+    INNER JOIN
+    (
+        -- What came of each: the steps up to the next decision of the cycle.
+        SELECT
             anyIf(step.id, decides) AS id,
-            anyIf(step.occurred_at, decides) AS handed_over_at,
-            anyIf(toString(step.cause), decides) AS cause,
-            anyIf(toString(step.criterion), decides) AS criterion,
-            anyIf(toString(step.model_version), decides) AS model_version,
-            anyIf(step.score, decides) AS score,
-            anyIf(toString(step.grade), decides) AS grade,
-            anyIf(if(step.channel = '', '(none)', toString(step.channel)), decides) AS channel,
-            anyIf(if(step.campaign = '', '(none)', toString(step.campaign)), decides) AS campaign,
-            anyIf(toString(step.sla_policy), decides) AS policy,
             minOrNullIf(step.occurred_at, step.to_stage IN ('sal', 'sql', 'opportunity', 'customer')) AS accepted_at,
             minOrNullIf(step.occurred_at, step.to_stage IN ('sql', 'opportunity', 'customer')) AS sql_at,
             minOrNullIf(step.occurred_at, step.to_stage = 'customer') AS won_at,
@@ -144,29 +155,22 @@ FROM
         FROM
         (
             SELECT
-                *,
+                lead_id,
+                cycle,
+                seq,
+                id,
+                occurred_at,
+                to_stage,
                 to_stage = 'mql' AND NOT inferred AS decides,
                 cause = 'crm' AND to_stage IN ('engaged', 'nurture', 'disqualified', 'lost') AS turns_down,
                 countIf(to_stage = 'mql' AND NOT inferred) OVER (PARTITION BY lead_id ORDER BY seq) AS number
             FROM {database}.transitions FINAL
             WHERE lead_id IN (SELECT lead_id FROM candidates)
-                AND lead_id NOT IN (SELECT lead_id FROM {database}.v_absorbed)
         ) AS step
         WHERE number > 0
         GROUP BY lead_id, cycle, number
         HAVING countIf(decides) > 0  -- not what a cycle had before its first decision
-    ) AS handed
-    LEFT JOIN
-    (
-        -- Apart from the steps, since to sort them with these arrays takes five times as long.
-        SELECT
-            id,
-            arrayFilter((rule, given) -> given != 0, contributions.rule, contributions.points)::Array(String) AS rules,
-            arrayFilter((part, given) -> given != 0, contributions.group, contributions.points)::Array(String) AS groups,
-            arrayFilter(given -> given != 0, contributions.points) AS points
-        FROM {database}.transitions FINAL
-        WHERE to_stage = 'mql' AND NOT inferred
-    ) AS scored USING (id)
+    ) AS course USING (id)
     LEFT JOIN
     (
         SELECT lead_id, source, medium
