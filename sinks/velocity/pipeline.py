@@ -41,12 +41,13 @@ def pipeline(client: ClickHouse, *by: str) -> list[dict[str, Any]]:
     chosen = cut(*by)
     keys = ", ".join((*chosen.aliases, "stage", "of_currency"))
     rows = client.query(
-        f"SELECT * EXCEPT leads FROM (SELECT {', '.join((*chosen.columns, 'stage', 'grade'))}, "  # noqa: S608
+        f"SELECT {', '.join((*chosen.columns, 'stage', 'grade'))}, "  # noqa: S608
         "multiIf(isNull(amount), '', currency = '', '(none)', currency) AS of_currency, "
         # Sorted, so that sums do not depend on how rows lie.
-        "arraySort(groupArray((age_days, amount))) AS leads, leads.1 AS ages, "
-        "if(of_currency = '', [], leads.2) AS amounts "
-        f"FROM v_pipeline GROUP BY {keys}, grade) ORDER BY {keys}, grade",
+        "arraySort(groupArray(age_days)) AS ages, "
+        "arraySort(groupArrayIf((age_days, assumeNotNull(amount)), isNotNull(amount))).2 "
+        "AS amounts "
+        f"FROM v_pipeline GROUP BY {keys}, grade ORDER BY {keys}, grade",
         chosen.parameters,
     ).objects()
     if not rows:
