@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fuzz_targets import START_MS, Sunk
+from fuzz_records import START_MS
+from fuzz_sink import Sunk
 from sink_records import lead_state
 from small_models import happened, models
 
