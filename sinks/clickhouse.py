@@ -237,9 +237,8 @@ class ClickHouse:
             if self.is_embedded:
                 # The engine reads the file itself; the driver would copy it first.
                 names = ", ".join(map(quoted, columns))
-                path = str(file).replace("\\", "\\\\").replace("'", "\\'")
                 self._client().command(
-                    f"INSERT INTO {target} ({names}) FROM INFILE '{path}' FORMAT Native"
+                    f"INSERT INTO {target} ({names}) FROM INFILE {literal(str(file))} FORMAT Native"
                 )
             else:
                 with file.open("rb") as body:

@@ -76,8 +76,18 @@ class Credit:
 def currency_of(client: ClickHouse, question: Question) -> tuple[str, dict[str, int]]:
     """Return the currency of the revenue, and how many wins each other one has.
 
-    Without revenue the currency is empty.
+    Where no win has an amount the currency is empty.
     """
+    # Most databases know one currency, and to count wins takes a fifth of a whole answer's time.
+    known = [
+        currency
+        for (currency,) in client.query(
+            "SELECT DISTINCT toString(currency) FROM transitions FINAL "
+            "WHERE to_stage = 'customer' AND amount != 0 LIMIT 2"
+        ).rows
+    ]
+    if len(known) == 1 and question.currency in (None, *known):
+        return known[0], {}
     found = client.query(
         "SELECT currency, count() AS wins FROM v_conversions "  # noqa: S608
         "WHERE conversion = {conversion:String} AND revenue != 0 "
@@ -92,14 +102,7 @@ def currency_of(client: ClickHouse, question: Question) -> tuple[str, dict[str, 
 
 def chosen_currency(client: ClickHouse, question: Question) -> str:
     """Return the question's currency, or the one of most wins."""
-    if question.currency is not None:
-        return question.currency
-    # Most databases know one currency, and to count wins takes a fifth of a whole answer's time.
-    known = client.query(
-        "SELECT DISTINCT toString(currency) FROM transitions "
-        "WHERE to_stage = 'customer' AND amount != 0 LIMIT 2"
-    ).rows
-    return known[0][0] if len(known) == 1 else currency_of(client, question)[0]
+    return currency_of(client, question)[0] if question.currency is None else question.currency
 
 
 def paths_of(question: Question, view: str = "v_paths") -> str:
