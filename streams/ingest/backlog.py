@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from leadstream.schemas.connections import aiokafka_options, group_id
 from leadstream.schemas.kafka_topics import partitions_by_topic
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import INPUTS, LEAD_EVENTS
 
+KNOWN_TIMEOUT_S = 5.0
+"""A topic that was made just now is not known to every broker at once."""
+KNOWN_INTERVAL_S = 0.2
 INPUTS_OF = {"identify": INPUTS, "lifecycle": (LEAD_EVENTS,)}
 
 
@@ -76,14 +80,26 @@ class Backlog:
         )
 
     async def ends_of(self, topics: Sequence[str]) -> dict[TopicPartition, int]:
-        """Return where each partition of some topics ends."""
+        """Return where each partition of some topics ends.
+
+        Raises:
+            KafkaError: the broker does not answer, or does not know a topic.
+        """
         ends: dict[TopicPartition, int] = await self._consumer.end_offsets(
             await self._partitions_of(topics)
         )
         return ends
 
     async def _partitions_of(self, topics: Sequence[str]) -> list[TopicPartition]:
-        if not self._partitions:
+        names = [self._settings.topics.full(topic) for topic in topics]
+        deadline = asyncio.get_running_loop().time() + KNOWN_TIMEOUT_S
+        while not self._partitions.keys() >= set(names):
             self._partitions = await partitions_by_topic(self._admin)
-        names = map(self._settings.topics.full, topics)
+            missing = [name for name in names if name not in self._partitions]
+            if missing and asyncio.get_running_loop().time() > deadline:
+                raise UnknownTopicOrPartitionError(
+                    f"no topic {', '.join(missing)}: run `leadstream topics apply`"
+                )
+            if missing:
+                await asyncio.sleep(KNOWN_INTERVAL_S)
         return [partition for name in names for partition in self._partitions[name]]
