@@ -86,7 +86,7 @@ def apply_topics(
             in the last case nothing was changed.
     """
     plan = load_plan(settings)
-    with _admin(settings) as admin:
+    with open_admin(settings) as admin:
         states = _states(admin, settings, plan)
         count = _partitions(states, partitions or settings.topic_partitions, plan)
         copies = replication_factor or plan.defaults.replication_factor
@@ -111,7 +111,7 @@ def apply_topics(
 def topic_states(settings: Settings) -> list[TopicState]:
     """Return every topic as it is on the broker; raises as `apply_topics`."""
     plan = load_plan(settings)
-    with _admin(settings) as admin:
+    with open_admin(settings) as admin:
         return _states(admin, settings, plan)
 
 
@@ -122,7 +122,7 @@ def end_hanging(settings: Settings) -> list[Ended]:
     def is_ours(transactional_id: str | None) -> bool:
         return transactional_id is not None and transactional_id.startswith(ours)
 
-    with _admin(settings) as admin:
+    with open_admin(settings) as admin:
         try:
             return end_hanging_transactions(admin, kafka_python_options(settings), is_ours)
         except HangingTransactionsError as error:
@@ -130,7 +130,8 @@ def end_hanging(settings: Settings) -> list[Ended]:
 
 
 @contextmanager
-def _admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+def open_admin(settings: Settings) -> Iterator[KafkaAdminClient]:
+    """Give an admin client, whose faults within are told as TopicsError."""
     address = settings.kafka_bootstrap
     try:
         require_kafka(settings, REACH_TIMEOUT_S)

@@ -75,6 +75,9 @@ class LeadEvent(msgspec.Struct, frozen=True, kw_only=True):
 ERASURE_REQUESTED: Final = "erasure_requested"
 """The CRM event that erases its lead up to its own time."""
 
+CRM_GAP: Final = "crm_gap"
+"""The CRM event that says that a lead, or a whole source, changed and the change was not told."""
+
 TOUCHPOINT_TYPES = frozenset(
     """page_viewed content_downloaded form_submitted demo_requested contact_sales_requested
     trial_started product_milestone email_delivered email_opened email_clicked email_replied
@@ -87,7 +90,7 @@ CRM_EVENT_TYPES = frozenset(
     """lead_created lead_updated lead_owner_changed lead_accepted lead_rejected lead_qualified
     lead_recycled lead_disqualified lead_converted lead_merged sales_activity_logged
     opportunity_created opportunity_stage_changed opportunity_won opportunity_lost
-    opportunity_reopened feedback_submitted consent_changed erasure_requested""".split()
+    opportunity_reopened feedback_submitted consent_changed erasure_requested crm_gap""".split()
 )
 
 

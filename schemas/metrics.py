@@ -49,6 +49,12 @@ DEAD_LETTERS = Counter(
     "Records that could not be processed, by their topic and the kind of the fault.",
     ["stage", "topic", "kind"],
 )
+SOURCE_CHANGES = Counter(
+    "leadstream_source_changes_total",
+    "Changes that `leadstream connect` read, by what became of them: events, nothing (the mapping "
+    "makes none of it), unmapped (the entity has no mapping), gap, tombstone.",
+    ["stage", "entity", "outcome"],
+)
 TRANSACTIONS_COMMITTED = Counter(
     "leadstream_transactions_committed_total",
     "Batches of a partition committed to Kafka; a transaction may hold several.",
@@ -183,6 +189,12 @@ def batch_committed(
         oldest_s, newest_s = _ages_s(times, committed_at_ms)
         _child(END_TO_END_LATENCY, stage, "oldest").observe(oldest_s)
         _child(END_TO_END_LATENCY, stage, "newest").observe(newest_s)
+
+
+def changes_read(stage: str, found: Mapping[tuple[str, str], int]) -> None:
+    """Count changes by entity and what became of them."""
+    for (entity, outcome), count in found.items():
+        _child(SOURCE_CHANGES, stage, entity, outcome).inc(count)
 
 
 def timer_fired(stage: str, due_ms: int, committed_at_ms: int) -> None:

@@ -21,6 +21,12 @@ LIFECYCLE_STORE: Final = "leadstream.lifecycle.store"
 
 DLQ_SUFFIX: Final = ".dlq"
 
+SOURCE_MARK: Final = "@"
+"""Begins our name of a topic that is not ours: `@crm.leads` is `crm.leads` on the broker, under
+no prefix. No topic's name can hold it."""
+SOURCES_DLQ: Final = "sources" + DLQ_SUFFIX
+"""The dead letters of all topics that are not ours."""
+
 INPUTS: Final = (TOUCHPOINTS, CRM_EVENTS)
 OUTPUTS: Final = (
     LEAD_EVENTS,
@@ -35,7 +41,10 @@ OUTPUTS: Final = (
 TELLING_OF_LEADS: Final = tuple(topic for topic in OUTPUTS if topic != LEAD_EVENTS)
 """What the lifecycle says; a null value there says that its lead was erased."""
 STORES: Final = (IDENTIFY_STORE, LIFECYCLE_STORE)
-DEAD_LETTERS: Final = tuple(topic + DLQ_SUFFIX for topic in (*INPUTS, LEAD_EVENTS))
+DEAD_LETTERS: Final = (
+    *(topic + DLQ_SUFFIX for topic in (*INPUTS, LEAD_EVENTS)),
+    SOURCES_DLQ,
+)
 SUNK: Final = (
     LEAD_EVENTS,
     LEAD_TRANSITIONS,
@@ -63,7 +72,22 @@ SCHEMA_OF: Final = {
 
 def dlq_of(topic: str) -> str:
     """Return the dead-letter topic of `topic`."""
-    return topic + DLQ_SUFFIX
+    return SOURCES_DLQ if is_source(topic) else topic + DLQ_SUFFIX
+
+
+def source_topic(full: str) -> str:
+    """Return our name of a topic that is not ours."""
+    return SOURCE_MARK + full
+
+
+def is_source(topic: str) -> bool:
+    """Say whether a topic is not ours, by our name of it."""
+    return topic.startswith(SOURCE_MARK)
+
+
+def source_store_of(source: str, full: str) -> str:
+    """Return the store of what a source reads of a topic that is not ours."""
+    return f"leadstream.source.{source}.{full}.store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +97,7 @@ class TopicNames:
     prefix: str = ""
 
     def full(self, topic: str) -> str:
-        return self.prefix + topic
+        return topic.removeprefix(SOURCE_MARK) if is_source(topic) else self.prefix + topic
 
     def bare(self, full: str) -> str:
         return full.removeprefix(self.prefix)

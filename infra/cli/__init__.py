@@ -19,6 +19,8 @@ COMMANDS = {
     "worker": "Run the stream processors until SIGTERM or Ctrl-C.",
     "sink": "Migrate, then insert everything until SIGTERM or Ctrl-C; "
     "start more to share the work.",
+    "connect": "Read change feeds from Kafka topics, Salesforce's or Debezium's, "
+    "until SIGTERM or Ctrl-C.",
     "topics": "Create the topics on Kafka and keep their settings.",
     "schemas": "Check the Avro contracts and register them.",
     "migrate": "Create or upgrade the database, its tables and views; "

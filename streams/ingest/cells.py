@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
 from datetime import UTC, date, datetime, time, timedelta
@@ -14,6 +16,15 @@ from leadstream.schemas.events import EARLIEST_MS, LATEST_MS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+_EPOCH_UNITS_MS = {
+    "epoch_s": Decimal(1000),
+    "epoch_ms": Decimal(1),
+    "epoch_us": Decimal("1e-3"),
+    "epoch_ns": Decimal("1e-6"),
+    "epoch_days": Decimal(86_400_000),
+}
+
+MAX_UNSCALED_BYTES = 64
 
 _USUAL_DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y", "%d %b %Y", "%b %d, %Y")
 _USUAL_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p")
@@ -68,11 +79,10 @@ def time_of(text: str, formats: tuple[str, ...], zone: ZoneInfo) -> int:
 def _moment(text: str, written: str) -> datetime:
     if written == "iso":
         return datetime.fromisoformat(text)
-    if written in ("epoch_s", "epoch_ms"):
+    if written in _EPOCH_UNITS_MS:
         if not _NUMBER.fullmatch(text):
             raise ValueError("no number")
-        unit = Decimal(1000) if written == "epoch_s" else Decimal(1)
-        return _EPOCH + timedelta(milliseconds=int(Decimal(text) * unit))
+        return _EPOCH + timedelta(milliseconds=int(Decimal(text) * _EPOCH_UNITS_MS[written]))
     return datetime.strptime(text, written)  # noqa: DTZ007  the caller adds the zone
 
 
@@ -111,6 +121,31 @@ def amount_of(text: str, decimal: str) -> Decimal:
         return parse_amount(digits)
     except DecodeError as error:
         raise ValueError(f"cannot be kept: {error}") from None
+
+
+def unscaled_amount_of(text: str, scale: int) -> Decimal:
+    """Return money from the base64 of an unscaled number; raises as `amount_of`."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("is not base64: a number that is written out needs no scale") from None
+    try:
+        return parse_amount(unscaled(raw, scale))
+    except DecodeError as error:
+        raise ValueError(f"cannot be kept: {error}") from None
+
+
+def unscaled(raw: bytes, scale: int) -> Decimal:
+    """Return the number of which these are the big-endian two's complement bytes, unscaled.
+
+    Raises:
+        ValueError: it has more bytes than any amount.
+    """
+    if len(raw) > MAX_UNSCALED_BYTES:
+        raise ValueError(f"is a number of {len(raw)} bytes")
+    number = int.from_bytes(raw, "big", signed=True)
+    digits = tuple(map(int, str(abs(number))))
+    return Decimal((int(number < 0), digits, -scale))
 
 
 def _amount_pattern(decimal: str, group: str) -> re.Pattern[str]:

@@ -44,6 +44,11 @@ def read_outcomes(
         table = open_table(path, "jsonl")
         return _outcomes(itertools.islice(table.rows, rows_max), _canonical)
     spec = mapping.spec
+    if spec.format == "changes":
+        raise IngestError(
+            f"{mapping.path} reads changes from a topic, not a file: name it in the sources of "
+            "`leadstream connect`"
+        )
     table = open_table(path, spec.format or format_of(path), spec.csv)
     mapping.check_columns(table.columns, path)
     return _outcomes(itertools.islice(table.rows, rows_max), RowsToEvents(spec).events_of)

@@ -31,16 +31,49 @@ class Condition(_Part):
     not_in: tuple[str, ...] | None = Field(
         None, description="The cell is none of these texts; an empty cell is none of them."
     )
+    starts_with: str | None = Field(None, description="The cell begins with this text.")
     empty: bool | None = Field(
         None, description="true: the cell is empty (a null value); false: it is not."
     )
+    changed: bool | None = Field(
+        None, description="true: the change gave the column another value; false: it did not."
+    )
+    changed_from: tuple[str | None, ...] | None = Field(
+        None, description="The column changed, and was one of these texts; null: it was empty."
+    )
+    changed_to: tuple[str | None, ...] | None = Field(
+        None, description="The column changed, and is now one of these texts; null: it is empty."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _single_values(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        single = {
+            key: [value[key]]
+            for key in ("changed_from", "changed_to")
+            if key in value and not isinstance(value[key], list)
+        }
+        return {**value, **single}
 
     @model_validator(mode="after")
     def _one_test(self) -> Condition:
-        tests = (self.equals, self.not_equals, self.in_, self.not_in, self.empty)
-        if sum(test is not None for test in tests) != 1:
-            raise ValueError("give exactly one of equals, not_equals, in, not_in, empty")
+        tests = (self.equals, self.not_equals, self.in_, self.not_in, self.starts_with)
+        moved = self.changed_from is not None or self.changed_to is not None
+        others = (self.empty is not None, self.changed is not None, moved)
+        if sum(test is not None for test in tests) + sum(others) != 1:
+            raise ValueError(
+                "give exactly one of equals, not_equals, in, not_in, starts_with, empty, changed, "
+                "changed_from (with or without changed_to)"
+            )
         return self
+
+    @property
+    def asks_for_change(self) -> bool:
+        """Whether only a feed of changes can answer it."""
+        tests = (self.changed, self.changed_from, self.changed_to)
+        return any(test is not None for test in tests)
 
 
 class FieldMapping(_Part):
@@ -61,15 +94,22 @@ class FieldMapping(_Part):
     required: bool = Field(False, description="An empty result makes the row an error.")
     format: tuple[str, ...] = Field(
         (),
-        description="How a time is written: iso (the default), epoch_s, epoch_ms, or a strptime "
-        "pattern; of several the first that fits. On a text field: the value is a time, kept as "
-        "ISO 8601 in UTC.",
+        description="How a time is written: iso (the default), epoch_s, epoch_ms, epoch_us, "
+        "epoch_ns, epoch_days, or a strptime pattern; of several the first that fits. On a text "
+        "field: the value is a time, kept as ISO 8601 in UTC.",
     )
     timezone: str | None = Field(
         None, description="IANA zone of a time written without an offset; default: the mapping's."
     )
     decimal: Literal[".", ","] = Field(
         ".", description="Decimal separator of `amount`; the other one may group thousands."
+    )
+    scale: int | None = Field(
+        None,
+        ge=0,
+        le=38,
+        description="`amount` is the base64 of an unscaled number with so many decimals, as Kafka "
+        "Connect writes a Decimal.",
     )
 
     @model_validator(mode="before")
@@ -146,8 +186,10 @@ class RowMapping(_Part):
     name: str = Field(
         min_length=1, description="Part of every id made here: changing it makes new events."
     )
-    format: Literal["csv", "jsonl", "avro"] | None = Field(
-        None, description="Of the file; default: by its extension."
+    format: Literal["csv", "jsonl", "avro", "changes"] | None = Field(
+        None,
+        description="Of the file; default: by its extension. changes: no file, but what "
+        "`leadstream connect` reads of a topic.",
     )
     csv: CsvOptions | None = Field(None, description="How a CSV file is written.")
     null_values: tuple[str, ...] = Field(
@@ -162,6 +204,11 @@ class RowMapping(_Part):
     )
     skip_when: tuple[Condition, ...] = Field(
         (), description="The row gives no event at all where any of these holds."
+    )
+    gap: FieldMapping | None = Field(
+        None,
+        description="The lead of a crm_gap event, which says that a change was not told; default: "
+        "one of its own.",
     )
     events: tuple[EventMapping, ...] = Field(description="The events of each row, in this order.")
 

@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo, available_timezones
 import msgspec
 
 from leadstream.schemas.events import CRM_EVENT_TYPES, TOUCHPOINT_TYPES, CrmEvent, Touchpoint
+from leadstream.streams.ingest.changes import COLUMNS, META
 from leadstream.streams.ingest.errors import did_you_mean, listed
+from leadstream.streams.ingest.located_yaml import Place
 from leadstream.streams.ingest.mapping import (
     Condition,
     EventMapping,
@@ -21,10 +23,8 @@ from leadstream.streams.ingest.mapping import (
     template_columns,
 )
 
-Place = tuple[str | int, ...]
-
 TIME_FIELDS = frozenset({"event_time", "sent_at", "received_at"})
-NAMED_FORMATS = ("iso", "epoch_s", "epoch_ms")
+NAMED_FORMATS = ("iso", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "epoch_days")
 STRUCT_OF_KIND: dict[Kind, type[Touchpoint] | type[CrmEvent]] = {
     "touchpoint": Touchpoint,
     "crm": CrmEvent,
@@ -44,6 +44,33 @@ def semantic_faults(spec: RowMapping) -> Iterator[tuple[Place, str]]:
         if names.index(names[i]) != i:
             yield ("events", i), f'a second event is named "{names[i]}": names must differ'
         yield from _event_faults(("events", i), event)
+    if spec.gap is not None:
+        yield from _field_faults(("gap",), "lead_id", spec.gap)
+    yield from _change_faults(spec)
+
+
+def _change_faults(spec: RowMapping) -> Iterator[tuple[Place, str]]:
+    """Give what only a feed of changes has, where there is none, and names that it has not."""
+    if spec.format != "changes":
+        if spec.gap is not None:
+            yield ("gap",), "a file has no gaps: gap is for format: changes"
+        for place, condition in _conditions(spec):
+            if condition.asks_for_change:
+                yield place, "a file tells no changes: changed is for format: changes"
+        return
+    if spec.csv is not None:
+        yield ("csv",), "csv is for files, not for format: changes"
+    for place, column in columns_named(spec):
+        if column.startswith(META) and column.partition(".")[0] not in COLUMNS:
+            hint = did_you_mean(column, COLUMNS) or f"; there are {listed(COLUMNS)}"
+            yield place, f'a change has no "{column}"{hint}'
+
+
+def _conditions(spec: RowMapping) -> Iterator[tuple[Place, Condition]]:
+    yield from ((("skip_when", i), each) for i, each in enumerate(spec.skip_when))
+    for i, event in enumerate(spec.events):
+        yield from ((("events", i, "when", j), each) for j, each in enumerate(event.when))
+        yield from ((("events", i, "skip_when", j), each) for j, each in enumerate(event.skip_when))
 
 
 def _event_faults(place: Place, event: EventMapping) -> Iterator[tuple[Place, str]]:
@@ -95,6 +122,10 @@ def _field_faults(place: Place, name: str, mapped: FieldMapping) -> Iterator[tup
         yield (*place, "map_else"), "map_else needs a map"
     if "decimal" in mapped.model_fields_set and name != "amount":
         yield (*place, "decimal"), f'"{name}" is no amount: decimal is for the field amount'
+    if mapped.scale is not None and name != "amount":
+        yield (*place, "scale"), f'"{name}" is no amount: scale is for the field amount'
+    if mapped.scale is not None and "decimal" in mapped.model_fields_set:
+        yield (*place, "scale"), "a number with a scale is not written with a decimal separator"
     if mapped.format and name == "amount":
         yield (*place, "format"), "amount is no time: format is for times"
 
@@ -147,6 +178,8 @@ def _format_faults(written: str) -> Iterator[str]:
 def columns_named(spec: RowMapping) -> Iterator[tuple[Place, str]]:
     """Give each column that a mapping names, with its place."""
     yield from _condition_columns(("skip_when",), spec.skip_when)
+    if spec.gap is not None:
+        yield from _field_columns(("gap",), spec.gap)
     for i, event in enumerate(spec.events):
         place: Place = ("events", i)
         yield from _condition_columns((*place, "when"), event.when)
@@ -157,11 +190,14 @@ def columns_named(spec: RowMapping) -> Iterator[tuple[Place, str]]:
             yield from (((*place, "id", j), column) for j, column in enumerate(event.id or ()))
         for group in ("fields", "properties", "attributes"):
             for name, mapped in getattr(event, group).items():
-                here = (*place, group, name)
-                if mapped.column is not None:
-                    yield (*here, "column"), mapped.column
-                for column in template_columns(mapped.template or ""):
-                    yield (*here, "template"), column
+                yield from _field_columns((*place, group, name), mapped)
+
+
+def _field_columns(place: Place, mapped: FieldMapping) -> Iterator[tuple[Place, str]]:
+    if mapped.column is not None:
+        yield (*place, "column"), mapped.column
+    for column in template_columns(mapped.template or ""):
+        yield (*place, "template"), column
 
 
 def _condition_columns(

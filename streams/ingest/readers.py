@@ -15,6 +15,7 @@ import fastavro
 
 from leadstream.schemas.codec import parse_number
 from leadstream.schemas.writer_bounds import unbounded_part
+from leadstream.streams.ingest.changes import RowChange
 from leadstream.streams.ingest.errors import IngestError, RowError, short
 from leadstream.streams.ingest.mapping import CsvOptions
 
@@ -34,11 +35,15 @@ _FORMAT_OF: dict[str, FileFormat] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row; `line` counts from 1, in an Avro file it is the record's number."""
+    """One row; `line` counts from 1, in an Avro file it is the record's number.
+
+    Of a feed of changes `file` is the topic's partition and `line` the offset.
+    """
 
     file: str
     line: int
     cells: Mapping[str, Any]
+    change: RowChange | None = None
 
     def get(self, column: str) -> Any:
         """Return a cell, or None; `a.b` is the key b in the object a."""

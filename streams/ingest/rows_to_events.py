@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from leadstream.schemas.codec import iso
 from leadstream.schemas.events import CrmEvent, Touchpoint
-from leadstream.streams.ingest.cells import amount_of, text_of, time_of
+from leadstream.streams.ingest.cells import amount_of, text_of, time_of, unscaled_amount_of
+from leadstream.streams.ingest.changes import RowChange
 from leadstream.streams.ingest.errors import CellError, RowError, listed
 from leadstream.streams.ingest.jsonl import NOBODY, names_somebody
 from leadstream.streams.ingest.mapping import (
@@ -45,6 +46,7 @@ class RowsToEvents:
             _EventMaker(spec, event, spec.event_name(i), cell)
             for i, event in enumerate(spec.events)
         ]
+        self._gap = _FieldReader("lead_id", spec.gap, spec, cell, False) if spec.gap else None
 
     def events_of(self, row: Row) -> list[Event]:
         """Return the row's events, none where it is skipped.
@@ -57,14 +59,25 @@ class RowsToEvents:
                 return []
             return [maker.make(row) for maker in self._events if maker.wanted(row)]
         except CellError as error:
-            raise RowError(
-                row.file,
-                row.line,
-                error.reason,
-                column=error.column,
-                value=error.value,
-                row=row.cells,
-            ) from None
+            raise _of_row(row, error) from None
+
+    def lead_of_gap(self, row: Row) -> str | None:
+        """Return whose facts are missing; None where the mapping does not say, or for nobody's.
+
+        Raises:
+            RowError: a cell cannot become the lead's id.
+        """
+        try:
+            found: str | None = self._gap.read(row) if self._gap else None
+        except CellError as error:
+            raise _of_row(row, error) from None
+        return found
+
+
+def _of_row(row: Row, error: CellError) -> RowError:
+    return RowError(
+        row.file, row.line, error.reason, column=error.column, value=error.value, row=row.cells
+    )
 
 
 class _CellText:
@@ -75,7 +88,9 @@ class _CellText:
         self._trim = spec.trim
 
     def __call__(self, row: Row, column: str) -> str | None:
-        value = row.get(column)
+        return self.text(row.get(column), column)
+
+    def text(self, value: Any, column: str) -> str | None:
         try:
             return self.clean(text_of(value))
         except ValueError as error:
@@ -161,7 +176,11 @@ class _FieldReader:
             if self._formats:
                 at_ms = time_of(text, self._formats, self._zone)
                 return at_ms if self._is_time else iso(at_ms)
-            return amount_of(text, mapped.decimal) if self._is_amount else text
+            if not self._is_amount:
+                return text
+            if mapped.scale is not None:
+                return unscaled_amount_of(text, mapped.scale)
+            return amount_of(text, mapped.decimal)
         except ValueError as error:
             raise CellError(mapped.column, text, str(error)) from None
 
@@ -195,7 +214,46 @@ def _test(condition: Condition, cell: _CellText) -> Callable[[Row], bool]:
     if condition.not_in is not None:
         none = frozenset(condition.not_in)
         return lambda row: cell(row, column) not in none
-    return lambda row: (cell(row, column) is None) == condition.empty
+    if condition.starts_with is not None:
+        beginning = condition.starts_with
+        return lambda row: (cell(row, column) or "").startswith(beginning)
+    if condition.empty is not None:
+        return lambda row: (cell(row, column) is None) == condition.empty
+    if condition.changed is not None:
+        return lambda row: _has_changed(row, column, cell) == condition.changed
+    return _move_test(condition, cell)
+
+
+def _move_test(condition: Condition, cell: _CellText) -> Callable[[Row], bool]:
+    column = condition.column
+    before = None if condition.changed_from is None else frozenset(condition.changed_from)
+    now = None if condition.changed_to is None else frozenset(condition.changed_to)
+
+    def moved(row: Row) -> bool:
+        if now is not None and cell(row, column) not in now:
+            return False
+        if not _has_changed(row, column, cell):
+            return False
+        return before is None or cell.text(_change_of(row).was(column), column) in before
+
+    return moved
+
+
+def _has_changed(row: Row, column: str, cell: _CellText) -> bool:
+    change = _change_of(row)
+    if change.told is not None:
+        return change.names(column)
+    if change.is_new:
+        return cell(row, column) is not None
+    if not change.is_update:
+        return False
+    return cell.text(change.was(column), column) != cell(row, column)
+
+
+def _change_of(row: Row) -> RowChange:
+    if row.change is None:
+        raise CellError(None, None, "tells no change: it is a row of a file")
+    return row.change
 
 
 def _id_maker(
@@ -217,7 +275,7 @@ def _id_maker(
     id_columns = event.id
 
     def hashed(row: Row) -> str:
-        content: Any = row.cells
+        content: Any = row.change.key if row.change else row.cells
         if id_columns is not None:
             content = [cell(row, column) for column in id_columns]
             if all(text is None for text in content):

@@ -130,7 +130,7 @@ def test_no_event_of_the_crm_is_a_feature() -> None:
         for place, kind in enumerate(of_crm)
         if not kind.startswith(moving) or kind in {"lead_created", "lead_updated"}
     ]
-    assert len(before) == 5
+    assert len(before) == 6
     assert prediction(told(*DECISION, *before)) == prediction(told(*DECISION))
     assert [name for name in EVERYTHING if any(kind in name for kind in CRM_EVENT_TYPES)] == []
 

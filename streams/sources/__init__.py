@@ -1,0 +1,1 @@
+"""Change feeds of other systems, read from Kafka topics onto the input topics."""
