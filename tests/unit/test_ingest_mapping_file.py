@@ -126,15 +126,16 @@ def test_a_missing_mapping_is_named(tmp_path: Path) -> None:
         (
             '"%d.%m.%Y"',
             "DD.MM.YYYY",
-            'map.yaml:9:33 format "DD.MM.YYYY" is none of iso, epoch_s, epoch_ms, epoch_us, epoch_ns, epoch_days and no strptime '
-            "pattern; a pattern looks like %d.%m.%Y %H:%M",
+            'map.yaml:9:33 format "DD.MM.YYYY" is none of iso, epoch_s, epoch_ms, epoch_us, '
+            "epoch_ns, epoch_days and no strptime pattern; a pattern looks like %d.%m.%Y %H:%M",
         ),
         ('"%d.%m.%Y"', '"%d.%m.%Q"', 'map.yaml:9:33 format "%d.%m.%Q": strptime knows no %Q'),
         ('"%d.%m.%Y"', '"%d.%m."', 'map.yaml:9:33 format "%d.%m." has no year: e.g. %Y-%m-%d'),
         (
             "id: [No]",
             "id: [No]\n    when: [{column: A, equals: x, empty: true}]",
-            "map.yaml:7:12 give exactly one of equals, not_equals, in, not_in, starts_with, empty, changed, changed_from (with or without changed_to)",
+            "map.yaml:7:12 give exactly one of equals, not_equals, in, not_in, starts_with, "
+            "empty, changed, changed_from (with or without changed_to)",
         ),
         (
             "id: [No]",
