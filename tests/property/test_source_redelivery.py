@@ -21,8 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadstream.streams.engine.processor import Record
+from leadstream.streams.sources.sources_file import Source
 
 STATUSES = ["new", "assigned", "working", "qualified", "recycled", "unqualified", "rejected"]
+OF_DATABASE = source("debezium", DATABASE)
+OF_SALESFORCE = source("salesforce", SALESFORCE)
 chances = st.integers(0, 10**6).map(random.Random)
 SF_STATUSES = ["Open", "Working - Contacted", "Qualified", "Nurture", "Closed - Not Converted"]
 
@@ -70,8 +73,8 @@ def salesforce_logs(draw: st.DrawFn) -> list[bytes]:
     return log
 
 
-def ids_of(kind: str, mappings: dict[str, str], batches: list[list[bytes]]) -> set[str]:
-    feed = Feed(source(kind, mappings))
+def ids_of(of: Source, batches: list[list[bytes]]) -> set[str]:
+    feed = Feed(of)
     found: list[str] = []
     for batch in batches:
         records: list[Record] = [feed.record(value) for value in batch]
@@ -95,31 +98,31 @@ def delivered(log: list[bytes], chance: random.Random) -> list[list[bytes]]:
     return batches
 
 
-def check(kind: str, mappings: dict[str, str], log: list[bytes], chance: random.Random) -> None:
-    once = ids_of(kind, mappings, [log])
-    assert ids_of(kind, mappings, delivered(log, chance)) == once
+def check(of: Source, log: list[bytes], chance: random.Random) -> None:
+    once = ids_of(of, [log])
+    assert ids_of(of, delivered(log, chance)) == once
     # Each event stands alone: what is redelivered needs nothing of what came before it.
     shuffled = chance.sample(log, len(log))
-    assert ids_of(kind, mappings, [shuffled, *([value] for value in log)]) == once
+    assert ids_of(of, [shuffled, *([value] for value in log)]) == once
 
 
 @given(database_logs(), chances)
 def test_a_database_that_is_delivered_again_gives_the_same_ids(
     log: list[bytes], chance: random.Random
 ) -> None:
-    check("debezium", DATABASE, log, chance)
+    check(OF_DATABASE, log, chance)
 
 
 @given(salesforce_logs(), chances)
 def test_salesforce_delivered_again_gives_the_same_ids(
     log: list[bytes], chance: random.Random
 ) -> None:
-    check("salesforce", SALESFORCE, log, chance)
+    check(OF_SALESFORCE, log, chance)
 
 
 @given(database_logs())
 def test_every_change_of_a_status_is_an_event_of_its_own(log: list[bytes]) -> None:
-    feed = Feed(source("debezium", DATABASE))
+    feed = Feed(OF_DATABASE)
     outputs = feed.read(*log).outputs
     events = [feed.decoded(output) for output in outputs]
     steps = [e for e in events if e.type not in ("lead_created", "opportunity_created")]

@@ -1,4 +1,4 @@
-"""Records of change feeds for tests: Salesforce's events and Debezium's envelopes, made to order."""
+"""Records of change feeds for tests: Salesforce's events and Debezium's envelopes."""
 
 from __future__ import annotations
 
