@@ -14,6 +14,7 @@ from kafka.errors import for_code
 
 from leadstream.infra.topics import TopicsError, open_admin
 from leadstream.infra.topics_file import load_plan
+from leadstream.schemas.exit_codes import ExitCode
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.processor import Stage
 
@@ -21,12 +22,18 @@ CONFIGS: Final = {"cleanup.policy": "compact", "segment.bytes": "67108864"}
 _TOPIC_ALREADY_EXISTS: Final = 36
 
 
+class SourceTopicsError(TopicsError):
+    """A source's topic is not what it was, or is not there."""
+
+    exit_code = ExitCode.CONFIGURATION
+
+
 def ensure_stores(settings: Settings, stages: Sequence[Stage]) -> list[str]:
     """Create or grow the stores of stages that have one input each, and say what was done.
 
     Raises:
-        TopicsError: a source's topic is missing, or has fewer partitions than it had, or Kafka
-            refuses.
+        SourceTopicsError: a source's topic is missing, or has fewer partitions than it had.
+        TopicsError: Kafka refuses, or is away.
     """
     full = settings.topics.full
     with open_admin(settings) as admin:
@@ -35,13 +42,13 @@ def ensure_stores(settings: Settings, stages: Sequence[Stage]) -> list[str]:
         for stage in stages:
             (topic,) = map(full, stage.inputs)
             if topic not in counts:
-                raise TopicsError(
+                raise SourceTopicsError(
                     f"no topic {topic} on {settings.kafka_bootstrap}, which the sources name: "
                     "correct its name, or start what writes it first"
                 )
             wanted[full(stage.store)] = counts[topic]
             if counts.get(full(stage.store), 0) > counts[topic]:
-                raise TopicsError(
+                raise SourceTopicsError(
                     f"{topic} has {counts[topic]} partitions, but was read with "
                     f"{counts[full(stage.store)]}: was it made anew? Then give the source another "
                     "name, or delete its store "

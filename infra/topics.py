@@ -26,6 +26,7 @@ from leadstream.infra.kafka.hanging import (
 from leadstream.infra.topics_file import TopicPlan, load_plan
 from leadstream.schemas import topics
 from leadstream.schemas.connections import group_id, kafka_python_options
+from leadstream.schemas.exit_codes import ExitCode
 from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, require_kafka
 from leadstream.schemas.settings import Settings
 
@@ -38,6 +39,8 @@ _TOPIC_ALREADY_EXISTS = 36
 
 class TopicsError(Exception):
     """The topics cannot be brought to what is declared; the message names why and the mend."""
+
+    exit_code = ExitCode.TEMPORARY
 
 
 @dataclass(frozen=True, slots=True)

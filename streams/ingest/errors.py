@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from leadstream.schemas.exit_codes import ExitCode
+
 
 class IngestError(Exception):
     """A fault of a file, a mapping or the way to Kafka that ends an ingestion."""
@@ -13,6 +15,8 @@ class IngestError(Exception):
 
 class MappingError(IngestError):
     """A mapping file that cannot be used; one line a fault, each with file, line and column."""
+
+    exit_code = ExitCode.CONFIGURATION
 
 
 class RowError(IngestError):

@@ -75,6 +75,18 @@ class Payloads:
             raise DecodeError("trailing_bytes", f"{left} bytes after the record")
         return Payload(plain, avro=schema)
 
+    def read_key(self, key: bytes | None) -> Payload | None:
+        """Return what a key says, None for no key; what is neither JSON nor Avro is a text.
+
+        Raises:
+            DecodeError: see `read`.
+        """
+        if not key:
+            return None
+        if key[:1] in (_OPENS_JSON, CONFLUENT_MAGIC):
+            return self.read(key)
+        return Payload(key.decode("utf-8", "replace"))
+
     def _writer_of(
         self, value: bytes, headers: Iterable[tuple[str, bytes]]
     ) -> tuple[tuple[Any, dict[str, Any]], bytes]:

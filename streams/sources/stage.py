@@ -125,8 +125,8 @@ class SourceReader:
         return changes_of(self._payload(record))
 
     def _of_debezium(self, record: Record) -> list[Change]:
-        key = self._payloads.read(record.key) if record.key else None
-        change = self._debezium.change_of(self._payload(record), key, record.headers)
+        payload, key = self._payload(record), self._payloads.read_key(record.key)
+        change = self._debezium.change_of(payload, key, record.headers)
         return [] if change is None else [change]
 
     def _payload(self, record: Record) -> Payload:

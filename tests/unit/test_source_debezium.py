@@ -142,10 +142,22 @@ def test_tables_without_a_mapping_and_messages_in_the_log_are_passed_over(feed: 
 
 def change_of(value: bytes, key: bytes | None = None, headers: Any = ()) -> Change:
     payloads = Payloads(SingleObject(), {})
-    told = payloads.read(key) if key else None
-    change = Debezium().change_of(payloads.read(value), told, headers)
+    change = Debezium().change_of(payloads.read(value), payloads.read_key(key), headers)
     assert change is not None
     return change
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (b'{"id": 1}', "1"),
+        (b'{"schema": {"type": "struct"}, "payload": {"org": "a", "id": 7}}', "a:7"),
+        (b"lead-1", "lead-1"),
+        (None, None),
+    ],
+)
+def test_a_key_is_the_id_of_its_record(key: bytes | None, expected: str | None) -> None:
+    assert change_of(as_json(envelope("c", None, lead_row())), key).record_id == expected
 
 
 def test_the_documented_create_of_a_snapshot_is_a_read() -> None:
@@ -357,7 +369,7 @@ def test_avro_of_a_registry_says_the_same_as_json() -> None:
     row = {"id": 1, "amount": b"\x01\xd4\xf2", "at": 1714153779123456, "seen": 1714153779000}
     schema = copy.deepcopy(ENVELOPE)
     plain = copy.deepcopy(ENVELOPE)
-    for each in (plain["fields"][0]["type"][1],):  # type: ignore[index]
+    for each in (plain["fields"][0]["type"][1],):
         for field in each["fields"]:
             for branch in field["type"] if isinstance(field["type"], list) else ():
                 if isinstance(branch, dict):
