@@ -42,7 +42,12 @@ def source(
     kind: str, mappings: Mapping[str, str | Path], schemas: Mapping[str, Any] | None = None
 ) -> Source:
     spec = SourceSpec.model_validate(
-        {"name": "crm", "kind": kind, "topics": ["feed"], "mappings": dict.fromkeys(mappings, "-")}
+        {
+            "name": "crm",
+            "kind": kind,
+            "topics": ["feed"],
+            "mappings": dict.fromkeys(mappings or ["any"], "-"),
+        }
     )
     files = {entity: load_mapping(MAPPINGS / path) for entity, path in mappings.items()}
     return Source(spec, files, schemas or {})
