@@ -54,6 +54,8 @@ SUNK: Final = (
     LEAD_SHADOW,
     *DEAD_LETTERS,
 )
+LATER: Final = frozenset({SOURCES_DLQ})
+"""Topics that came with a later release: an installation lacks them until `topics apply`."""
 ALL: Final = (*INPUTS, *OUTPUTS, *STORES, *DEAD_LETTERS)
 
 SCHEMA_OF: Final = {

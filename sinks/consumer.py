@@ -25,7 +25,7 @@ from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, aw
 from leadstream.schemas.kafka_rights import READ, KafkaRightsError, check_topic_rights, denial
 from leadstream.schemas.registry import writer_schemas
 from leadstream.schemas.settings import Settings
-from leadstream.schemas.topics import SUNK
+from leadstream.schemas.topics import LATER, SUNK
 from leadstream.sinks.batch import BatchBuilder, KafkaRecord
 from leadstream.sinks.buffer import Buffer
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
@@ -194,13 +194,15 @@ class Sink:
                 ExitCode.TEMPORARY,
             ) from None
         self._consumer = consumer
-        missing = sorted(set(self._topics) - existing)
+        later = set(map(settings.topics.full, LATER))
+        missing = sorted(set(self._topics) - existing - later)
         if missing:
             raise SinkError(
                 f"no topic {', '.join(missing)} at {settings.kafka_bootstrap}: run "
                 "`leadstream topics apply`",
                 ExitCode.CONFIGURATION,
             )
+        self._topics = [topic for topic in self._topics if topic in existing]
         consumer.subscribe(self._topics, listener=_Listener(self))
 
     async def _step(self) -> None:

@@ -11,8 +11,10 @@ import click
 from leadstream.infra.dlq.reading import SOURCES, Summary
 from leadstream.schemas.codec import DecodeError, parse_time
 from leadstream.schemas.dead_letters import parse_letter_id
-from leadstream.schemas.topics import DEAD_LETTERS, dlq_of
+from leadstream.schemas.topics import DEAD_LETTERS, DLQ_SUFFIX, SOURCES_DLQ, dlq_of
 from leadstream.streams.domain.durations import MS_PER_SECOND, parse_duration_s
+
+FOREIGN = SOURCES_DLQ.removesuffix(DLQ_SUFFIX)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,8 +58,9 @@ def options_of_choice(command: F) -> F:
         "--topic",
         "topics",
         multiple=True,
-        type=click.Choice(SOURCES),
-        help="Only records of this topic; may be repeated.",
+        type=click.Choice((*SOURCES, FOREIGN)),
+        help=f"Only records of this topic, or, {FOREIGN}, of topics that are not ours; may be "
+        "repeated.",
     )(command)
 
 

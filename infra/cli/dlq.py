@@ -23,6 +23,7 @@ from leadstream.schemas.clock import wall_clock_ms
 from leadstream.schemas.codec import iso
 from leadstream.schemas.dead_letters import OPEN, REPLAYED
 from leadstream.schemas.redaction import Redactor
+from leadstream.schemas.topics import is_source
 
 T = TypeVar("T")
 
@@ -186,9 +187,19 @@ def _chosen(index: Index, choice: Choice) -> dict[str, Summary]:
     if unknown:
         raise _unknown(unknown)
     asked = [letter for letter in index.letters.values() if choice.takes(letter)]
-    foreign = [letter for letter in asked if not letter.can_be_replayed]
+    of_sources = [letter for letter in asked if is_source(letter.topic)]
+    foreign = [
+        letter for letter in asked if not (letter.can_be_replayed or is_source(letter.topic))
+    ]
     asked = [letter for letter in asked if letter.can_be_replayed]
     done = [letter for letter in asked if not (letter.is_open or choice.again)]
+    if of_sources:
+        click.echo(
+            f"left out: {_count(len(of_sources), 'letter')} of topics that are not ours, e.g. "
+            f"{of_sources[0].id}: read the topic again, by another name of its source in the file "
+            "of `leadstream connect`; events that are known change nothing",
+            err=True,
+        )
     if foreign:
         click.echo(
             f"left out: {_count(len(foreign), 'letter')} that somebody else wrote, e.g. "

@@ -30,7 +30,7 @@ from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, aw
 from leadstream.schemas.kafka_rights import READ, KafkaRightsError, check_topic_rights
 from leadstream.schemas.kafka_topics import partitions_by_topic
 from leadstream.schemas.settings import Settings
-from leadstream.schemas.topics import DEAD_LETTERS, INPUTS, LEAD_EVENTS, dlq_of
+from leadstream.schemas.topics import DEAD_LETTERS, INPUTS, LATER, LEAD_EVENTS, dlq_of
 from leadstream.streams.engine.faults import explain
 
 START_TIMEOUT_S: Final = 30.0
@@ -169,13 +169,13 @@ async def read_letters(
     async with _consumer(settings) as consumer:
         names = {settings.topics.full(topic): topic for topic in topics}
         there = await _partitions(settings)
-        missing = [name for name in names if name not in there]
-        if missing:
+        missing = [name for name, topic in names.items() if name not in there]
+        if any(names[name] not in LATER for name in missing):
             raise DlqError(
                 f"no topic {', '.join(missing)} on Kafka at {settings.kafka_bootstrap}: run "
                 "`leadstream topics apply`"
             )
-        partitions = [partition for name in names for partition in there[name]]
+        partitions = [partition for name in names for partition in there.get(name, ())]
         consumer.assign(partitions)
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)

@@ -42,6 +42,7 @@ DO = {
     "schemas",
     "migrate",
     "ingest",
+    "connect",
     "costs",
     "replay",
     "report",
