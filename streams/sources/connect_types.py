@@ -54,13 +54,14 @@ def _connect_meanings(
         if envelope.get("field") != field:
             continue
         for column in _fields_of(envelope):
-            if (name := column.get("name")) in _NAMES:
+            name = column.get("name")
+            if isinstance(name, str) and name in _NAMES:
                 yield str(column.get("field")), (name, _scale(column.get("parameters")))
 
 
 def _fields_of(schema: Any) -> list[dict[str, Any]]:
     fields = schema.get("fields") if isinstance(schema, Mapping) else None
-    return [field for field in fields if isinstance(field, dict)] if fields else []
+    return [f for f in fields if isinstance(f, dict)] if isinstance(fields, list) else []
 
 
 def meanings_in_avro(schema: Mapping[str, Any] | None, field: str) -> Meanings:

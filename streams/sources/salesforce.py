@@ -49,14 +49,14 @@ def changes_of(payload: Payload) -> list[Change]:
     if not is_gap and kind not in OPERATIONS:
         raise DecodeError("wrong_type", f'changeType "{kind[:40]}" is unknown')
     record_ids = header.get("recordIds")
-    if not isinstance(record_ids, list) or not record_ids:
-        raise DecodeError("wrong_type", "recordIds names no record")
+    if not isinstance(record_ids, list) or not record_ids or not _are_ids(record_ids):
+        raise DecodeError("wrong_type", "recordIds is no list of ids")
     cells = {} if is_gap else {name: value for name, value in body.items() if name != HEADER}
     told = None
     if OPERATIONS.get(kind) == "updated":
         told = _told(header, schema, cells)
     changes = []
-    for record_id in map(str, dict.fromkeys(record_ids)):
+    for record_id in dict.fromkeys(record_ids):
         # A changed type of a custom field loses data of every record of a prefix: 001*.
         is_of_all = record_id == EMPTY_ID or record_id.endswith("*")
         transaction = _text(header, "transactionKey")
@@ -111,6 +111,10 @@ def _told(
         return None
     # Until API version 47 an event named no changed fields, but held no others.
     return changed | nulled if changed or nulled or schema else frozenset(cells)
+
+
+def _are_ids(found: Sequence[Any]) -> bool:
+    return all(isinstance(each, str) and each for each in found)
 
 
 def _committed_at(header: Mapping[str, Any]) -> int:
