@@ -276,9 +276,15 @@ def test_what_cannot_be_read_is_a_dead_letter_with_its_place_and_reason(scene: S
         "LEADSTREAM_KAFKA_BOOTSTRAP": scene.bootstrap,
         "LEADSTREAM_TOPIC_PREFIX": scene.settings.topic_prefix,
     }
-    listed = CliRunner(env=environment).invoke(cli, ["dlq", "list"])
-    assert f"@{scene.leads}" in listed.output
-    assert listed.exit_code == 0
+    listed = CliRunner(env=environment).invoke(cli, ["dlq", "list", "--topic", "sources"])
+    assert listed.exit_code == 0, listed.output
+    broken = next(letter.key.decode() for letter in letters if letter.value == b"{broken")
+    assert broken in listed.output
+    shown = CliRunner(env=environment).invoke(cli, ["dlq", "show", broken])
+    assert "{broken" in shown.output
+    again = CliRunner(env=environment).invoke(cli, ["dlq", "replay", broken, "--yes"])
+    assert "left out: 1 letter of topics that are not ours" in again.stderr
+    assert len(scene.live.read_raw(topics.SOURCES_DLQ)) == len(letters)
 
     events = {e.lead_id: e for e in scene.live.read(topics.CRM_EVENTS) if e.type == "crm_gap"}
     assert events.keys() == {"00Q7", "anon:gap:sales:Lead"}

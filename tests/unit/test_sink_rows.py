@@ -166,6 +166,16 @@ def test_a_dead_letter_names_the_record_that_failed() -> None:
     )  # fmt: skip
 
 
+def test_a_dead_letter_of_a_topic_that_is_not_ours_names_it() -> None:
+    letter = new_letter(
+        "@crm.leads", 5, 6, None, b"k", b"{", (), kind="not_json", error="e", failed_at=10
+    )
+    key, value, said = letter_record(letter)
+    topic = NAMES.full(topics.SOURCES_DLQ)
+    (row,) = letters(build(Sent(topic, value, key=key, headers=list(said))))
+    assert tuple(row.values())[:4] == ("@crm.leads", 5, 6, "not_json")
+
+
 def test_a_dead_letter_without_explanation_is_kept_under_its_own_place() -> None:
     topic = NAMES.full(topics.dlq_of(topics.CRM_EVENTS))
     (letter,) = letters(build(Sent(topic, None, offset=8, key=None)))
