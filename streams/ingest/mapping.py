@@ -22,7 +22,7 @@ class _Part(BaseModel):
 class Condition(_Part):
     """One test of one column; exactly one of the tests is given."""
 
-    column: str = Field(description="Column that is tested.")
+    column: str | None = Field(None, description="Column that is tested.")
     equals: str | None = Field(None, description="The cell is exactly this text.")
     not_equals: str | None = Field(None, description="The cell is not this text.")
     in_: tuple[str, ...] | None = Field(
@@ -45,6 +45,10 @@ class Condition(_Part):
         None, description="The column changed, and is now one of these texts; null: it is empty."
     )
 
+    any_changed: tuple[str, ...] | None = Field(
+        None, description="The change gave any of these columns another value; without `column`."
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _single_values(cls, value: Any) -> Any:
@@ -61,18 +65,21 @@ class Condition(_Part):
     def _one_test(self) -> Condition:
         tests = (self.equals, self.not_equals, self.in_, self.not_in, self.starts_with)
         moved = self.changed_from is not None or self.changed_to is not None
-        others = (self.empty is not None, self.changed is not None, moved)
+        flags = (self.empty, self.changed, self.any_changed)
+        others = (*(flag is not None for flag in flags), moved)
         if sum(test is not None for test in tests) + sum(others) != 1:
             raise ValueError(
                 "give exactly one of equals, not_equals, in, not_in, starts_with, empty, changed, "
-                "changed_from (with or without changed_to)"
+                "changed_from (with or without changed_to), any_changed"
             )
+        if (self.column is None) != (self.any_changed is not None):
+            raise ValueError("give the column that is tested, and none with any_changed")
         return self
 
     @property
     def asks_for_change(self) -> bool:
         """Whether only a feed of changes can answer it."""
-        tests = (self.changed, self.changed_from, self.changed_to)
+        tests = (self.changed, self.changed_from, self.changed_to, self.any_changed)
         return any(test is not None for test in tests)
 
 

@@ -204,4 +204,7 @@ def _condition_columns(
     place: Place, conditions: tuple[Condition, ...]
 ) -> Iterator[tuple[Place, str]]:
     for i, condition in enumerate(conditions):
-        yield (*place, i, "column"), condition.column
+        if condition.column is not None:
+            yield (*place, i, "column"), condition.column
+        for j, column in enumerate(condition.any_changed or ()):
+            yield (*place, i, "any_changed", j), column

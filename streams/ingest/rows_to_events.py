@@ -203,7 +203,10 @@ class _FieldReader:
 
 
 def _test(condition: Condition, cell: _CellText) -> Callable[[Row], bool]:
-    column = condition.column
+    if condition.any_changed is not None:
+        columns = condition.any_changed
+        return lambda row: any(_has_changed(row, each, cell) for each in columns)
+    column = condition.column or ""
     if condition.equals is not None:
         return lambda row: cell(row, column) == condition.equals
     if condition.not_equals is not None:
@@ -221,11 +224,10 @@ def _test(condition: Condition, cell: _CellText) -> Callable[[Row], bool]:
         return lambda row: (cell(row, column) is None) == condition.empty
     if condition.changed is not None:
         return lambda row: _has_changed(row, column, cell) == condition.changed
-    return _move_test(condition, cell)
+    return _move_test(column, condition, cell)
 
 
-def _move_test(condition: Condition, cell: _CellText) -> Callable[[Row], bool]:
-    column = condition.column
+def _move_test(column: str, condition: Condition, cell: _CellText) -> Callable[[Row], bool]:
     before = None if condition.changed_from is None else frozenset(condition.changed_from)
     now = None if condition.changed_to is None else frozenset(condition.changed_to)
 

@@ -54,6 +54,9 @@ POSITION: Final = (
     "vgtid",
 )
 """What of `source` is a place in the database's log, the same whenever the event is delivered."""
+SCHEMAS_MAX: Final = 1000
+"""So many schemas are remembered; a topic has one a table, and another after each ALTER."""
+
 NO_BEFORE: Final = (
     "let the database log whole rows (PostgreSQL: ALTER TABLE ... REPLICA IDENTITY FULL; MySQL: "
     "binlog_row_image=FULL)"
@@ -140,6 +143,8 @@ class Debezium:
         else:
             return {}, {}
         if at not in self._meanings:
+            if len(self._meanings) >= SCHEMAS_MAX:
+                self._meanings.clear()
             self._meanings[at] = find(schema, "before"), find(schema, "after")
         return self._meanings[at]
 

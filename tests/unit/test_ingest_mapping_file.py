@@ -135,7 +135,7 @@ def test_a_missing_mapping_is_named(tmp_path: Path) -> None:
             "id: [No]",
             "id: [No]\n    when: [{column: A, equals: x, empty: true}]",
             "map.yaml:7:12 give exactly one of equals, not_equals, in, not_in, starts_with, "
-            "empty, changed, changed_from (with or without changed_to)",
+            "empty, changed, changed_from (with or without changed_to), any_changed",
         ),
         (
             "id: [No]",

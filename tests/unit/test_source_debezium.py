@@ -74,7 +74,8 @@ def test_the_same_status_from_elsewhere_is_another_step(feed: Feed) -> None:
     assert crm(feed, update(lead_row(status="working"), status="rejected")) == []
 
 
-def test_an_update_of_nothing_that_is_mapped_gives_only_the_facts(feed: Feed) -> None:
+def test_an_update_of_nothing_that_is_mapped_gives_nothing(feed: Feed) -> None:
+    assert crm(feed, update(lead_row(), updated_by="otto")) == []
     (event,) = crm(feed, update(lead_row(), employees=60))
     assert (event.type, event.attributes["employees"]) == ("lead_updated", "60")
 
