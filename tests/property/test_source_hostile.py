@@ -19,7 +19,7 @@ from change_feeds import (
     lead_row,
     source,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 FEEDS = [
@@ -90,6 +90,7 @@ headers = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(range(len(FEEDS))), anything, st.none() | anything, headers)
 def test_whatever_comes_is_events_or_one_dead_letter(
     of: int, value: bytes, key: bytes | None, said: list[Any]

@@ -17,7 +17,7 @@ from change_feeds import (
     lead_row,
     source,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadstream.streams.engine.processor import Record
@@ -106,6 +106,7 @@ def check(of: Source, log: list[bytes], chance: random.Random) -> None:
     assert ids_of(of, [shuffled, *([value] for value in log)]) == once
 
 
+@settings(max_examples=60, deadline=None)
 @given(database_logs(), chances)
 def test_a_database_that_is_delivered_again_gives_the_same_ids(
     log: list[bytes], chance: random.Random
@@ -113,6 +114,7 @@ def test_a_database_that_is_delivered_again_gives_the_same_ids(
     check(OF_DATABASE, log, chance)
 
 
+@settings(max_examples=60, deadline=None)
 @given(salesforce_logs(), chances)
 def test_salesforce_delivered_again_gives_the_same_ids(
     log: list[bytes], chance: random.Random
@@ -120,6 +122,7 @@ def test_salesforce_delivered_again_gives_the_same_ids(
     check(OF_SALESFORCE, log, chance)
 
 
+@settings(max_examples=60, deadline=None)
 @given(database_logs())
 def test_every_change_of_a_status_is_an_event_of_its_own(log: list[bytes]) -> None:
     feed = Feed(OF_DATABASE)

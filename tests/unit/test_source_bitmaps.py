@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadstream.schemas.codec import DecodeError
@@ -52,6 +52,7 @@ entries = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(entries)
 def test_the_set_bits_name_the_fields_at_their_positions(told: list[str]) -> None:
     expected = set().union(*map(names_by_digits, told))
