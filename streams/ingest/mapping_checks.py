@@ -20,8 +20,7 @@ from leadstream.streams.ingest.mapping import (
     RowMapping,
     template_columns,
 )
-
-Place = tuple[str | int, ...]
+from leadstream.streams.ingest.placed_yaml import Place
 
 TIME_FIELDS = frozenset({"event_time", "sent_at", "received_at"})
 NAMED_FORMATS = ("iso", "epoch_s", "epoch_ms")

@@ -78,7 +78,7 @@ async def send_events(
                 for event in events:
                     topic = names[type(event)]
                     value = encoders[type(event)].encode(event)
-                    in_flight.append(await producer.send(topic, value, key=_key_of(event)))
+                    in_flight.append(await producer.send(topic, value, key=key_of(event)))
                     await settle(IN_FLIGHT_MAX)
             finally:
                 await settle(0)
@@ -87,7 +87,8 @@ async def send_events(
     return acknowledged
 
 
-def _key_of(event: Touchpoint | CrmEvent) -> bytes | None:
+def key_of(event: Touchpoint | CrmEvent) -> bytes | None:
+    """Return the Kafka key of an event on its input: the lead id, else the anonymous id."""
     key = event.lead_id
     if not key and isinstance(event, Touchpoint):
         key = event.anonymous_id
