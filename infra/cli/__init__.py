@@ -19,6 +19,7 @@ COMMANDS = {
     "worker": "Run the stream processors until SIGTERM or Ctrl-C.",
     "sink": "Migrate, then insert everything until SIGTERM or Ctrl-C; "
     "start more to share the work.",
+    "collect": "Take events over HTTP: Segment's tracking protocol, HubSpot's and other webhooks.",
     "topics": "Create the topics on Kafka and keep their settings.",
     "schemas": "Check the Avro contracts and register them.",
     "migrate": "Create or upgrade the database, its tables and views; "

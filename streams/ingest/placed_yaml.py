@@ -87,8 +87,8 @@ def told_fault(fault: Any, place: Place, known: list[str]) -> str:
         hint = did_you_mean(str(fault["input"]), re.findall(r"'([^']+)'", fault["msg"]))
         message = fault["msg"][0].lower() + fault["msg"][1:]
         return f'{key}: "{fault["input"]}": {message}{hint}'
-    message: str = fault["msg"].removeprefix("Value error, ")
-    return message if fault["type"] == "value_error" else f"{key}: {message}"
+    said: str = fault["msg"].removeprefix("Value error, ")
+    return said if fault["type"] == "value_error" else f"{key}: {said}"
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:
