@@ -6,7 +6,15 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from leadstream.streams.collect.hubspot import LEAD_ID_FIELDS
 from leadstream.streams.ingest.mapping import template_columns
@@ -35,6 +43,16 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
 
+def _some(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    # Not by a length in the schema: of a list whose items are at fault it would tell that as well.
+    if not value:
+        raise ValueError("nothing is listed: give at least one")
+    return value
+
+
+SecretPlaces = Annotated[tuple[SecretPlace, ...], BeforeValidator(_listed), AfterValidator(_some)]
+
+
 class Source(_Part):
     """What every source has."""
 
@@ -56,8 +74,8 @@ class SegmentSource(Source):
     """Clients that speak Segment's tracking protocol."""
 
     kind: Literal["segment"]
-    write_keys: tuple[SecretPlace, ...] = Field(
-        min_length=1, description="The write keys; several while they are exchanged."
+    write_keys: SecretPlaces = Field(
+        description="The write keys; several while they are exchanged."
     )
     events: Path | None = Field(
         None, description="File of event names, over the shipped one; relative to this one."
@@ -65,11 +83,6 @@ class SegmentSource(Source):
     lead_id: str = Field(
         "{userId}", description="Template of the lead id, over fields of the message."
     )
-
-    @field_validator("write_keys", mode="before")
-    @classmethod
-    def _one_or_more(cls, value: Any) -> Any:
-        return _listed(value)
 
     @field_validator("lead_id")
     @classmethod
@@ -83,8 +96,8 @@ class HubspotSource(Source):
     """HubSpot's webhooks."""
 
     kind: Literal["hubspot"]
-    secrets: tuple[SecretPlace, ...] = Field(
-        min_length=1, description="The app's client secret; several while it is exchanged."
+    secrets: SecretPlaces = Field(
+        description="The app's client secret; several while it is exchanged."
     )
     url: str | None = Field(
         None,
@@ -101,11 +114,6 @@ class HubspotSource(Source):
     ignore: tuple[str, ...] = Field(
         (), description="Subscription types of which nothing is kept, e.g. deal.*."
     )
-
-    @field_validator("secrets", mode="before")
-    @classmethod
-    def _one_or_more(cls, value: Any) -> Any:
-        return _listed(value)
 
     @field_validator("lead_id")
     @classmethod
@@ -161,9 +169,7 @@ class WebhookSource(Source):
     """A signed webhook of anybody, with a mapping file."""
 
     kind: Literal["webhook"]
-    secrets: tuple[SecretPlace, ...] = Field(
-        min_length=1, description="The signing secret; several while it is exchanged."
-    )
+    secrets: SecretPlaces = Field(description="The signing secret; several while it is exchanged.")
     signature: Signature = Field(description="How requests are signed.")
     url: str | None = Field(
         None,
@@ -175,11 +181,6 @@ class WebhookSource(Source):
         None, description="Where the objects are, e.g. data.events; default: the body."
     )
 
-    @field_validator("secrets", mode="before")
-    @classmethod
-    def _one_or_more(cls, value: Any) -> Any:
-        return _listed(value)
-
 
 AnySource = Annotated[SegmentSource | HubspotSource | WebhookSource, Field(discriminator="kind")]
 
@@ -187,4 +188,6 @@ AnySource = Annotated[SegmentSource | HubspotSource | WebhookSource, Field(discr
 class Sources(_Part):
     """The whole file."""
 
-    sources: tuple[AnySource, ...] = Field(min_length=1, description="Who may send.")
+    sources: Annotated[tuple[AnySource, ...], AfterValidator(_some)] = Field(
+        description="Who may send."
+    )

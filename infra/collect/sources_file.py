@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -191,7 +190,7 @@ def _clashes(spec: Sources, loaded: LoadedSources) -> Iterator[tuple[Place, str]
         for key in source.keys:
             owner = owners.setdefault(key.get_secret_value(), source.spec.name)
             if owner != source.spec.name:
-                i = names.index(source.spec.name)
+                i = next(i for i, one in enumerate(spec.sources) if one is source.spec)
                 yield ("sources", i, "write_keys"), f'"{owner}" has the same write key'
 
 
@@ -204,11 +203,10 @@ def _fault(fault: Any, placed: PlacedYaml) -> tuple[Place, str]:
         tag = str(fault["ctx"]["tag"])
         hint = did_you_mean(tag, _KINDS) or f"; there are {', '.join(_KINDS)}"
         return (*place, "kind"), f'unknown kind "{tag}"{hint}'
-    known = keys_of(_model_at(tuple(fault["loc"])))
-    message = told_fault({**fault, "input": ""}, place, known)
     if _is_text_for_secret(placed, place):
-        message = "a secret never stands in this file: write {variable: NAME} or {file: PATH}"
-    return place, re.sub(r': "": ', ": ", message)
+        told = "a secret never stands in this file: write {variable: NAME} or {file: PATH}"
+        return place, told
+    return place, told_fault(fault, place, keys_of(_model_at(tuple(fault["loc"]))))
 
 
 def _is_text_for_secret(placed: PlacedYaml, place: Place) -> bool:
