@@ -178,7 +178,7 @@ def test_a_batch_gives_events_and_letters_and_is_taken(run: Callable[..., None])
             b"971mj8mk7p",
         )
         assert letter.offset >= FIRST_OFFSET and letter.partition < 4
-        assert letter.headers == (("leadstream-source", b"website"),)
+        assert letter.headers == (("collected-from", b"website"),)
         assert json.loads(letter.value) == body["batch"][2]
         assert "ISO 8601" in letter.error
 

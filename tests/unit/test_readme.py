@@ -42,6 +42,7 @@ DO = {
     "schemas",
     "migrate",
     "ingest",
+    "collect",
     "costs",
     "replay",
     "report",
