@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 
 Event = Touchpoint | CrmEvent
+
+ITEMS_A_TURN: Final = 200
+"""After so many items of one request others get their turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from leadstream.infra.collect.items import Collected, Incoming, Unmapped
+from leadstream.infra.collect.items import ITEMS_A_TURN, Collected, Incoming, Unmapped
 from leadstream.infra.collect.json_text import parsed, parsed_as
 from leadstream.infra.collect.limits import Rate
 from leadstream.infra.collect.refused import RefusedError, not_readable
@@ -73,10 +74,10 @@ class SegmentDoor:
             batch = parsed_as(incoming.body, _Batch)
             key = self._key(incoming, batch.write_key)
             await key.rate.admit(max(1, len(batch.batch)))
-            return self._all(key, batch.batch, None, batch.sent_at, batch.context, incoming)
+            return await self._all(key, batch.batch, None, batch.sent_at, batch.context, incoming)
         key = self._key(incoming, parsed_as(incoming.body, _Keyed).write_key)
         await key.rate.admit(1)
-        return self._all(key, [msgspec.Raw(incoming.body)], method, None, None, incoming)
+        return await self._all(key, [msgspec.Raw(incoming.body)], method, None, None, incoming)
 
     def _key(self, incoming: Incoming, written: str | None) -> _Key:
         given = _basic_user(incoming.headers.get("Authorization", "")) or written
@@ -94,7 +95,7 @@ class SegmentDoor:
             )
         return found
 
-    def _all(
+    async def _all(
         self,
         key: _Key,
         items: list[msgspec.Raw],
@@ -104,7 +105,9 @@ class SegmentDoor:
         incoming: Incoming,
     ) -> Collected:
         found = Collected(key.messages.source)
-        for item in items:
+        for number, item in enumerate(items, 1):
+            if number % ITEMS_A_TURN == 0:
+                await asyncio.sleep(0)
             raw = bytes(item)
             message: Any = None
             try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from leadstream.infra.collect.items import Collected, Event, Incoming, Unmapped
+from leadstream.infra.collect.items import ITEMS_A_TURN, Collected, Event, Incoming, Unmapped
 from leadstream.infra.collect.json_text import list_of, parsed, written
 from leadstream.infra.collect.limits import Rate
 from leadstream.infra.collect.refused import not_readable
@@ -49,7 +50,9 @@ class HubspotDoor:
         items = list_of(incoming.body)
         await self._rate.admit(max(1, len(items)))
         found = Collected(self._name)
-        for item in items:
+        for number, item in enumerate(items, 1):
+            if number % ITEMS_A_TURN == 0:
+                await asyncio.sleep(0)
             raw = bytes(item)
             told = parsed(raw)
             _take(
@@ -94,6 +97,8 @@ class WebhookDoor:
         found = Collected(self._spec.name)
         topic = _TOPIC_OF_KIND[self._objects.kind]
         for number, told in enumerate(items, 1):
+            if number % ITEMS_A_TURN == 0:
+                await asyncio.sleep(0)
 
             def events_of(told: dict[str, Any], number: int = number) -> list[Event]:
                 return self._objects.events_of(told, number)
@@ -122,5 +127,7 @@ def _take(
     except UnmappedError as error:
         key = object_of(told) if isinstance(told, dict) else None
         found.unmapped.append(
-            Unmapped(topic, key.encode() if key else None, raw, error.kind, str(error))
+            Unmapped(
+                topic, key.encode("utf-8", "replace") if key else None, raw, error.kind, str(error)
+            )
         )

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
+
+PAGES_REMEMBERED: Final = 4096
+"""URLs that are taken apart once only: a site has few, and its visitors many."""
 
 # The usual words of utm_medium, as web analytics group them.
 _OF_MEDIUM: Final = {
@@ -45,6 +49,7 @@ def channel_of(medium: str | None, url: str | None, referrer: str | None) -> str
     return "organic_search" if _SEARCH.search(host) else "referral"
 
 
+@lru_cache(PAGES_REMEMBERED)
 def _host(url: str) -> str:
     try:
         return (urlsplit(url).hostname or "").removeprefix("www.")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from leadstream.schemas.codec import DecodeError, parse_time
 from leadstream.schemas.events import EpochMs, Touchpoint
-from leadstream.streams.collect.channels import channel_of
+from leadstream.streams.collect.channels import PAGES_REMEMBERED, channel_of
 from leadstream.streams.collect.segment_names import EventNames
 from leadstream.streams.collect.unmapped import (
     NO_IDENTITY,
@@ -35,9 +35,10 @@ MESSAGE_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:leadstream:segmen
 _LIFTED: Final = frozenset({"url", "referrer"})
 """Properties that are fields of the touchpoint, and not kept twice."""
 _ASSET: Final = ("asset", "name", "title")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
 class SegmentMessages:
     """The translation of one source.
 
@@ -45,9 +46,12 @@ class SegmentMessages:
         lead_id: template of the lead id, over fields of the message; empty where they are.
     """
 
-    source: str
-    names: EventNames
-    lead_id: str
+    def __init__(self, source: str, names: EventNames, lead_id: str) -> None:
+        self.source = source
+        self._names = names
+        self._template = lead_id
+        self._columns = template_columns(lead_id)
+        self._is_one_field = lead_id == f"{{{self._columns[0]}}}"
 
     def touchpoint_of(
         self, message: dict[str, Any], *, sent_at: Any, received_at: EpochMs
@@ -109,19 +113,21 @@ class SegmentMessages:
             name = text(message.get("event"), "event")
             if name is None:
                 raise UnmappedError(UNMAPPED, "event: a track call names its event")
-            asset = next((found for key in _ASSET if (found := _short(told.get(key)))), None)
-            return self.names.type_of(name), asset, _short(told.get("category"))
+            asset = next((found for key in _ASSET if (found := _named(told, key))), None)
+            return self._names.type_of(name), asset, _named(told, "category")
         if method in ("page", "screen"):
-            name = text(message.get("name"), "name") or _short(told.get("name"))
-            category = text(message.get("category"), "category") or _short(told.get("category"))
-            path = _short(told.get("path")) or _path(url)
+            name = text(message.get("name"), "name") or _named(told, "name")
+            category = text(message.get("category"), "category") or _named(told, "category")
+            path = _named(told, "path") or _path(url)
             return "page_viewed", name or path, category or _first_segment(path)
         return method, None, None
 
     def _lead_id(self, message: dict[str, Any]) -> str | None:
         row = Row(self.source, 1, message)
-        texts = {column: text(row.get(column), column) for column in template_columns(self.lead_id)}
-        return fill_template(self.lead_id, texts)
+        texts = {column: text(row.get(column), column) for column in self._columns}
+        if self._is_one_field:
+            return texts[self._columns[0]]
+        return fill_template(self._template, texts)
 
 
 def _times(
@@ -150,10 +156,9 @@ def _time(value: Any, field: str) -> EpochMs:
     try:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
-            if moment.tzinfo is None:
-                value = moment.replace(tzinfo=UTC).isoformat()
+            value = (moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH) // _MILLISECOND
         return parse_time(value, field)
-    except (DecodeError, ValueError):
+    except (DecodeError, ValueError, OverflowError):
         raise UnmappedError(WRONG_TYPE, f"{field}: {value!r} is not a time in ISO 8601") from None
 
 
@@ -170,16 +175,15 @@ def _event_id(source: str, message: dict[str, Any]) -> str:
 def _email(method: str, message: dict[str, Any], context: dict[str, Any]) -> str | None:
     # The traits of a group are the company's.
     own = {} if method == "group" else part(message, "traits")
-    return _short(own.get("email")) or _short(part(context, "traits").get("email"))
+    return _named(own, "email") or _named(part(context, "traits"), "email")
 
 
 def _referrer(method: str, told: dict[str, Any], page: dict[str, Any]) -> str | None:
     """Return what led to the page: empty where nothing did, None where nobody says."""
     for place in (told, page):
-        value = place.get("referrer")
-        if isinstance(value, str):
+        if isinstance(place.get("referrer"), str):
             # On other calls an empty one says nothing of how the visit began.
-            return value if value or method == "page" else None
+            return _named(place, "referrer") or ("" if method == "page" else None)
     return None
 
 
@@ -187,7 +191,7 @@ def _properties(
     method: str, message: dict[str, Any], told: dict[str, Any], context: dict[str, Any]
 ) -> dict[str, str]:
     found = {
-        key: plain_text(value, key)
+        plain_text(key, "a name"): plain_text(value, key)
         for key, value in told.items()
         if value is not None and key not in _LIFTED
     }
@@ -219,10 +223,13 @@ def _facts(traits: dict[str, Any]) -> dict[str, str]:
     return {key: plain_text(value, key) for key, value in found.items() if value is not None}
 
 
-def _short(value: Any) -> str | None:
-    return value or None if isinstance(value, str) else None
+def _named(told: dict[str, Any], name: str) -> str | None:
+    """Return a text by its name; None where something else stands there."""
+    value = told.get(name)
+    return text(value, name) if isinstance(value, str) else None
 
 
+@lru_cache(PAGES_REMEMBERED)
 def _path(url: str | None) -> str | None:
     try:
         return urlsplit(url).path or None if url else None

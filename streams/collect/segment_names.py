@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ SHIPPED: Final = "segment_events.yaml"
 _RESERVED: Final = frozenset({"identify", "alias", "group"})
 """Types that say who somebody is: a track event of that name does not."""
 
+NAMES_REMEMBERED: Final = 4096
 _SEPARATORS: Final = re.compile(r"[\s_.:/-]+")
 
 
@@ -73,5 +74,6 @@ def _read(path: Path) -> dict[str, str]:
         raise MappingError(placed.told(faults)) from None
 
 
+@lru_cache(NAMES_REMEMBERED)
 def _folded(name: str) -> str:
     return _SEPARATORS.sub("_", name.strip().lower())

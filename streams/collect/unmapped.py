@@ -26,6 +26,8 @@ def text(value: Any, field: str) -> str | None:
     Raises:
         UnmappedError: a list, an object or a boolean stands there.
     """
+    if isinstance(value, str) and value.isascii():
+        return value or None
     if value is None:
         return None
     if isinstance(value, bool | dict | list):

@@ -122,7 +122,7 @@ def test_two_sources_have_neither_one_name_nor_one_key(tmp_path: Path) -> None:
     text = GOOD + "  - {name: crm, kind: segment, write_keys: {variable: WEBSITE_KEY}}\n"
     assert faults(tmp_path, text) == [
         'sources.yaml:15:6 a second source is named "crm": names must differ',
-        'sources.yaml:15:31 "website" has the same write key',
+        'sources.yaml:15:32 "website" has the same write key',
     ]
 
 
