@@ -36,6 +36,7 @@ BATCH_MAX_BYTES: Final = 256 * 1024
 RECORD_MAX_BYTES: Final = 2 * 1024 * 1024
 """What the dead-letter topics take."""
 AWAY_RETRY_S: Final = 2.0
+WATCH_PAUSE_S: Final = 1.0
 TOPICS: Final = (*INPUTS, *map(dlq_of, INPUTS))
 
 
@@ -63,13 +64,13 @@ class Delivery:
         self._ack_timeout_s = settings.collect_ack_timeout_s
         self._producer: AIOKafkaProducer | None = None
         self._partitions: dict[str, int] = {}
-        self._away_until = 0.0
+        self._watching: asyncio.Task[None] | None = None
         self.broken: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
     @property
     def is_ready(self) -> bool:
-        """Whether Kafka has answered, and did so at the last attempt."""
-        return self._producer is not None and not self._away_until
+        """Whether Kafka is there, and has not failed to acknowledge since it was seen last."""
+        return self._producer is not None and self._watching is None
 
     @property
     def partitions(self) -> Mapping[str, int]:
@@ -115,6 +116,8 @@ class Delivery:
 
     async def stop(self) -> None:
         """Close the producer; what nobody acknowledged was told to nobody as taken."""
+        if self._watching is not None:
+            self._watching.cancel()
         producer, self._producer = self._producer, None
         if producer is not None:
             await stop_producer(producer, "collect")
@@ -126,7 +129,7 @@ class Delivery:
             RefusedError: it has not, within collect_ack_timeout_s, or a record is too large.
         """
         producer = self._producer
-        if producer is None or time.monotonic() < self._away_until or self.broken.done():
+        if producer is None or self._watching is not None or self.broken.done():
             raise _away()
         began = time.monotonic()
         futures: list[asyncio.Future[Any]] = []
@@ -157,15 +160,24 @@ class Delivery:
             self._away(explain(error))
             self._check_sender(producer, error)
             raise _away() from None
-        if self._away_until:
-            log.info("Kafka answers again")
-            self._away_until = 0.0
         metrics.collect_acknowledged(time.monotonic() - began)
 
     def _away(self, said: str) -> None:
-        if not self._away_until:
+        if self._watching is None:
             log.warning("Kafka does not take what comes: %s", said)
-        self._away_until = time.monotonic() + AWAY_RETRY_S
+            self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        """Refuse what comes until a broker answers; then the next request tries."""
+        while True:
+            await asyncio.sleep(WATCH_PAUSE_S)
+            try:
+                await await_kafka(self._settings)
+            except (KafkaAwayError, SettingsError, OSError):
+                continue
+            log.info("Kafka answers again")
+            self._watching = None
+            return
 
     def _check_sender(self, producer: AIOKafkaProducer, error: BaseException) -> None:
         task = producer._sender.sender_task

@@ -141,6 +141,20 @@ def test_without_kafka_it_answers_503_and_goes_on_when_it_is_back(
             assert (status, headers["Retry-After"]) == (503, "2")
             assert json.loads(said)["code"] == "kafka_away"
             assert collect.ask("/ready")[0] == 503 and collect.ask("/health")[0] == 200
+        finally:
+            own_kafka.start()
+        # Without a request: a load balancer sends none to whoever is not ready.
+        collect.await_true(lambda: collect.ask("/ready")[0] == 200)
+        assert collect.post("/v1/page", page("again"))[0] == 200
+        assert "again" in {event.event_id for event in collect.events("touchpoints")}
+
+
+def test_a_collector_that_starts_before_kafka_refuses_and_waits(
+    own_kafka: LocalKafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    with Collecting(own_kafka.bootstrap, topic_prefix, tmp_path) as collect:
+        own_kafka.kill()
+        try:
             # Whoever starts now waits for Kafka, and says so to whoever asks.
             collect.kill()
             collect.start(until_ready=False)
