@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,15 @@ from leadstream.schemas.exit_codes import ExitCode
 from leadstream.streams.collect.hubspot_rules import Rules, property_rules
 from leadstream.streams.collect.segment_names import EventNames, event_names
 from leadstream.streams.ingest.errors import MappingError, did_you_mean
+from leadstream.streams.ingest.located_yaml import (
+    Fault,
+    LocatedYaml,
+    Place,
+    pydantic_fault,
+    read_yaml,
+)
 from leadstream.streams.ingest.mapping import RowMapping
 from leadstream.streams.ingest.mapping_file import load_mapping
-from leadstream.streams.ingest.placed_yaml import (
-    Place,
-    PlacedYaml,
-    keys_of,
-    read_placed_yaml,
-    told_fault,
-)
 
 SECRET_MIN_CHARS = 8
 
@@ -97,27 +97,28 @@ def load_sources(path: Path) -> LoadedSources:
         SourcesError: one line for each fault, `file:line:column message`.
     """
     try:
-        placed = read_placed_yaml(path, "sources", "expected `sources:` and a list")
-        spec = Sources.model_validate(placed.plain)
+        yaml = read_yaml(path, "sources", "sources: and a list")
     except MappingError as error:
         raise SourcesError(str(error)) from None
+    try:
+        spec = Sources.model_validate(yaml.plain)
     except ValidationError as error:
-        faults = [_fault(fault, placed) for fault in error.errors(include_url=False)]
-        raise SourcesError(placed.told(faults)) from None
-    loaded, faults = _Loader(placed).load(spec)
+        found = error.errors(include_url=False)
+        raise _told(yaml, (_fault(fault, yaml) for fault in found)) from None
+    loaded, faults = _Loader(yaml).load(spec)
     faults += _clashes(spec, loaded)
     if faults:
-        raise SourcesError(placed.told(faults))
+        raise _told(yaml, faults)
     return loaded
 
 
 class _Loader:
-    def __init__(self, placed: PlacedYaml) -> None:
-        self._placed = placed
-        self._directory = placed.path.parent
-        self._faults: list[tuple[Place, str]] = []
+    def __init__(self, yaml: LocatedYaml) -> None:
+        self._yaml = yaml
+        self._directory = yaml.path.parent
+        self._faults: list[Fault] = []
 
-    def load(self, spec: Sources) -> tuple[LoadedSources, list[tuple[Place, str]]]:
+    def load(self, spec: Sources) -> tuple[LoadedSources, list[Fault]]:
         loaded = LoadedSources()
         for i, source in enumerate(spec.sources):
             place: Place = ("sources", i)
@@ -156,7 +157,7 @@ class _Loader:
             try:
                 found.append(SecretStr(self._secret(each)))
             except ValueError as error:
-                at = (*place, i) if (*place, i) in self._placed.places else place
+                at = (*place, i) if (*place, i) in self._yaml.places else place
                 self._faults.append((at, str(error)))
         return tuple(found)
 
@@ -180,7 +181,7 @@ class _Loader:
         return value
 
 
-def _clashes(spec: Sources, loaded: LoadedSources) -> Iterator[tuple[Place, str]]:
+def _clashes(spec: Sources, loaded: LoadedSources) -> Iterator[Fault]:
     names = [source.name for source in spec.sources]
     for i, name in enumerate(names):
         if names.index(name) != i:
@@ -194,26 +195,31 @@ def _clashes(spec: Sources, loaded: LoadedSources) -> Iterator[tuple[Place, str]
                 yield ("sources", i, "write_keys"), f'"{owner}" has the same write key'
 
 
-def _fault(fault: Any, placed: PlacedYaml) -> tuple[Place, str]:
+def _told(yaml: LocatedYaml, faults: Iterable[Fault]) -> SourcesError:
+    return SourcesError(str(yaml.fault(faults)))
+
+
+def _fault(fault: Any, yaml: LocatedYaml) -> Fault:
     # pydantic puts the kind of a source into the way to its keys.
-    place: Place = tuple(part for i, part in enumerate(fault["loc"]) if i != 2)
+    kind = next(iter(fault["loc"][2:3]), None)
+    place: Place = (*fault["loc"][:2], *fault["loc"][3:])
     if fault["type"] == "union_tag_not_found":
         return place, f'key "kind" is missing: one of {", ".join(_KINDS)}'
     if fault["type"] == "union_tag_invalid":
         tag = str(fault["ctx"]["tag"])
         hint = did_you_mean(tag, _KINDS) or f"; there are {', '.join(_KINDS)}"
         return (*place, "kind"), f'unknown kind "{tag}"{hint}'
-    if _is_text_for_secret(placed, place):
+    if _is_text_for_secret(yaml, place):
         told = "a secret never stands in this file: write {variable: NAME} or {file: PATH}"
         return place, told
-    return place, told_fault(fault, place, keys_of(_model_at(tuple(fault["loc"]))))
+    return pydantic_fault({**fault, "loc": place}, lambda at: _model_at(at, str(kind)))
 
 
-def _is_text_for_secret(placed: PlacedYaml, place: Place) -> bool:
+def _is_text_for_secret(yaml: LocatedYaml, place: Place) -> bool:
     """Say whether somebody wrote a key or a secret itself."""
     if not {"write_keys", "secrets"} & set(place):
         return False
-    value = placed.plain
+    value: Any = yaml.plain
     for part in place:
         try:
             value = value[part]
@@ -222,11 +228,9 @@ def _is_text_for_secret(placed: PlacedYaml, place: Place) -> bool:
     return isinstance(value, str)
 
 
-def _model_at(loc: Place) -> type[BaseModel]:
-    if len(loc) <= 1:
+def _model_at(place: Place, kind: str) -> type[BaseModel]:
+    if len(place) < 2:
         return Sources
-    if {"write_keys", "secrets"} & set(loc[3:-1]):
+    if {"write_keys", "secrets"} & set(place):
         return SecretPlace
-    if "signature" in loc[3:-1]:
-        return Signature
-    return _KINDS.get(str(loc[2]), Sources) if len(loc) > 2 else Sources
+    return Signature if "signature" in place else _KINDS.get(kind, Sources)

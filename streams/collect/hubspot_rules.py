@@ -5,17 +5,11 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from leadstream.streams.ingest.errors import MappingError
-from leadstream.streams.ingest.placed_yaml import (
-    Place,
-    keys_of,
-    read_placed_yaml,
-    told_fault,
-)
+from leadstream.streams.ingest.located_yaml import Place, pydantic_fault, read_yaml
 
 SHIPPED: Final = "hubspot_properties.yaml"
 LEAD_UPDATED: Final = "lead_updated"
@@ -67,15 +61,15 @@ def _shipped() -> Rules:
 
 
 def _read(path: Path) -> Rules:
-    placed = read_placed_yaml(path, "property rules", "expected `properties:` with names and rules")
+    yaml = read_yaml(path, "property rules", "properties:")
     try:
-        return HubspotProperties.model_validate(placed.plain).properties
+        return HubspotProperties.model_validate(yaml.plain).properties
     except ValidationError as error:
-        faults = [_fault(fault) for fault in error.errors(include_url=False)]
-        raise MappingError(placed.told(faults)) from None
+        found = error.errors(include_url=False)
+        raise yaml.fault(pydantic_fault(fault, _model_at) for fault in found) from None
 
 
-def _fault(fault: Any) -> tuple[Place, str]:
-    place: Place = tuple(fault["loc"])
-    models: dict[int, type[BaseModel]] = {1: HubspotProperties, 3: PropertyRule, 5: ValueRule}
-    return place, told_fault(fault, place, keys_of(models.get(len(place), PropertyRule)))
+def _model_at(place: Place) -> type[BaseModel]:
+    if not place:
+        return HubspotProperties
+    return ValueRule if "values" in place[2:] else PropertyRule

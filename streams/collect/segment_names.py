@@ -11,8 +11,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from leadstream.schemas.events import TOUCHPOINT_TYPES
-from leadstream.streams.ingest.errors import MappingError
-from leadstream.streams.ingest.placed_yaml import keys_of, read_placed_yaml, told_fault
+from leadstream.streams.ingest.located_yaml import pydantic_fault, read_yaml
 
 SHIPPED: Final = "segment_events.yaml"
 _RESERVED: Final = frozenset({"identify", "alias", "group"})
@@ -63,15 +62,12 @@ def _shipped() -> dict[str, str]:
 
 
 def _read(path: Path) -> dict[str, str]:
-    placed = read_placed_yaml(path, "event names", "expected `events:` with names and types")
+    yaml = read_yaml(path, "event names", "events:")
     try:
-        return SegmentEvents.model_validate(placed.plain).events
+        return SegmentEvents.model_validate(yaml.plain).events
     except ValidationError as error:
-        faults = [
-            (tuple(fault["loc"]), told_fault(fault, tuple(fault["loc"]), keys_of(SegmentEvents)))
-            for fault in error.errors(include_url=False)
-        ]
-        raise MappingError(placed.told(faults)) from None
+        found = error.errors(include_url=False)
+        raise yaml.fault(pydantic_fault(f, lambda _: SegmentEvents) for f in found) from None
 
 
 @lru_cache(NAMES_REMEMBERED)

@@ -12,6 +12,7 @@ import msgspec
 
 from leadstream.schemas.events import CRM_EVENT_TYPES, TOUCHPOINT_TYPES, CrmEvent, Touchpoint
 from leadstream.streams.ingest.errors import did_you_mean, listed
+from leadstream.streams.ingest.located_yaml import Place
 from leadstream.streams.ingest.mapping import (
     Condition,
     EventMapping,
@@ -20,7 +21,6 @@ from leadstream.streams.ingest.mapping import (
     RowMapping,
     template_columns,
 )
-from leadstream.streams.ingest.placed_yaml import Place
 
 TIME_FIELDS = frozenset({"event_time", "sent_at", "received_at"})
 NAMED_FORMATS = ("iso", "epoch_s", "epoch_ms")

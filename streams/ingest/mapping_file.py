@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from leadstream.streams.ingest.errors import MappingError, did_you_mean, listed
+from leadstream.streams.ingest.located_yaml import LocatedYaml, Place, pydantic_fault, read_yaml
 from leadstream.streams.ingest.mapping import (
     Condition,
     CsvOptions,
@@ -18,13 +18,6 @@ from leadstream.streams.ingest.mapping import (
     RowMapping,
 )
 from leadstream.streams.ingest.mapping_checks import columns_named, semantic_faults
-from leadstream.streams.ingest.placed_yaml import (
-    Place,
-    PlacedYaml,
-    keys_of,
-    read_placed_yaml,
-    told_fault,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +26,7 @@ class MappingFile:
 
     path: Path
     spec: RowMapping
-    placed: PlacedYaml
+    yaml: LocatedYaml
 
     def check_columns(self, columns: Collection[str], data_file: Path) -> None:
         """Refuse a mapping that names columns which the data file lacks.
@@ -48,7 +41,7 @@ class MappingFile:
             if column not in columns and column not in optional
         ]
         if faults:
-            lines = [self.placed.line(*fault) for fault in dict.fromkeys(faults)]
+            lines = [self.yaml.located(place, message) for place, message in dict.fromkeys(faults)]
             lines.append(f"{data_file} has the columns: {listed(columns)}")
             only = next(iter(columns), "")
             for other in (d for d in ";,\t|" if len(columns) == 1 and d in only):
@@ -62,21 +55,16 @@ def load_mapping(path: Path) -> MappingFile:
     Raises:
         MappingError: one line for each fault, `file:line:column message`.
     """
-    placed = read_placed_yaml(path, "mapping", "expected keys and values (name:, events:, ...)")
+    yaml = read_yaml(path, "mapping", "name:, events:, ...")
     try:
-        spec = RowMapping.model_validate(placed.plain)
+        spec = RowMapping.model_validate(yaml.plain)
     except ValidationError as error:
-        faults = [_pydantic_fault(fault) for fault in error.errors(include_url=False)]
+        faults = [pydantic_fault(f, _model_at) for f in error.errors(include_url=False)]
     else:
         faults = list(semantic_faults(spec))
         if not faults:
-            return MappingFile(path, spec, placed)
-    raise MappingError(placed.told(faults))
-
-
-def _pydantic_fault(fault: Any) -> tuple[Place, str]:
-    place: Place = tuple(fault["loc"])
-    return place, told_fault(fault, place, keys_of(_model_at(place[:-1])))
+            return MappingFile(path, spec, yaml)
+    raise yaml.fault(faults)
 
 
 def _model_at(place: Place) -> type[BaseModel]:

@@ -88,7 +88,7 @@ async def send_events(
 
 
 def key_of(event: Touchpoint | CrmEvent) -> bytes | None:
-    """Return the Kafka key of an event on its input: the lead id, else the anonymous id."""
+    """Return the key of an event on its input topic: its lead, else its visitor."""
     key = event.lead_id
     if not key and isinstance(event, Touchpoint):
         key = event.anonymous_id
