@@ -14,13 +14,13 @@ from leadstream.infra.ops.exits import exit_codes
 
 
 @click.command("collect")
-@click.option("--kafka", "kafka_bootstrap", metavar="HOST:PORT", help="Kafka brokers.")
-@click.option(
-    "--sources",
+@click.argument(
     "collect_sources_file",
+    metavar="[SOURCES]",
+    required=False,
     type=click.Path(path_type=Path),
-    help="YAML file that says who may send, and what it means.",
 )
+@click.option("--kafka", "kafka_bootstrap", metavar="HOST:PORT", help="Kafka brokers.")
 @click.option("--host", "collect_host", metavar="ADDRESS", help="Address.  [default: 127.0.0.1]")
 @click.option(
     "--port",
@@ -40,8 +40,9 @@ from leadstream.infra.ops.exits import exit_codes
 def command(ctx: click.Context, /, check: bool, **options: Any) -> None:
     """Take events over HTTP: Segment's tracking protocol, HubSpot's and other webhooks.
 
-    A request is answered with 200 once Kafka has acknowledged all of it. Runs until SIGTERM or
-    Ctrl-C; start more behind a load balancer to share the work.
+    SOURCES is a YAML file that says who may send, and what it means. A request is answered with
+    200 once Kafka has acknowledged all of it. Runs until SIGTERM or Ctrl-C; start more behind a
+    load balancer to share the work.
     """
     from leadstream.infra.collect.service import collect_server, collect_socket, run_collector
     from leadstream.infra.collect.sources_file import SourcesError, load_sources
@@ -54,7 +55,7 @@ def command(ctx: click.Context, /, check: bool, **options: Any) -> None:
         settings = settings_of(ctx, **options)
         if settings.collect_sources_file is None:
             raise SettingsError(
-                "nobody may send: name a file of sources with --sources or "
+                "nobody may send: name a file of sources, as SOURCES or with "
                 f"{variable_of('collect_sources_file')}"
             )
         sources = load_sources(settings.collect_sources_file)

@@ -154,30 +154,39 @@ class Delivery:
                 413, "too_large", "a record is larger than its topic takes: send less at once"
             ) from None
         except (TimeoutError, KafkaTimeoutError):
-            self._away(f"no acknowledgement within {self._ack_timeout_s:g} s")
+            self._away(f"no acknowledgement within {self._ack_timeout_s:g} s", futures)
             raise _away() from None
         except (KafkaError, OSError) as error:
-            self._away(explain(error))
+            self._away(explain(error), futures)
             self._check_sender(producer, error)
             raise _away() from None
         metrics.collect_acknowledged(time.monotonic() - began)
 
-    def _away(self, said: str) -> None:
+    def _away(self, said: str, sent: list[asyncio.Future[Any]]) -> None:
         if self._watching is None:
             log.warning("Kafka does not take what comes: %s", said)
-            self._watching = asyncio.create_task(self._watch())
+            self._watching = asyncio.create_task(self._watch(sent))
 
-    async def _watch(self) -> None:
-        """Refuse what comes until a broker answers; then the next request tries."""
+    async def _watch(self, sent: list[asyncio.Future[Any]]) -> None:
+        """Refuse what comes until Kafka acknowledges again, or, with nothing to, answers."""
+        waiting = set(sent)
         while True:
+            if waiting:
+                # The producer never gives up: what was sent is acknowledged in the end.
+                done, waiting = await asyncio.wait(
+                    waiting, timeout=WATCH_PAUSE_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if any(future.exception() is None for future in done):
+                    break
+                continue
             await asyncio.sleep(WATCH_PAUSE_S)
             try:
                 await await_kafka(self._settings)
             except (KafkaAwayError, SettingsError, OSError):
                 continue
-            log.info("Kafka answers again")
-            self._watching = None
-            return
+            break
+        log.info("Kafka acknowledges again")
+        self._watching = None
 
     def _check_sender(self, producer: AIOKafkaProducer, error: BaseException) -> None:
         task = producer._sender.sender_task

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hmac
+import http.client
 import json
 import signal
+import ssl
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from collecting import SECRET, WRITE_KEY, Collecting
+from kafka_security import Authority
 from segment_client import send_through_kills
 from vendor_payloads import payload
 
@@ -212,3 +215,21 @@ def test_segments_own_client_loses_nothing_when_the_collector_is_killed(
     assert min(outcome.waiting) > 0, outcome
     # What it was sent without an answer is sent again, under the same ids.
     assert outcome.repeated <= 100, outcome
+
+
+def test_tls_is_spoken_with_the_certificate_of_the_settings(
+    kafka: Any, topic_prefix: str, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path, "ca")
+    paper = authority.issue("collector", ip="127.0.0.1", key_password="of-the-key")
+    with Collecting(
+        kafka.bootstrap, topic_prefix, tmp_path,
+        collect_tls_cert_file=paper.certificate, collect_tls_key_file=paper.key,
+        collect_tls_key_password="of-the-key",
+    ) as collect:  # fmt: skip
+        context = ssl.create_default_context(cafile=str(authority.file))
+        connection = http.client.HTTPSConnection("127.0.0.1", collect.port, context=context)
+        connection.request("POST", "/v1/page", page("over-tls"))
+        assert connection.getresponse().status == 200
+        connection.close()
+        assert [event.event_id for event in collect.events("touchpoints")] == ["over-tls"]

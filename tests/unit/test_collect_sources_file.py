@@ -138,16 +138,16 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 def test_the_command_checks_a_file_and_ends(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
-    result = CliRunner().invoke(cli, ["collect", "--sources", str(path), "--check"])
+    result = CliRunner().invoke(cli, ["collect", str(path), "--check"])
     assert (result.exit_code, result.stdout) == (
         0,
         f"{path}: 1 Segment, 1 HubSpot, 1 other webhooks\n",
     )
     path.write_text(GOOD.replace("kind: hubspot", "kind: hubpsot"))
-    result = CliRunner().invoke(cli, ["collect", "--sources", str(path), "--check"])
+    result = CliRunner().invoke(cli, ["collect", str(path), "--check"])
     assert result.exit_code == 78 and 'did you mean "hubspot"?' in result.output
 
 
 def test_the_command_without_sources_says_what_to_name() -> None:
     result = CliRunner().invoke(cli, ["collect"])
-    assert result.exit_code == 78 and "--sources" in result.output
+    assert result.exit_code == 78 and "LEADSTREAM_COLLECT_SOURCES_FILE" in result.output
