@@ -39,11 +39,11 @@ class Unmapped:
 
     Args:
         topic: the input (bare name) that its event would have gone to.
-        key: whose it seems to be.
+        whose: the lead or visitor that it seems to be of.
     """
 
     topic: str
-    key: bytes | None
+    whose: str | None
     value: bytes
     kind: str
     message: str

@@ -34,7 +34,7 @@ def letter_of(
         number % partitions[item.topic],
         FIRST_OFFSET + number % FIRST_OFFSET,
         failed_at,
-        item.key,
+        item.whose.encode() if item.whose else None,
         item.value,
         [(COLLECTED_FROM, source.encode())],
         kind=item.kind,

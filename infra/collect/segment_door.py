@@ -25,7 +25,7 @@ METHOD_OF_PATH: Final = {
     **{method: method for method in (*METHODS, BATCH)},
     # What Segment's browser library calls them.
     **{"t": "track", "i": "identify", "p": "page", "s": "screen", "g": "group", "a": "alias"},
-    **{"b": BATCH, "import": BATCH},
+    "b": BATCH,
 }
 TOO_LARGE: Final = "item_too_large"
 
@@ -128,8 +128,8 @@ class SegmentDoor:
                     )
                 )
             except UnmappedError as error:
-                unmapped = Unmapped(TOUCHPOINTS, _whose(message), raw, error.kind, str(error))
-                found.unmapped.append(unmapped)
+                whose = key.messages.whose(message) if isinstance(message, dict) else None
+                found.unmapped.append(Unmapped(TOUCHPOINTS, whose, raw, error.kind, str(error)))
         return found
 
 
@@ -143,13 +143,6 @@ def _completed(
     if context and (own is None or isinstance(own, dict)):
         complete["context"] = {**context, **(own or {})}
     return complete
-
-
-def _whose(message: Any) -> bytes | None:
-    if not isinstance(message, dict):
-        return None
-    key = message.get("userId") or message.get("anonymousId")
-    return str(key).encode("utf-8", "replace") if isinstance(key, str | int) else None
 
 
 def _basic_user(header: str) -> str:

@@ -19,7 +19,7 @@ from leadstream.infra.collect.signatures import (
 )
 from leadstream.infra.collect.sources_file import Hubspot, Webhook
 from leadstream.schemas.topics import CRM_EVENTS, TOUCHPOINTS
-from leadstream.streams.collect.hubspot import HubspotNotifications, object_of
+from leadstream.streams.collect.hubspot import HubspotNotifications
 from leadstream.streams.collect.mapped import MappedObjects, items_in
 from leadstream.streams.collect.unmapped import WRONG_TYPE, UnmappedError
 
@@ -62,6 +62,7 @@ class HubspotDoor:
                 told,
                 self._item_max_bytes,
                 lambda told: self._notifications.events_of(told, incoming.received_at),
+                self._notifications.whose,
             )
         return found
 
@@ -114,6 +115,7 @@ def _take(
     told: Any,
     most: int,
     events_of: Callable[[dict[str, Any]], list[Event]],
+    whose: Callable[[dict[str, Any]], str | None] = lambda _: None,
 ) -> None:
     """Add what an item gives to what was found."""
     try:
@@ -125,9 +127,5 @@ def _take(
             raise UnmappedError(WRONG_TYPE, "an item is a JSON object")
         found.events += events_of(told)
     except UnmappedError as error:
-        key = object_of(told) if isinstance(told, dict) else None
-        found.unmapped.append(
-            Unmapped(
-                topic, key.encode("utf-8", "replace") if key else None, raw, error.kind, str(error)
-            )
-        )
+        known = whose(told) if isinstance(told, dict) else None
+        found.unmapped.append(Unmapped(topic, known, raw, error.kind, str(error)))

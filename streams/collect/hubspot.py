@@ -93,6 +93,14 @@ class HubspotNotifications:
             raise UnmappedError(UNMAPPED, f"{subject}: no event is made of it")
         return [_crm(told, at, lead_id, event_type)]
 
+    def whose(self, told: dict[str, Any]) -> str | None:
+        """Return the lead that a notification seems to be about, whatever else it lacks."""
+        value = told.get("objectId", told.get("primaryObjectId", told.get("fromObjectId")))
+        try:
+            return self._lead_id(told, _id({"objectId": value}, "objectId"))
+        except UnmappedError:
+            return None
+
     def _changed(self, told: dict[str, Any], at: EpochMs, lead_id: str) -> list[Event]:
         name = text(told.get("propertyName"), "propertyName")
         if name is None:
@@ -155,12 +163,6 @@ class HubspotNotifications:
     def _lead_id(self, told: dict[str, Any], object_id: str) -> str:
         portal = text(told.get("portalId"), "portalId")
         return fill_template(self.lead_id, {"objectId": object_id, "portalId": portal}) or ""
-
-
-def object_of(told: dict[str, Any]) -> str | None:
-    """Return the id of the object that a notification is about, where it can be read."""
-    value = told.get("objectId", told.get("primaryObjectId", told.get("fromObjectId")))
-    return str(value) if isinstance(value, int | str) else None
 
 
 def _subject(told: dict[str, Any]) -> tuple[str, str]:

@@ -105,6 +105,13 @@ class SegmentMessages:
             properties=_properties(method, message, told, context),
         )
 
+    def whose(self, message: dict[str, Any]) -> str | None:
+        """Return the lead or visitor that a message seems to be of, whatever else it lacks."""
+        try:
+            return self._lead_id(message) or text(message.get("anonymousId"), "anonymousId")
+        except UnmappedError:
+            return None
+
     def _what(
         self, method: str, message: dict[str, Any], told: dict[str, Any], url: str | None
     ) -> tuple[str, str | None, str | None]:

@@ -217,6 +217,14 @@ def test_segments_own_client_loses_nothing_when_the_collector_is_killed(
     assert outcome.repeated <= 100, outcome
 
 
+def test_the_embedded_broker_of_up_takes_events_as_well(
+    embedded: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    with Collecting(embedded, topic_prefix, tmp_path) as collect:
+        assert collect.post("/v1/page", page("embedded"))[0] == 200
+        assert [event.event_id for event in collect.events("touchpoints")] == ["embedded"]
+
+
 def test_tls_is_spoken_with_the_certificate_of_the_settings(
     kafka: Any, topic_prefix: str, tmp_path: Path
 ) -> None:

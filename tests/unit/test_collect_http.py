@@ -23,8 +23,10 @@ from leadstream.infra.collect.http import Collector
 from leadstream.infra.collect.letters import FIRST_OFFSET
 from leadstream.infra.collect.refused import RefusedError
 from leadstream.infra.collect.sources_file import load_sources
+from leadstream.infra.forget.letters import letters_of
 from leadstream.schemas.codec import Decoder, SingleObject
 from leadstream.schemas.dead_letters import read_letter
+from leadstream.schemas.events import LATEST_MS
 from leadstream.schemas.settings import Settings
 
 KEY = "write-key-of-the-website"
@@ -385,8 +387,12 @@ def test_hubspot_notifications_are_taken_once_they_are_signed(run: Callable[...,
         await told(await post(signed(body, signed_url)), 200)
         assert [e.type for e in kafka.events("crm-events")] == ["lead_updated", "lead_created"]
         deal, number = kafka.letters("crm-events.dlq")
-        assert (deal.kind, deal.key) == ("unmapped", b"5")
+        assert (deal.kind, deal.key) == ("unmapped", b"hubspot-5")
         assert (number.kind, number.key) == ("wrong_type", None)
+        # So an erasure finds it, though the bytes do not spell the lead's id.
+        for lead_id, found in (("hubspot-5", True), ("hubspot-6", False)):
+            belongs = letters_of([lead_id], LATEST_MS, SingleObject())
+            assert belongs(deal) is found
 
         assert "demanded" in await told(await post({}), 401)
         old = int(time.time() * 1000) - 301_000
