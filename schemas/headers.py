@@ -13,6 +13,9 @@ CONTROL_CLOCK: Final = ("leadstream-control", b"clock")
 HANDED_OVER: Final = "leadstream-folded-in"
 """On a record of lead.events: the id of the store that it was folded into as it was written."""
 
+COLLECTED_FROM: Final = "collected-from"
+"""On a dead letter that came over HTTP: the name of its source."""
+
 DEAD_KEY: Final = "leadstream-key"
 """The record's own key, since the letter has another; absent where the record had none."""
 DEAD_TOPIC: Final = "leadstream-topic"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from pythonjsonlogger.json import JsonFormatter
@@ -68,10 +68,14 @@ class JsonLines(JsonFormatter):
         }
 
 
-def set_up_logging(settings: Settings) -> None:
-    """Log to standard error; the libraries only what is wrong, unless the level is debug."""
+def set_up_logging(settings: Settings, secrets: Iterable[str] = ()) -> None:
+    """Log to standard error; the libraries only what is wrong, unless the level is debug.
+
+    Args:
+        secrets: what no line may show, beside the settings' own.
+    """
     level = settings.log_level.upper()
-    redactor = Redactor.of(settings)
+    redactor = Redactor.of(settings, secrets)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonLines(redactor) if settings.log_format == "json" else TextLines(redactor)

@@ -1,7 +1,7 @@
 """Every Prometheus metric, once, with the calls that fill them: once a batch, never once an event.
 
-No label names a lead or a person. `stage` is identify, lifecycle or sink; `topic` is the bare
-contract name.
+No label names a lead or a person. `stage` is identify, lifecycle, sink or collect; `topic` is the
+bare contract name; `source` is the name of a source of the collector.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ _TOPIC: Final = attrgetter("topic")
 _TIMESTAMP_MS: Final = attrgetter("timestamp_ms")
 
 SINK: Final = "sink"
-"""What the sink calls itself where the workers name their stage."""
+COLLECT: Final = "collect"
+"""What the sink and the collector call themselves where the workers name their stage."""
 
 _QUICK_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 # History that is replayed is hours and days behind, which is no fault.
@@ -141,6 +142,32 @@ SINK_BUFFERED_BYTES = Gauge(
 )
 
 
+COLLECT_REQUESTS = Counter(
+    "leadstream_collect_requests_total",
+    "Requests answered, by source (empty: nobody known) and status.",
+    ["source", "status"],
+)
+COLLECT_EVENTS = Counter(
+    "leadstream_collect_events_total",
+    "Events taken over HTTP and acknowledged by Kafka, repeated ones too.",
+    ["source"],
+)
+COLLECT_REQUEST_DURATION = Histogram(
+    "leadstream_collect_request_duration_seconds",
+    "From the head of a request to its answer.",
+    buckets=_QUICK_S,
+)
+COLLECT_ACKNOWLEDGE_DURATION = Histogram(
+    "leadstream_collect_acknowledge_duration_seconds",
+    "From handing a request's records to the producer to Kafka's last acknowledgement.",
+    buckets=_QUICK_S,
+)
+COLLECT_PENDING_BYTES = Gauge(
+    "leadstream_collect_pending_bytes",
+    "Bytes of requests that are read and not yet answered.",
+)
+
+
 class InputRecord(Protocol):
     """What the calls read of a record that came in."""
 
@@ -252,6 +279,29 @@ def buffered(records: int, size_bytes: int) -> None:
     """Say what the sink holds that is not inserted yet."""
     SINK_BUFFERED_RECORDS.set(records)
     SINK_BUFFERED_BYTES.set(size_bytes)
+
+
+def collect_answered(source: str, status: int, duration_s: float) -> None:
+    """Count one answer of the collector."""
+    _child(COLLECT_REQUESTS, source, str(status)).inc()
+    COLLECT_REQUEST_DURATION.observe(duration_s)
+
+
+def collect_taken(source: str, events: int, letters: Sequence[tuple[str, str]]) -> None:
+    """Count what a request brought; `letters` are topics and kinds of what gave no event."""
+    _child(COLLECT_EVENTS, source).inc(events)
+    for topic, kind in letters:
+        _child(DEAD_LETTERS, COLLECT, topic, kind).inc()
+
+
+def collect_acknowledged(duration_s: float) -> None:
+    """Say how long Kafka took for the records of a request."""
+    COLLECT_ACKNOWLEDGE_DURATION.observe(duration_s)
+
+
+def collect_pending(size_bytes: int) -> None:
+    """Say what the collector holds of requests that are under way."""
+    COLLECT_PENDING_BYTES.set(size_bytes)
 
 
 def process_started() -> None:

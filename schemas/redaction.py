@@ -34,10 +34,11 @@ class Redactor:
         self._secrets = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
     @classmethod
-    def of(cls, settings: Settings) -> Redactor:
-        """Return one that knows every secret of the settings."""
+    def of(cls, settings: Settings, more: Iterable[str] = ()) -> Redactor:
+        """Return one that knows every secret of the settings, and more."""
         values = (getattr(settings, name) for name in Settings.model_fields)
-        return cls(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+        own = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        return cls([*own, *more])
 
     def text(self, text: str) -> str:
         """Return `text` with marks in place of secrets and addresses."""

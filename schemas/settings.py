@@ -238,6 +238,9 @@ class Settings(BaseSettings):
     web_host: str = Field("127.0.0.1", description="Address that HTTP endpoints listen on.")
     web_port: int = Field(6066, ge=0, le=65535, description="Port of the worker's web server.")
     sink_web_port: int = Field(6166, ge=0, le=65535, description="Port of the sink's web server.")
+    collect_web_port: int = Field(
+        6266, ge=0, le=65535, description="Port of the collector's web server."
+    )
     web_token: SecretStr | None = Field(
         None,
         description="Bearer token that /ready and /metrics ask for; demanded where web_host is not "
@@ -253,6 +256,48 @@ class Settings(BaseSettings):
         None,
         description="The user's password; default: one is made, in a file beside the data. "
         "Demanded where serve_host is not loopback.",
+    )
+    collect_sources_file: Path | None = Field(
+        None, description="YAML file that says who may send events to `collect`."
+    )
+    collect_host: str = Field("127.0.0.1", description="Address on which `collect` takes events.")
+    collect_port: int = Field(8088, ge=0, le=65535, description="Its port; 0: a free one.")
+    collect_tls_cert_file: Path | None = Field(
+        None, description="PEM file of the certificate that `collect` shows; without it, no TLS."
+    )
+    collect_tls_key_file: Path | None = Field(
+        None, description="PEM file of its key, where it is not in the same file."
+    )
+    collect_tls_key_password: SecretStr | None = Field(
+        None, description="Password of collect_tls_key_file, where it is encrypted."
+    )
+    collect_body_max_bytes: int = Field(
+        1024 * 1024,
+        ge=1024,
+        le=64 * 1024 * 1024,
+        description="A larger request, unpacked, is refused; Segment allows 500 KB.",
+    )
+    collect_item_max_bytes: int = Field(
+        32 * 1024,
+        ge=256,
+        le=1024 * 1024,
+        description="A larger event within a request goes to the dead letters; Segment's own "
+        "limit.",
+    )
+    collect_pending_max_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="Most bytes of requests that are read and not yet answered; beyond it they "
+        "are sent away for a second.",
+    )
+    collect_ack_timeout_s: float = Field(
+        4.0,
+        gt=0,
+        description="A request that Kafka has not acknowledged for so long is refused, seconds; "
+        "HubSpot waits five.",
+    )
+    collect_read_timeout_s: float = Field(
+        15.0, gt=0, description="A request whose body takes longer is refused, seconds."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe messages that are logged."
@@ -310,6 +355,8 @@ class Settings(BaseSettings):
             )
         if self.static_membership and not self.instance_id:
             faults.append("static_membership needs an instance_id, unique for each process")
+        if self.collect_tls_key_file and not self.collect_tls_cert_file:
+            faults.append("collect_tls_key_file needs collect_tls_cert_file: set both, or neither")
         if self.tail_min_events > self.tail_max_events:
             faults.append(
                 f"tail_min_events ({self.tail_min_events}) is above tail_max_events "

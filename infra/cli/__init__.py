@@ -21,6 +21,7 @@ COMMANDS = {
     "start more to share the work.",
     "connect": "Read change feeds from Kafka topics, Salesforce's or Debezium's, "
     "until SIGTERM or Ctrl-C.",
+    "collect": "Take events over HTTP: Segment's tracking protocol, HubSpot's and other webhooks.",
     "topics": "Create the topics on Kafka and keep their settings.",
     "schemas": "Check the Avro contracts and register them.",
     "migrate": "Create or upgrade the database, its tables and views; "

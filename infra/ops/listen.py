@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 PORTS_TRIED: Final = 100
 
-PortSetting = Literal["web_port", "sink_web_port"]
+PortSetting = Literal["web_port", "sink_web_port", "collect_web_port"]
 
 
 def listening_socket(settings: Settings, setting: PortSetting) -> socket.socket | None:

@@ -1,7 +1,8 @@
-"""Asks the web server of this machine's worker or sink, for supervisors that run commands.
+"""Asks the web server of this machine's worker, sink or collector, for supervisors.
 
-`python -m leadstream.infra.ops.probe [--sink] [health|ready]`: settings and token come from the
-environment, as the process's own do. Exit code 0 for yes, 1 for no; the reasons are printed.
+`python -m leadstream.infra.ops.probe [--sink|--collect] [health|ready]`: settings and token come
+from the environment, as the process's own do. Exit code 0 for yes, 1 for no; the reasons are
+printed.
 """
 
 from __future__ import annotations
@@ -37,10 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Ask once; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m leadstream.infra.ops.probe")
     parser.add_argument("question", nargs="?", default="ready", choices=("health", "ready"))
-    parser.add_argument("--sink", action="store_true", help="ask the sink, not the worker")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument("--sink", action="store_true", help="ask the sink, not the worker")
+    other.add_argument("--collect", action="store_true", help="ask the collector")
     given = parser.parse_args(arguments)
     settings = load_settings()
     port = settings.sink_web_port if given.sink else settings.web_port
+    port = settings.collect_web_port if given.collect else port
     yes, said = ask(settings, f"/{given.question}", port)
     sys.stdout.write(f"{said}\n")
     return 0 if yes else 1

@@ -1,4 +1,4 @@
-"""The web server of a worker or a sink: /health, /ready and /metrics.
+"""The web server of a worker, a sink or a collector: /health, /ready and /metrics.
 
 It runs in the event loop of the work itself: a loop that hangs answers nothing, which is what a
 supervisor must see. With a token, /ready and /metrics ask for it; /health does not, because it

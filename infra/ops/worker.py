@@ -10,6 +10,7 @@ from typing import Any, Final
 import faust
 
 from leadstream.infra.ops.collecting import collect_less
+from leadstream.infra.ops.loops import new_loop
 from leadstream.infra.ops.probes import Probes
 from leadstream.infra.ops.server import OpsServer
 from leadstream.infra.ops.shutdown import BoundedShutdown
@@ -48,18 +49,6 @@ def run_worker(app: LeadstreamApp, settings: Settings) -> None:
     except SystemExit as ended:
         # Faust's own code for whatever crashed beside the engines, which end by themselves.
         sys.exit(ExitCode.STOPPED if not ended.code else ExitCode.BUG)
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """Return an event loop, and make it the one of this thread; uvloop's where that is built."""
-    try:
-        import uvloop
-    except ImportError:
-        loop = asyncio.new_event_loop()
-    else:
-        loop = uvloop.new_event_loop()
-    asyncio.set_event_loop(loop)
-    return loop
 
 
 class _Worker(faust.Worker):  # type: ignore[misc]  # faust is untyped

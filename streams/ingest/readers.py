@@ -46,14 +46,17 @@ class Row:
     change: RowChange | None = None
 
     def get(self, column: str) -> Any:
-        """Return a cell, or None; `a.b` is the key b in the object a."""
+        """Return a cell, or None; `a.b` is the key b in the object a, `a.0` the first of a list."""
         if column in self.cells:
             return self.cells[column]
         value: Any = self.cells
         for key in column.split("."):
-            if not isinstance(value, dict) or key not in value:
+            if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+                value = value[int(key)]
+            elif isinstance(value, dict) and key in value:
+                value = value[key]
+            else:
                 return None
-            value = value[key]
         return value
 
 
@@ -207,6 +210,8 @@ def _paths(cells: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
         yield prefix + key
         if isinstance(value, dict):
             yield from _paths(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield from _paths({str(at): item for at, item in enumerate(value)}, f"{prefix}{key}.")
 
 
 def _open_avro(path: Path) -> Table:

@@ -44,6 +44,7 @@ COMMANDS = [
     ["reasons"],
     ["lead", "l1"],
     ["serve"],
+    ["collect"],
     ["ingest", "{events}"],
     ["dlq", "list"],
 ]

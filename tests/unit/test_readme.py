@@ -43,6 +43,7 @@ DO = {
     "migrate",
     "ingest",
     "connect",
+    "collect",
     "costs",
     "replay",
     "report",

@@ -1,0 +1,1 @@
+"""`leadstream collect`: takes events over HTTP, and answers once Kafka has them."""
