@@ -99,7 +99,9 @@ def _forget_until(record: LeadRecord, at: EpochMs) -> set[str]:
         if occurred_at <= at:
             dropped.append(entry)
         else:
-            kept.append(TailEvent(occurred_at, entry.event_id, False, entry.body))
+            kept.append(
+                TailEvent(occurred_at, entry.event_id, False, entry.body, None, entry.sources)
+            )
     note_other_ids(record, dropped)
     others = {other for other, since in record.other_ids.items() if since <= at}
     record.other_ids = {o: since for o, since in record.other_ids.items() if since > at}
@@ -110,5 +112,7 @@ def _forget_until(record: LeadRecord, at: EpochMs) -> set[str]:
     record.tail.replace(sorted(kept, key=lambda entry: (entry.at, entry.event_id)))
     record.said.replace([])
     record.settled = b""
+    record.past, record.chunks, record.settling = 0, 0, []
+    record.is_unfolded = False
     record.revision += 1
     return others
