@@ -17,6 +17,8 @@ PREVIOUS_FACT: Final = "previous_id"
 """The property of an `alias` that holds the id that its lead had before."""
 LEAD_MERGED: Final = "lead_merged"
 LEAD_UNMERGED: Final = "lead_unmerged"
+OURSELVES: Final = "leadstream"
+"""The actor of what leadstream itself tells a lead: erased with another id, absorbed, or back."""
 _EMAIL_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:leadstream:email")
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from leadstream.schemas.events import CrmEvent, LeadEvent
-from leadstream.streams.domain.identity import LEAD_MERGED, LEAD_UNMERGED
+from leadstream.streams.domain.identity import LEAD_MERGED, LEAD_UNMERGED, OURSELVES
 from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.kept import OWN, TailEvent, decode_chunk
 from leadstream.streams.domain.link_records import Moved, Withdrawn
@@ -24,7 +24,6 @@ from leadstream.streams.domain.stored import tail_event
 
 IDENTITY: Final = "\x00identity"
 """The source of what identity itself does to a lead: it was absorbed, or is back."""
-_ACTOR: Final = "leadstream"
 
 
 def needs_past(
@@ -179,7 +178,7 @@ def _crm(kind: str, at: int, event_id: str, lead_id: str, merged: str) -> CrmEve
         event_time=at,
         lead_id=lead_id,
         type=kind,
-        actor=_ACTOR,
+        actor=OURSELVES,
         merged_lead_id=merged,
     )
 

@@ -9,7 +9,12 @@ from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
 from leadstream.streams.domain import leaks, sla
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.crossings import is_watching, look_again_at, next_crossing
-from leadstream.streams.domain.identity import ANONYMOUS_PREFIX, LEAD_MERGED, LEAD_UNMERGED
+from leadstream.streams.domain.identity import (
+    ANONYMOUS_PREFIX,
+    LEAD_MERGED,
+    LEAD_UNMERGED,
+    OURSELVES,
+)
 from leadstream.streams.domain.memory import count_busy, remember
 from leadstream.streams.domain.moves import Move, decide_move
 from leadstream.streams.domain.qualify import holds, qualify, rearm, release
@@ -156,10 +161,10 @@ def _apply_crm_move(
         if state.stage is Stage.MERGED:
             return []
         state.merged_from = state.stage
-        return move_to(state, model, Stage.MERGED, at, cause="crm", event=event)
+        return move_to(state, model, Stage.MERGED, at, _who_says(event), event)
     if _comes_back(state, event):
         back, state.merged_into, state.merged_from = state.merged_from, None, None
-        return move_to(state, model, back or Stage.KNOWN, at, cause="crm", event=event)
+        return move_to(state, model, back or Stage.KNOWN, at, _who_says(event), event)
     move = decide_move(state.stage, event, model.source)
     if move is None:
         return []
@@ -174,10 +179,11 @@ def _apply_crm_move(
 
 
 def _merges_away(state: FoldState, event: CrmEvent) -> bool:
-    return (
-        event.type == LEAD_MERGED
-        and event.merged_lead_id == state.lead_id != event.lead_id
-    )
+    return event.type == LEAD_MERGED and event.merged_lead_id == state.lead_id != event.lead_id
+
+
+def _who_says(event: CrmEvent) -> str:
+    return "identified" if event.actor == OURSELVES else "crm"
 
 
 def _comes_back(state: FoldState, event: CrmEvent) -> bool:

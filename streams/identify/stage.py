@@ -18,6 +18,7 @@ from leadstream.streams.engine.processor import (
 )
 from leadstream.streams.identify.accept import accept
 from leadstream.streams.identify.resolver import StatedIdentity
+from leadstream.streams.identify.rules import identity_rules
 
 MERGES_KEY = b"\x00merges"
 """All merges go to one partition, whose graph of them says what they come to."""
@@ -37,7 +38,7 @@ class IdentifyStage:
         }
         lead_events = settings.topics.full(topics.LEAD_EVENTS)
         self._encoder = Encoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], lead_events, schemas)
-        self._resolver = StatedIdentity()
+        self._resolver = StatedIdentity(identity_rules(settings))
         # Workers of release 0.1 read `lead.events` too, and know no such records.
         self._joins = settings.store_format > 1
 

@@ -18,6 +18,7 @@ from people import people_of
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.streams.domain.lead import effective_decisions
 from leadstream.streams.domain.stages import Stage
+from leadstream.streams.replay import Replay
 
 MODELS = lively_models()
 END_MS = START_MS + 2 * SPAN_DAYS * DAY_MS
@@ -114,3 +115,16 @@ def test_any_order_and_any_number_of_partitions_give_the_same_people(
         assert pipeline.states[lead_id].event_count == len({e.event_id for e in events})
     for lead_id in people.absorbed:
         assert pipeline.states[lead_id].stage == Stage.MERGED.value
+
+
+@examples(40)
+@given(histories())
+def test_a_replay_gives_the_same_people(log: list[Touchpoint | CrmEvent]) -> None:
+    run = Replay(MODELS)
+    for event in log:
+        run.feed(event)
+    run.finish(END_MS)
+    people = people_of(list({event.event_id: event for event in log}.values()))
+    held = run.effective.decisions()
+    for lead_id, events in people.events.items():
+        assert [content(d) for d in held if d.lead_id == lead_id] == expected(lead_id, events)
