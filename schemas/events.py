@@ -88,7 +88,7 @@ TOUCHPOINT_TYPES = frozenset(
 
 CRM_EVENT_TYPES = frozenset(
     """lead_created lead_updated lead_owner_changed lead_accepted lead_rejected lead_qualified
-    lead_recycled lead_disqualified lead_converted lead_merged sales_activity_logged
+    lead_recycled lead_disqualified lead_converted lead_merged lead_unmerged sales_activity_logged
     opportunity_created opportunity_stage_changed opportunity_won opportunity_lost
     opportunity_reopened feedback_submitted consent_changed erasure_requested crm_gap""".split()
 )

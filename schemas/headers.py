@@ -9,6 +9,10 @@ CONTENT_TYPE: Final = "content-type"
 
 # A record on lead.events with this header tells the time instead of an event: {"clock": epoch ms}.
 CONTROL_CLOCK: Final = ("leadstream-control", b"clock")
+# Records on lead.events that processors send each other about identities (domain/link_records.py).
+CONTROL_LINK: Final = ("leadstream-control", b"link")
+CONTROL_MERGE: Final = ("leadstream-control", b"merge")
+CONTROLS: Final = (CONTROL_CLOCK, CONTROL_LINK, CONTROL_MERGE)
 
 HANDED_OVER: Final = "leadstream-folded-in"
 """On a record of lead.events: the id of the store that it was folded into as it was written."""

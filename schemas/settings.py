@@ -179,6 +179,26 @@ class Settings(BaseSettings):
         description="Most bytes of a lead's events that stay insertable, beside its newest event; "
         "wins over tail_min_events.",
     )
+    identity_blocked_ids: str = Field(
+        "",
+        description="Ids that are none, separated by commas and compared without case, beside "
+        "null, -1, zeros, anonymous and the like.",
+    )
+    identity_shared_mailboxes: str = Field(
+        "",
+        description="Names before the @ of addresses that several people read and that join "
+        "nobody, separated by commas, beside info, sales, noreply and the like.",
+    )
+    identity_types: str = Field(
+        "",
+        description="Types of events at which somebody says who it is, so that their ids are one "
+        "person's, separated by commas, beside identify, forms and the CRM's lead_created.",
+    )
+    identity_provider_rules: bool = Field(
+        False,
+        description="Leave out of an address what its mail provider ignores: tags after a plus, "
+        "and dots at Gmail. It changes the ids of leads of whom only the address is known.",
+    )
     store_format: int = Field(
         2,
         ge=1,

@@ -170,7 +170,7 @@ class BatchBuilder:
 
         def add(record: KafkaRecord) -> None:
             value, said = record.value, record.headers
-            if said and tells_time and headers.CONTROL_CLOCK in said:
+            if said and tells_time and any(control in said for control in headers.CONTROLS):
                 return
             if value is None and _is_forgotten(batch, topic, record.key):
                 return

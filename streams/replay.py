@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 
 from leadstream.schemas.codec import DecodeError
@@ -22,11 +23,15 @@ from leadstream.streams.domain.lead import (
     absorb,
     new_record,
 )
+from leadstream.streams.domain.link_records import Link, decode_link
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.domain.stored import Decision
 from leadstream.streams.domain.view import view
+from leadstream.streams.engine.processor import BatchResult, Output
 from leadstream.streams.identify.accept import accept
-from leadstream.streams.identify.resolver import Resolver, StatedIdentity
+from leadstream.streams.identify.resolver import StatedIdentity
+from leadstream.streams.lifecycle.identities import Identities
+from leadstream.streams.lifecycle.joins import Joins
 
 
 class Effective:
@@ -53,16 +58,31 @@ class Effective:
         return sorted(held, key=lambda d: (d.occurred_at, d.id))
 
 
+@dataclass
+class _Visit:
+    """What a lead is told at a time."""
+
+    lead_id: str
+    events: list[LeadEvent] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+
+
+def _visit_of(output: Output) -> _Visit:
+    return _Visit((output.key or b"").decode(), links=[decode_link(output.value or b"")])
+
+
 class Replay:
     """Folds a log event by event, as the lifecycle stage would."""
 
     def __init__(
-        self, models: ModelSet, limits: Limits | None = None, resolver: Resolver | None = None
+        self, models: ModelSet, limits: Limits | None = None, resolver: StatedIdentity | None = None
     ) -> None:
         self._models = models
         self._limits = limits or Limits()
         self._resolver = resolver or StatedIdentity()
         self._records: dict[str, LeadRecord] = {}
+        self._identities = Identities()
+        self._joins = Joins(self._identities)
         self._latest: EpochMs = 0
         self.effective = Effective()
 
@@ -78,13 +98,19 @@ class Replay:
         sayings: list[Saying] = []
         for lead_event in accepted:
             self._latest = max(self._latest, lead_event.occurred_at)
-            sayings += self._take(lead_event)
+            sayings += self._take(_Visit(lead_event.lead_id, [lead_event]))
+        first = accepted[0]
+        for key, claimed in self._resolver.claims_of(event, first.lead_id, first.occurred_at):
+            sayings += self._take(_Visit(key, links=[claimed]))
+        for merge in self._resolver.merges_of(event, first.occurred_at):
+            for lead_id, rooted in self._identities.merge(merge, BatchResult()).items():
+                sayings += self._take(_Visit(lead_id, links=[rooted]))
         return accepted, sayings
 
     def erase(self, erased: Mapping[str, EpochMs]) -> None:
         """Erase leads up to their instants, as a log does that holds their erasures."""
         for lead_id, at in erased.items():
-            self._take(erasure_of(lead_id, at))
+            self._take(_Visit(lead_id, [erasure_of(lead_id, at)]))
 
     def erased(self) -> dict[str, EpochMs]:
         """Return the leads that were erased, and up to when."""
@@ -106,25 +132,33 @@ class Replay:
     def states(self) -> Iterator[LeadState]:
         """Give the state of every lead that is known, and not erased since."""
         for record in self._records.values():
-            if record.head.event_count:
+            if record.head.event_count or record.is_joined:
                 yield view(record, self._models)
 
-    def _take(self, event: LeadEvent) -> list[Saying]:
-        """Fold an event, and the erasures to which it leads."""
+    def _take(self, visit: _Visit) -> list[Saying]:
+        """Fold what a lead is told, and the erasures and moves of events to which it leads."""
         sayings: list[Saying] = []
-        waiting = deque([event])
+        waiting = deque([visit])
         while waiting:
-            event = waiting.popleft()
-            record = self._record(event.lead_id)
-            erasure = erase(record, [event])
+            visit = waiting.popleft()
+            record, key, events = self._record(visit.lead_id), visit.lead_id.encode(), visit.events
+            result = BatchResult()
+            joining = self._joins.hear(key, record, events, visit.links, result)
+            erasure = erase(record, events)
             if erasure is not None:
-                waiting += [erasure_of(other, erasure.at) for other in erasure.others]
+                waiting += [
+                    _Visit(other, [erasure_of(other, erasure.at)]) for other in erasure.others
+                ]
                 if erasure.took:
-                    self.effective.forget(event.lead_id)
-            said = absorb(record, [event], self._models, self._limits)
+                    self.effective.forget(visit.lead_id)
+            said = absorb(record, events, self._models, self._limits)
             for saying in said:
                 self.effective.hear(saying)
             sayings += said
+            self._identities.keep_past(key, record, result)
+            if joining is not None:
+                self._joins.give(key, record, events, joining, result)
+                waiting += map(_visit_of, result.outputs)
         return sayings
 
     def _record(self, lead_id: str) -> LeadRecord:

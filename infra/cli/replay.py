@@ -26,11 +26,15 @@ from leadstream.streams.backfill.inputs import (
     size_of,
 )
 from leadstream.streams.domain.errors import ModelError
+from leadstream.streams.identify.resolver import StatedIdentity
+from leadstream.streams.identify.rules import identity_rules
 from leadstream.streams.models import load_models
 from leadstream.streams.replay import Replay
 
 if TYPE_CHECKING:
     from leadstream.infra.backfill.run import Asked
+    from leadstream.schemas.settings import Settings
+    from leadstream.streams.domain.compiled import ModelSet
     from leadstream.streams.domain.lead import Saying
 
 LARGE_BYTES: Final = 32 << 20
@@ -128,12 +132,16 @@ def command(
         )  # fmt: skip
         _backfill(ctx, asked, into_clickhouse)
     else:
-        _replay(files, Replay(models), settings, until_ms, tells, as_emitted, refused,
+        _replay(files, _run(models, settings), settings, until_ms, tells, as_emitted, refused,
                 into_clickhouse)  # fmt: skip
     if refused.count:
         raise UserError(
             f"{refused.count} lines were refused, each named above; the rest is complete"
         )
+
+
+def _run(models: ModelSet, settings: Settings) -> Replay:
+    return Replay(models, resolver=StatedIdentity(identity_rules(settings)))
 
 
 class Refused:

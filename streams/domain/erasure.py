@@ -9,18 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from leadstream.schemas.events import ERASURE_REQUESTED, CrmEvent, LeadEvent, is_erasure
-from leadstream.streams.domain.identity import other_ids_in
+from leadstream.streams.domain.identity import OURSELVES, other_ids_in
 from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.kept import TailEvent
 from leadstream.streams.domain.record import LeadRecord
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
 from leadstream.streams.domain.stored import event_of
-
-SPREADER: Final = "leadstream"
-"""The actor of an erasure that leadstream itself asks for, of a person's other id."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ def erasure_request(lead_id: str, at: EpochMs, reason: str | None = None) -> Crm
         event_time=at,
         lead_id=lead_id,
         type=ERASURE_REQUESTED,
-        actor=SPREADER,
+        actor=OURSELVES,
         reason=reason,
     )
 
@@ -99,7 +95,9 @@ def _forget_until(record: LeadRecord, at: EpochMs) -> set[str]:
         if occurred_at <= at:
             dropped.append(entry)
         else:
-            kept.append(TailEvent(occurred_at, entry.event_id, False, entry.body))
+            kept.append(
+                TailEvent(occurred_at, entry.event_id, False, entry.body, None, entry.sources)
+            )
     note_other_ids(record, dropped)
     others = {other for other, since in record.other_ids.items() if since <= at}
     record.other_ids = {o: since for o, since in record.other_ids.items() if since > at}
@@ -110,5 +108,7 @@ def _forget_until(record: LeadRecord, at: EpochMs) -> set[str]:
     record.tail.replace(sorted(kept, key=lambda entry: (entry.at, entry.event_id)))
     record.said.replace([])
     record.settled = b""
+    record.past, record.chunks, record.settling = 0, 0, []
+    record.is_unfolded = False
     record.revision += 1
     return others

@@ -5,11 +5,20 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
-from leadstream.schemas.events import LeadEvent
+from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
 
 ANONYMOUS_PREFIX: Final = "anon:"
+EXTERNAL_PREFIX: Final = "ext:"
 EMAIL_FACT: Final = "email"
 """The property or attribute that holds an address; forms and CRMs send it there."""
+EXTERNAL_FACT: Final = "external_id"
+"""The property or attribute that holds the id of another system, as `system:id`."""
+PREVIOUS_FACT: Final = "previous_id"
+"""The property of an `alias` that holds the id that its lead had before."""
+LEAD_MERGED: Final = "lead_merged"
+LEAD_UNMERGED: Final = "lead_unmerged"
+OURSELVES: Final = "leadstream"
+"""The actor of what leadstream itself tells a lead: erased with another id, absorbed, or back."""
 _EMAIL_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:leadstream:email")
 
 
@@ -23,18 +32,41 @@ def lead_of_anonymous(anonymous_id: str) -> str:
     return ANONYMOUS_PREFIX + anonymous_id.strip()
 
 
+def lead_of_external(external_id: str) -> str:
+    """Return the id of a lead of whom only another system's id is known."""
+    return EXTERNAL_PREFIX + external_id.strip()
+
+
+def emails_in(event: Touchpoint | CrmEvent) -> list[str]:
+    """Return the addresses that an event states of its lead, as they stand there."""
+    if isinstance(event, CrmEvent):
+        stated = [event.attributes.get(EMAIL_FACT)]
+    else:
+        stated = [event.email, event.properties.get(EMAIL_FACT)]
+    return [email for email in stated if email and email.strip()]
+
+
+def external_id_in(event: Touchpoint | CrmEvent) -> str | None:
+    """Return another system's id of the lead, where an event states one."""
+    facts = event.attributes if isinstance(event, CrmEvent) else event.properties
+    return facts.get(EXTERNAL_FACT)
+
+
 def other_ids_in(event: LeadEvent) -> set[str]:
-    """Return the other lead ids that an event states of its lead: e-mail, visitor, merged lead."""
-    emails: list[str | None] = []
-    found = set()
-    touch, crm = event.touchpoint, event.crm
-    if touch is not None:
-        emails += [touch.email, touch.properties.get(EMAIL_FACT)]
-        if touch.anonymous_id and touch.anonymous_id.strip():
-            found.add(lead_of_anonymous(touch.anonymous_id))
-    if crm is not None:
-        emails.append(crm.attributes.get(EMAIL_FACT))
-        if crm.type == "lead_merged" and crm.merged_lead_id and crm.merged_lead_id.strip():
-            found.add(crm.merged_lead_id.strip())
-    found |= {lead_of_email(email) for email in emails if email and email.strip()}
+    """Return the other lead ids that an event states of its lead.
+
+    They are by e-mail, visitor, another system, or merged.
+    """
+    cause = event.touchpoint or event.crm
+    if cause is None:
+        return set()
+    found = {lead_of_email(email) for email in emails_in(cause)}
+    external_id = external_id_in(cause)
+    if external_id and external_id.strip():
+        found.add(lead_of_external(external_id))
+    if isinstance(cause, Touchpoint):
+        if cause.anonymous_id and cause.anonymous_id.strip():
+            found.add(lead_of_anonymous(cause.anonymous_id))
+    elif cause.type == LEAD_MERGED and cause.merged_lead_id and cause.merged_lead_id.strip():
+        found.add(cause.merged_lead_id.strip())
     return found - {event.lead_id}

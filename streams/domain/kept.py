@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.streams.domain.state_parts import EpochMs
+
+OWN: Final = ""
+"""Among the sources of an event: the lead's own id."""
 
 
 # The same fields in the same order, kept by place: fields may only be added, at the end.
@@ -37,6 +42,8 @@ class TailEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
         at: where it counts.
         body: what it says, without its id; see `event_of`.
         occurred_at: when it happened, where that is not `at`.
+        sources: the ids that it was stated under, where that is not only the lead's own, which
+            stands among them as OWN.
     """
 
     at: EpochMs
@@ -44,6 +51,7 @@ class TailEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     late: bool
     body: bytes
     occurred_at: EpochMs | None = None
+    sources: tuple[str, ...] | None = None
 
 
 class Said(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -53,3 +61,24 @@ class Said(msgspec.Struct, array_like=True, frozen=True, gc=False):
     digest: bytes
     core: bytes
     kind: str
+
+
+class Chunk(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Events that have settled, and what was said of them; enough to fold them again."""
+
+    events: list[TailEvent]
+    said: list[Said]
+
+
+def encode_chunk(chunk: Chunk) -> bytes:
+    """Return a chunk as bytes."""
+    return _encode(chunk)
+
+
+def decode_chunk(data: bytes) -> Chunk:
+    """Return the chunk that bytes keep."""
+    return _chunks.decode(data)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_chunks = msgspec.msgpack.Decoder(Chunk)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from leadstream.schemas.decisions import (
     EFFECTIVE,
@@ -24,13 +25,15 @@ from leadstream.schemas.events import LeadEvent, is_erasure
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
 from leadstream.streams.domain.erasure import erase, erased_until, note_other_ids
-from leadstream.streams.domain.kept import Said, TailEvent
+from leadstream.streams.domain.kept import OWN, Chunk, Said, TailEvent, encode_chunk
 from leadstream.streams.domain.lifecycle import advance, fire, next_due, wake_at
 from leadstream.streams.domain.record import (
     ID_BYTES,
+    PAST_LOST,
     LeadRecord,
     hash_of,
     holds_hash,
+    lose_past,
     new_record,
 )
 from leadstream.streams.domain.saying import TAKING_BACK, Change, Saying
@@ -69,13 +72,15 @@ HOT_TAIL_FACTOR = 4
 class Limits:
     """How much of a lead stays insertable: all of the horizon, within these bounds.
 
-    `tail_max_bytes` is of the encoded events, and wins over `tail_min_events`.
+    `tail_max_bytes` is of the encoded events, and wins over `tail_min_events`. What has settled is
+    kept beside, for a merge with another lead, up to `past_max_events`.
     """
 
     horizon_ms: int = 30 * MS_PER_DAY
     tail_min_events: int = 64
     tail_max_events: int = 1000
     tail_max_bytes: int = 1024 * 1024
+    past_max_events: int = 20_000
 
 
 def absorb(
@@ -92,7 +97,7 @@ def absorb(
     """
     if record.erased_at > -NEVER_MS or any(map(is_erasure, events)):
         erase(record, events)
-    is_folded = record.head.event_count > 0 or not len(record.tail)
+    is_folded = not record.is_unfolded and (record.head.event_count > 0 or not len(record.tail))
     record.now = max(record.now, now)
     fresh = _in_order(record, events) if is_folded else None
     if fresh is not None:
@@ -115,6 +120,7 @@ def absorb(
         unfolded = _unpacked(record.lead_id, record.tail)
         decisions, record.quiet_until = _fold(head, unfolded, models, record.now)
         record.head = head
+        record.is_unfolded = False
         sayings = _correct(record, decisions)
     record.revision += 1
     _settle(record, models, limits)
@@ -166,15 +172,22 @@ def _insert(record: LeadRecord, events: Iterable[LeadEvent]) -> bool:
     present = {entry.event_id for entry in tail}
     changed = False
     for event in events:
+        sources: tuple[str, ...] | None = None
         if event.occurred_at <= record.erased_at:
             continue
         if event.event_id in present:
             place = _place_of(tail, event.event_id)
             told = tail[place]
             if told.late or not record.base_at < event.occurred_at < told.at:
+                if told.sources is not None and OWN not in told.sources:
+                    tail[place] = replace(told, sources=(*told.sources, OWN))
+                    changed = True
                 continue
             del tail[place]
+            sources = told.sources
         entry = tail_event(event)
+        if sources is not None:
+            entry = replace(entry, sources=tuple(sorted({*sources, OWN})))
         if entry.at <= record.base_at:
             # An id that old may have been forgotten, so a repetition could not be told.
             if entry.at <= record.forgotten_until or holds_hash(
@@ -351,7 +364,19 @@ def _settle(record: LeadRecord, models: ModelSet, limits: Limits) -> None:
     _remember_settled(record, leaving)
     note_other_ids(record, leaving)
     record.tail.replace(tail[count:])
-    record.said.replace(record.said.items()[len(settled) :])
+    said = record.said.items()
+    record.said.replace(said[len(settled) :])
+    _keep_past(record, Chunk(leaving, said[: len(settled)]), limits)
+
+
+def _keep_past(record: LeadRecord, chunk: Chunk, limits: Limits) -> None:
+    """Keep what has settled, unless a part of it is lost or there is too much of it."""
+    if record.past == PAST_LOST:
+        return
+    record.past += len(chunk.events)
+    record.settling.append(encode_chunk(chunk))
+    if record.past > limits.past_max_events:
+        lose_past(record)
 
 
 def _surplus(record: LeadRecord, limits: Limits) -> int:

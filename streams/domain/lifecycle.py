@@ -9,7 +9,12 @@ from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
 from leadstream.streams.domain import leaks, sla
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.crossings import is_watching, look_again_at, next_crossing
-from leadstream.streams.domain.identity import ANONYMOUS_PREFIX
+from leadstream.streams.domain.identity import (
+    ANONYMOUS_PREFIX,
+    LEAD_MERGED,
+    LEAD_UNMERGED,
+    OURSELVES,
+)
 from leadstream.streams.domain.memory import count_busy, remember
 from leadstream.streams.domain.moves import Move, decide_move
 from leadstream.streams.domain.qualify import holds, qualify, rearm, release
@@ -153,7 +158,13 @@ def _apply_crm_move(
 ) -> list[Decision]:
     if _merges_away(state, event):
         state.merged_into = event.lead_id
-        return move_to(state, model, Stage.MERGED, at, cause="crm", event=event)
+        if state.stage is Stage.MERGED:
+            return []
+        state.merged_from = state.stage
+        return move_to(state, model, Stage.MERGED, at, _who_says(event), event)
+    if _comes_back(state, event):
+        back, state.merged_into, state.merged_from = state.merged_from, None, None
+        return move_to(state, model, back or Stage.KNOWN, at, _who_says(event), event)
     move = decide_move(state.stage, event, model.source)
     if move is None:
         return []
@@ -168,10 +179,18 @@ def _apply_crm_move(
 
 
 def _merges_away(state: FoldState, event: CrmEvent) -> bool:
+    return event.type == LEAD_MERGED and event.merged_lead_id == state.lead_id != event.lead_id
+
+
+def _who_says(event: CrmEvent) -> str:
+    return "identified" if event.actor == OURSELVES else "crm"
+
+
+def _comes_back(state: FoldState, event: CrmEvent) -> bool:
     return (
-        event.type == "lead_merged"
-        and event.merged_lead_id == state.lead_id != event.lead_id
-        and state.stage is not Stage.MERGED
+        event.type == LEAD_UNMERGED
+        and event.merged_lead_id == state.lead_id
+        and state.stage is Stage.MERGED
     )
 
 

@@ -31,6 +31,12 @@ class LeadRecord:
         settled: hashes of the latest event ids in the base, one after the other.
         quiet_until: nothing happens by itself before this instant; not kept in the store, since
             it holds for some versions of the model only.
+        past: how many events have settled and are kept in chunks, from the first on; PAST_LOST:
+            not all of them are.
+        chunks: how many chunks there are.
+        is_joined: other ids' events were given to the lead.
+        is_unfolded: the head is not the fold of the tail any more; not kept.
+        settling: chunks that are to be kept beside the record, after those that there are.
     """
 
     lead_id: str
@@ -46,6 +52,11 @@ class LeadRecord:
     erased_at: EpochMs
     other_ids: dict[str, EpochMs]
     quiet_until: EpochMs = field(compare=False)
+    past: int
+    chunks: int
+    is_joined: bool
+    is_unfolded: bool = field(init=False, compare=False)
+    settling: list[bytes] = field(init=False, compare=False)
 
     # Written out: compiled, a dataclass' own is still interpreted.
     def __init__(
@@ -63,6 +74,9 @@ class LeadRecord:
         erased_at: EpochMs = -NEVER_MS,
         other_ids: dict[str, EpochMs] | None = None,
         quiet_until: EpochMs = -NEVER_MS,
+        past: int = 0,
+        chunks: int = 0,
+        is_joined: bool = False,
     ) -> None:
         self.lead_id = lead_id
         self.head = head
@@ -77,6 +91,11 @@ class LeadRecord:
         self.erased_at = erased_at
         self.other_ids = {} if other_ids is None else other_ids
         self.quiet_until = quiet_until
+        self.past = past
+        self.chunks = chunks
+        self.is_joined = is_joined
+        self.is_unfolded = False
+        self.settling = []
 
 
 def new_record(lead_id: str) -> LeadRecord:
@@ -85,6 +104,8 @@ def new_record(lead_id: str) -> LeadRecord:
 
 
 ID_BYTES: Final = 8
+PAST_LOST: Final = -1
+"""Of `LeadRecord.past`: what has settled cannot be folded again."""
 
 
 def hash_of(event_id: str) -> bytes:
@@ -98,3 +119,15 @@ def holds_hash(hashes: bytes, one: bytes) -> bool:
     while place >= 0 and place % ID_BYTES:
         place = hashes.find(one, place + 1)
     return place >= 0
+
+
+def past_of(past: int | None, base: bytes | None) -> int:
+    """Return how much of a lead's past is kept, by a record that may be older than that."""
+    if past is not None:
+        return past
+    return 0 if base is None else PAST_LOST
+
+
+def lose_past(record: LeadRecord) -> None:
+    """Keep nothing any more of what has settled."""
+    record.past, record.chunks, record.settling = PAST_LOST, 0, []

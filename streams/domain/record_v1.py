@@ -12,7 +12,7 @@ import msgspec
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain.kept import Said, TailEvent
-from leadstream.streams.domain.record import ID_BYTES, LeadRecord
+from leadstream.streams.domain.record import ID_BYTES, LeadRecord, past_of
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
 from leadstream.streams.domain.state_parts import Touch
 from leadstream.streams.domain.stored import core_of, decision_of, event_of, tail_event
@@ -90,6 +90,7 @@ def decode(data: bytes | memoryview) -> LeadRecord:
         now=stored.now,
         erased_at=stored.erased_at,
         other_ids=stored.other_ids,
+        past=past_of(None, base),
     )
     record.tail.extend(map(_tail_from_v1, stored.tail))
     record.said.extend(

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from leadstream.streams.domain.record import LeadRecord, packed_said
+from leadstream.streams.domain.record import LeadRecord, packed_said, past_of
 from leadstream.streams.domain.state import EpochMs
 from leadstream.streams.domain.stored_state import StoredState, state_of
 from leadstream.streams.domain.tail import Tail
@@ -34,6 +34,9 @@ class _Stored(msgspec.Struct, array_like=True, gc=False):
     tail: bytes
     said_count: int
     said: bytes
+    past: int | None = None
+    chunks: int = 0
+    is_joined: bool = False
 
 
 def encode(record: LeadRecord) -> bytes:
@@ -56,6 +59,9 @@ def encode(record: LeadRecord) -> bytes:
             tail.data(),
             len(said),
             said.data(),
+            record.past,
+            record.chunks,
+            record.is_joined,
         )
     )
 
@@ -81,6 +87,9 @@ def decode(data: bytes | memoryview) -> LeadRecord:
         stored.now,
         stored.erased_at,
         stored.other_ids,
+        past=past_of(stored.past, stored.base),
+        chunks=stored.chunks,
+        is_joined=stored.is_joined,
     )
 
 

@@ -158,6 +158,7 @@ class FoldState:
     busy_count: int
     hot_since: EpochMs | None
     fit_ticks: int | None
+    merged_from: Stage | None
 
     def __init__(self, lead_id: str) -> None:
         self.lead_id = lead_id
@@ -198,7 +199,7 @@ class FoldState:
         self.buyer_stage = None
         self.persona = None
         self.interest = None
-        self.merged_into = None
+        self.merged_into = self.merged_from = None
         self.watches = []
         self.leaks = []
         self.visits = []
@@ -265,6 +266,7 @@ class FoldState:
             self.busy_count,
             self.hot_since,
             self.fit_ticks,
+            self.merged_from,
         ]
 
 

@@ -65,6 +65,7 @@ StoredState: Final[Any] = _stored(
         "visits": list[Visit],
         "content": dict[str, Share],
         "topics": dict[str, Share],
+        "merged_from": Stage | None,
     },
     FoldState(lead_id=""),
 )

@@ -1,11 +1,25 @@
-"""Under which lead an event belongs. The full merge of identities takes this seam's place."""
+"""Under which lead an event belongs by itself, and what it says of whose other ids are."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from leadstream.schemas.events import CrmEvent, Touchpoint
-from leadstream.streams.domain.identity import lead_of_anonymous, lead_of_email
+from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
+from leadstream.streams.domain.identity import (
+    LEAD_MERGED,
+    LEAD_UNMERGED,
+    PREVIOUS_FACT,
+    emails_in,
+    external_id_in,
+    lead_of_anonymous,
+    lead_of_email,
+    lead_of_external,
+)
+from leadstream.streams.domain.identity_rules import IdentityRules
+from leadstream.streams.domain.link_records import Claimed, Merged
+
+_ALIAS = "alias"
+_BOTH = (LEAD_MERGED, LEAD_UNMERGED)
 
 
 class Resolver(Protocol):
@@ -17,18 +31,80 @@ class Resolver(Protocol):
 
 
 class StatedIdentity:
-    """Believes the ids that the event states: lead id, else e-mail, else anonymous id."""
+    """Believes the ids that the event states: lead id, else another system's, e-mail, visitor.
+
+    Args:
+        rules: which ids are none; by default what broken clients send.
+    """
+
+    def __init__(self, rules: IdentityRules | None = None) -> None:
+        self._rules = rules or IdentityRules()
 
     def leads_of(self, event: Touchpoint | CrmEvent) -> tuple[str, ...]:
+        id_of = self._rules.id_of
+        stated = id_of(event.lead_id)
+        if isinstance(event, CrmEvent) and event.type in _BOTH:
+            found = (stated, id_of(event.merged_lead_id))
+            return tuple(dict.fromkeys(each for each in found if each is not None))
+        if stated is not None:
+            return (stated,)
+        keys = self._keys_of(event) if isinstance(event, Touchpoint) else []
+        return (keys[0],) if keys else ()
+
+    def claims_of(
+        self, event: Touchpoint | CrmEvent, lead_id: str, at: EpochMs
+    ) -> list[tuple[str, Claimed]]:
+        """Return the keys that the event states beside its lead, each with the claim on it.
+
+        Args:
+            lead_id: under which the event belongs by itself.
+            at: when it happened.
+        """
+        if event.type not in self._rules.identifying:
+            return []
+        claims = []
+        owner = lead_id
+        for key in dict.fromkeys(self._keys_of(event, joins=True)):
+            if key != owner:
+                claims.append((key, Claimed(owner, at, event.event_id)))
+        return claims
+
+    def merges_of(self, event: Touchpoint | CrmEvent, at: EpochMs) -> list[Merged]:
+        """Return which lead ids the event says are another's now, or their own again."""
+        id_of = self._rules.id_of
+        lead_id = id_of(event.lead_id)
         if isinstance(event, CrmEvent):
-            merged = (event.merged_lead_id or "").strip()
-            survivor = event.lead_id.strip()
-            named = (survivor, merged) if event.type == "lead_merged" else (survivor,)
-            return tuple(dict.fromkeys(lead_id for lead_id in named if lead_id))
-        if event.lead_id is not None and (lead_id := event.lead_id.strip()):
-            return (lead_id,)
-        if event.email is not None and event.email.strip():
-            return (lead_of_email(event.email),)
-        if event.anonymous_id is not None and event.anonymous_id.strip():
-            return (lead_of_anonymous(event.anonymous_id),)
-        return ()
+            merged = id_of(event.merged_lead_id)
+            if event.type not in _BOTH or merged is None or lead_id is None:
+                return []
+            if event.type == LEAD_UNMERGED:
+                return [Merged(merged, None, at, event.event_id)]
+            return [Merged(merged, lead_id, at, event.event_id)] if merged != lead_id else []
+        previous = id_of(event.properties.get(PREVIOUS_FACT))
+        if event.type != _ALIAS or previous is None or lead_id is None or previous == lead_id:
+            return []
+        return [Merged(previous, lead_id, at, event.event_id, is_told=False)]
+
+    def _keys_of(self, event: Touchpoint | CrmEvent, *, joins: bool = False) -> list[str]:
+        """Return the keys that an event states, the strongest first.
+
+        Args:
+            joins: only those that may join an event to others.
+        """
+        rules = self._rules
+        keys = []
+        external_id = rules.id_of(external_id_in(event))
+        if external_id is not None:
+            keys.append(lead_of_external(external_id))
+        for stated in emails_in(event):
+            email = rules.email_of(stated)
+            if email is not None and not (joins and rules.is_shared(email)):
+                keys.append(lead_of_email(email))
+        if isinstance(event, Touchpoint):
+            visitors = [event.anonymous_id]
+            if joins and event.type == _ALIAS:
+                visitors.append(event.properties.get(PREVIOUS_FACT))
+            for visitor in map(rules.id_of, visitors):
+                if visitor is not None:
+                    keys.append(lead_of_anonymous(visitor))
+        return keys

@@ -18,11 +18,14 @@ from leadstream.schemas.decisions import Transition
 from leadstream.schemas.events import EpochMs, LeadEvent
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.ids import decision_id
+from leadstream.streams.domain.joining import take
 from leadstream.streams.domain.lead import LeadRecord, Limits, absorb, new_record
+from leadstream.streams.domain.record import PAST_LOST
 from leadstream.streams.domain.scoring import score_at
-from leadstream.streams.domain.stored import event_of
 from leadstream.streams.domain.stored_state import decode_state
 from leadstream.streams.engine.processor import BatchResult, Output
+from leadstream.streams.lifecycle.identities import forget_past
+from leadstream.streams.lifecycle.joins import Joining
 from leadstream.streams.lifecycle.records import Judges, LeadRecords, judged_by
 
 log = logging.getLogger(__name__)
@@ -99,6 +102,7 @@ class ShadowPartition:
         key: bytes,
         history: LeadRecord | None,
         events: Sequence[LeadEvent],
+        joining: Joining | None,
         now: EpochMs,
         now_ms: int,
         result: BatchResult,
@@ -108,6 +112,7 @@ class ShadowPartition:
         Args:
             history: the lead under the active versions before these events, where it
                 `needs_history`.
+            joining: what other ids gave the lead and took back, which is in its history.
             now: deadlines pass up to this instant.
             now_ms: the wall clock, from which a lead's revisions start anew.
         """
@@ -116,7 +121,7 @@ class ShadowPartition:
             self._forget(key, result)
             return
         try:
-            outputs, value = self._folded(shadow, key, history, events, now, now_ms)
+            outputs, value = self._folded(shadow, key, history, events, joining, now, now_ms)
         except Exception as error:
             self._failed.add(key)
             self._records.restore(key, None)
@@ -157,18 +162,21 @@ class ShadowPartition:
         key: bytes,
         history: LeadRecord | None,
         events: Sequence[LeadEvent],
+        joining: Joining | None,
         now: EpochMs,
         now_ms: int,
     ) -> tuple[list[Output], bytes | None]:
         record = self._records.load(key, shadow.judges)
-        known: list[LeadEvent] = []
         said: list[Transition] = []
         if record is None:
-            record, known = _begun(key.decode(), history)
+            record = _begun(key.decode(), history)
             record.revision = now_ms
             said += _marks(record, shadow)
+        elif joining is not None:
+            take(record, joining.given)
         revision = record.revision
-        sayings = absorb(record, [*known, *events], shadow.models, shadow.limits, now)
+        sayings = absorb(record, events, shadow.models, shadow.limits, now)
+        forget_past(record)
         if record.revision == revision and not said:
             return [], None
         said += [s.decision for s in sayings if isinstance(s.decision, Transition)]
@@ -179,17 +187,20 @@ class ShadowPartition:
         return outputs, self._records.keep(key, record, shadow.judges)
 
 
-def _begun(lead_id: str, history: LeadRecord | None) -> tuple[LeadRecord, list[LeadEvent]]:
-    """Return a lead as it is before its insertable events, and those."""
+def _begun(lead_id: str, history: LeadRecord | None) -> LeadRecord:
+    """Return a lead as it is before its insertable events are folded."""
     begun = new_record(lead_id)
     if history is None:
-        return begun, []
+        return begun
     begun.erased_at = history.erased_at
     if history.base is not None:
         begun.head = decode_state(history.base)
         begun.base, begun.base_at = history.base, history.base_at
         begun.forgotten_until, begun.settled = history.forgotten_until, history.settled
-    return begun, [event_of(lead_id, entry) for entry in history.tail]
+        begun.past = PAST_LOST
+    begun.tail.replace(history.tail.items())
+    begun.is_joined, begun.is_unfolded = history.is_joined, len(begun.tail) > 0
+    return begun
 
 
 def _marks(begun: LeadRecord, shadow: Shadow) -> list[Transition]:

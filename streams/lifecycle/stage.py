@@ -14,7 +14,7 @@ from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchemas
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import LATEST_MS, EpochMs, LeadEvent, is_erasure
-from leadstream.schemas.headers import CONTROL_CLOCK
+from leadstream.schemas.headers import CONTROL_CLOCK, CONTROL_LINK, CONTROL_MERGE
 from leadstream.schemas.settings import Settings, SettingsError
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
@@ -30,6 +30,7 @@ from leadstream.streams.domain.lead import (
     encode_record,
     new_record,
 )
+from leadstream.streams.domain.link_records import Link
 from leadstream.streams.domain.scoring import forget_attributes
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS
@@ -41,6 +42,8 @@ from leadstream.streams.engine.processor import (
     PartitionLogic,
     Record,
 )
+from leadstream.streams.lifecycle.identities import Identities, forget_past
+from leadstream.streams.lifecycle.joins import Joins, link_of, merge_of, say_link
 from leadstream.streams.lifecycle.lateness import Lateness
 from leadstream.streams.lifecycle.records import Judges, LeadRecords
 from leadstream.streams.lifecycle.shadow import SHADOW_KEY, Shadow, ShadowPartition
@@ -136,6 +139,8 @@ class LifecyclePartition:
     def __init__(self, stage: LifecycleStage) -> None:
         self._stage = stage
         self._records = LeadRecords(stage.store_format)
+        self._identities = Identities()
+        self._joins = Joins(self._identities)
         self._shadow = ShadowPartition(stage.shadow, stage.store_format)
         self._clock: EpochMs = 0
 
@@ -144,45 +149,50 @@ class LifecyclePartition:
             self._clock = _CLOCK.unpack(value or _CLOCK.pack(0))[0]
         elif key.startswith(SHADOW_KEY):
             self._shadow.restore(key.removeprefix(SHADOW_KEY), value)
-        else:
+        elif not self._identities.restore(key, value):
             self._records.restore(key, value)
 
     def process(self, records: Sequence[Record], now_ms: int) -> BatchResult:
         result = BatchResult()
         judges = self._stage.judges
         result.store.update(self._records.ask_again(judges, ASKED_AGAIN_MAX))
-        by_lead = self._by_lead(records, result)
+        links: dict[bytes, list[Link]] = {}
+        by_lead = self._by_lead(records, links, result)
         now = now_ms if self._stage.follows_wall_clock else self._clock
         late = Lateness()
         due = dict.fromkeys(self._records.take_due(now))
-        for key in due:
+        for key in (*due, *links):
             by_lead.setdefault(key, [])
         for key, events in by_lead.items():
             lead = self._records.load(key, judges) or new_record(key.decode())
             revision = lead.revision
             late.look_at(lead, events)
+            joining = self._joins.hear(key, lead, events, links.get(key, ()), result)
             if lead.erased_at > -NEVER_MS or any(map(is_erasure, events)):
                 self._erase(key, lead, events, result)
             history = _copy(lead) if self._shadow.needs_history(key) else None
             self._fold(key, lead, revision, events, judges, now, result, is_due=key in due)
-            self._shadow.fold(key, history, events, now, now_ms, result)
+            if joining is not None:
+                self._joins.give(key, lead, events, joining, result)
+            self._shadow.fold(key, history, events, joining, now, now_ms, result)
         for key in self._shadow.take_due(now):
-            self._shadow.fold(key, None, (), now, now_ms, result)
+            self._shadow.fold(key, None, (), None, now, now_ms, result)
         late.publish(self._stage.name)
         return result
 
     def _by_lead(
-        self, records: Sequence[Record], result: BatchResult
+        self, records: Sequence[Record], links: dict[bytes, list[Link]], result: BatchResult
     ) -> dict[bytes, list[LeadEvent]]:
-        """Return the events of a batch by lead; what is none becomes a dead letter."""
+        """Return the events of a batch by lead; what is none becomes a dead letter.
+
+        Args:
+            links: gets what is said of identities, by lead.
+        """
         by_lead: dict[bytes, list[LeadEvent]] = {}
         decode = self._stage.decoder.decode
         for record in records:
             try:
-                clock = clock_of(record) if record.headers else None
-                if clock is not None:
-                    self._clock = max(self._clock, clock)
-                    result.store[CLOCK_KEY] = _CLOCK.pack(self._clock)
+                if record.headers and self._is_control(record, links, result):
                     continue
                 event = decode(record.value)
                 if event.touchpoint is None and event.crm is None:
@@ -199,6 +209,25 @@ class LifecyclePartition:
             else:
                 events.append(event)
         return by_lead
+
+    def _is_control(
+        self, record: Record, links: dict[bytes, list[Link]], result: BatchResult
+    ) -> bool:
+        """Take a record that holds no event; False for every other."""
+        clock = clock_of(record)
+        if clock is not None:
+            self._clock = max(self._clock, clock)
+            result.store[CLOCK_KEY] = _CLOCK.pack(self._clock)
+            return True
+        if CONTROL_MERGE in record.headers:
+            news = self._identities.merge(merge_of(record), result)
+            for lead_id, rooted in news.items():
+                say_link(lead_id, rooted, result)
+            return True
+        if CONTROL_LINK in record.headers:
+            links.setdefault(record.key or b"", []).append(link_of(record))
+            return True
+        return False
 
     def next_due_ms(self) -> int | None:
         if self._records.is_asking:
@@ -244,15 +273,23 @@ class LifecyclePartition:
             if is_due:
                 # It asked to be woken early, or is judged by other versions now; whatever came
                 # with it was known, and nobody wakes it again unless it is kept.
+                self._keep_past(key, record, result)
                 result.store[key] = self._records.keep(key, record, judges, exactly=True)
             return
         for saying in sayings:
             result.outputs += self._outputs_of(key, saying)
-        if record.head.event_count:
+        if record.head.event_count or record.is_joined:
             encoder = self._stage.encoders[topics.LEAD_STATE]
             encoded_state = encoder.encode(view(record, judges.models))
             result.outputs.append(Output(topics.LEAD_STATE, key, encoded_state))
+        self._keep_past(key, record, result)
         result.store[key] = self._records.keep(key, record, judges)
+
+    def _keep_past(self, key: bytes, record: LeadRecord, result: BatchResult) -> None:
+        if self._stage.store_format == 1:
+            forget_past(record)
+        else:
+            self._identities.keep_past(key, record, result)
 
     def _outputs_of(self, key: bytes, saying: Saying) -> list[Output]:
         decision = saying.decision

@@ -68,7 +68,9 @@ def batch(data: bytes) -> None:
     record, builder = sunk_record(data), _builder()
     builder.erased.clear()
     built = builder.build([record])
-    silent = record.value is None or built.erased or headers.CONTROL_CLOCK in record.headers
+    silent = (
+        record.value is None or built.erased or any(c in record.headers for c in headers.CONTROLS)
+    )
     assert silent or built.columns, record
     for table, columns in built.columns.items():
         check_columns(table, columns)

@@ -21,6 +21,8 @@ from leadstream.schemas.settings import Settings, load_settings
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.load import load
 from leadstream.sinks.migrate import migrate
+from leadstream.streams.identify.resolver import StatedIdentity
+from leadstream.streams.identify.rules import identity_rules
 from leadstream.streams.lifecycle.stage import limits_of
 from leadstream.streams.models import load_models
 from leadstream.streams.replay import Replay
@@ -157,7 +159,8 @@ def _replayed(settings: Settings, log: list[Any]) -> _Expected:
         except DecodeError:
             dead[place] = (message.key(), message.value())
     events.sort(key=lambda entry: entry[:3])
-    run = Replay(load_models(settings.model_path), limits_of(settings))
+    rules = StatedIdentity(identity_rules(settings))
+    run = Replay(load_models(settings.model_path), limits_of(settings), rules)
     accepted: list[LeadEvent] = []
     for _, _, place, event, message in events:
         try:
@@ -182,7 +185,7 @@ def _topics(settings: Settings, expected: _Expected, verdict: Verdict) -> list[D
         return [
             decoder.decode(m.value())
             for m in read(settings, bare)
-            if headers.CONTROL_CLOCK not in (m.headers() or ())
+            if not set(headers.CONTROLS) & set(m.headers() or ())
         ]
 
     found = []

@@ -1,0 +1,93 @@
+"""What processors tell each other about identities: internal records, keyed by the id they go to.
+
+They are kept by place, with a tag that names the kind: fields are only ever added, at the end and
+with a default.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from leadstream.streams.domain.kept import TailEvent
+from leadstream.streams.domain.state_parts import EpochMs
+
+
+class Merged(msgspec.Struct, tag="merged", array_like=True, frozen=True, gc=False):
+    """Somebody said that an id is another lead's now, or its own again.
+
+    Attributes:
+        survivor: None: it is its own again.
+        is_told: the id has the event among its own.
+    """
+
+    merged: str
+    survivor: str | None
+    at: EpochMs
+    event_id: str
+    is_told: bool = True
+
+
+class Claimed(msgspec.Struct, tag="claimed", array_like=True, frozen=True, gc=False):
+    """An event stated a key together with a stronger id, which claims it."""
+
+    owner: str
+    at: EpochMs
+    event_id: str
+
+
+class Rooted(msgspec.Struct, tag="rooted", array_like=True, frozen=True, gc=False):
+    """What all merges come to for one id.
+
+    Attributes:
+        root: the lead that is left, perhaps the id itself.
+        version: grows with each word on this id.
+        at: when the merge happened that took the id away; or, of a root that had been merged
+            itself, when the merge that gave it back.
+        event_id: of that merge.
+        is_back: it had been merged itself.
+        is_told: the id has the event of that merge among its own.
+    """
+
+    root: str
+    version: int
+    at: EpochMs
+    event_id: str
+    is_back: bool = False
+    is_told: bool = True
+
+
+class Moved(msgspec.Struct, tag="moved", array_like=True, frozen=True, gc=False):
+    """Events of another id that belong to this one."""
+
+    source: str
+    events: list[TailEvent]
+
+
+class Withdrawn(msgspec.Struct, tag="withdrawn", array_like=True, frozen=True, gc=False):
+    """Ids of events that another id gave, and that belong here no more."""
+
+    source: str
+    event_ids: list[str]
+
+
+Link = Claimed | Rooted | Moved | Withdrawn
+_encode: Final = msgspec.msgpack.Encoder().encode
+_links: Final[msgspec.msgpack.Decoder[Link]] = msgspec.msgpack.Decoder(Link)
+_merges: Final = msgspec.msgpack.Decoder(Merged)
+
+
+def encode_link(link: Link | Merged) -> bytes:
+    """Return a record's value."""
+    return _encode(link)
+
+
+def decode_link(value: bytes) -> Link:
+    """Return what a record says; raises `msgspec.DecodeError` where it says nothing known."""
+    return _links.decode(value)
+
+
+def decode_merge(value: bytes) -> Merged:
+    """Return the merge that a record says; raises as `decode_link`."""
+    return _merges.decode(value)

@@ -1,0 +1,94 @@
+"""Whose an id is: claims of it by leads, and the lead that a merge left of it.
+
+A visitor's id, an address and another system's id are keys. Whoever says who it is claims the keys
+that the event states. A key is its claimants' in turn: what happened under it belongs to the last
+claim up to then, and what happened before any claim to the first. So a device that a second lead
+signs in on is the second one's from then on, and nothing of the first one's moves.
+
+A lead's id is no key. It is merged into another by the CRM or an alias; what all merges come to
+is said by the graph of them (merge_graph.py).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from typing import Final
+
+from leadstream.streams.domain.link_records import Claimed, Rooted
+from leadstream.streams.domain.state_parts import EpochMs
+
+Place = tuple[EpochMs, str, str]
+"""Instant, event and claimant, in the order in which claims count."""
+UNROOTED: Final = Rooted(root="", version=-1, at=0, event_id="")
+
+
+class Links:
+    """All that is known about whose an id is.
+
+    Attributes:
+        claims: in their order.
+        is_lead: somebody states the id as a lead's own, so it is no key.
+        rooted: what the merges say.
+    """
+
+    def __init__(
+        self, claims: list[Place], rooted: Rooted = UNROOTED, *, is_lead: bool = False
+    ) -> None:
+        self.claims = claims
+        self.rooted = rooted
+        self.is_lead = is_lead
+
+    def with_claim(self, claimed: Claimed) -> Links:
+        """Return what is known with another claim."""
+        place = (claimed.at, claimed.event_id, claimed.owner)
+        if place in self.claims:
+            return self
+        claims = list(self.claims)
+        insort(claims, place)
+        return Links(claims, self.rooted, is_lead=self.is_lead)
+
+    def with_root(self, rooted: Rooted) -> Links:
+        """Return what is known with what the merges say, unless that is older."""
+        if rooted.version <= self.rooted.version:
+            return self
+        return Links(self.claims, rooted, is_lead=self.is_lead)
+
+    def as_lead(self) -> Links:
+        """Return what is known of an id that is a lead's own."""
+        return Links(self.claims, self.rooted, is_lead=True)
+
+    def without_claims_until(self, at: EpochMs) -> Links:
+        """Return what is known when everything up to an instant is erased."""
+        left = [claim for claim in self.claims if claim[0] > at]
+        if len(left) == len(self.claims):
+            return self
+        return Links(left, self.rooted, is_lead=self.is_lead)
+
+
+def owner_at(links: Links, own_id: str, at: EpochMs) -> str:
+    """Return to whom belongs what happened at an instant under an id."""
+    root = links.rooted.root
+    if root and root != own_id:
+        return root
+    if links.is_lead or not links.claims:
+        return own_id
+    # Of two claims at one instant the later in order holds from then on.
+    place = bisect_right(links.claims, at, key=_instant)
+    return links.claims[max(0, place - 1)][2]
+
+
+def absorbed_by(links: Links, own_id: str) -> Place | None:
+    """Return when, by which event and into whom an id was absorbed, where it cannot know that.
+
+    Returns None where it stands for itself, or has the event of its merge among its own.
+    """
+    rooted = links.rooted
+    if rooted.root and rooted.root != own_id:
+        return None if rooted.is_told else (rooted.at, rooted.event_id, rooted.root)
+    if links.is_lead or not links.claims:
+        return None
+    return links.claims[0]
+
+
+def _instant(claim: Place) -> EpochMs:
+    return claim[0]

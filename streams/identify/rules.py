@@ -1,0 +1,25 @@
+"""The rules of identity as the settings have them."""
+
+from __future__ import annotations
+
+from leadstream.schemas.settings import Settings
+from leadstream.streams.domain.identity_rules import (
+    IDENTIFYING,
+    NO_IDS,
+    SHARED_MAILBOXES,
+    IdentityRules,
+)
+
+
+def identity_rules(settings: Settings) -> IdentityRules:
+    """Return the shipped rules with what the settings add."""
+    return IdentityRules(
+        blocked_ids=NO_IDS | _words(settings.identity_blocked_ids),
+        shared_mailboxes=SHARED_MAILBOXES | _words(settings.identity_shared_mailboxes),
+        identifying=IDENTIFYING | _words(settings.identity_types),
+        provider_rules=settings.identity_provider_rules,
+    )
+
+
+def _words(listed: str) -> frozenset[str]:
+    return frozenset(word.strip().lower() for word in listed.split(",") if word.strip())

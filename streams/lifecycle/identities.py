@@ -1,0 +1,138 @@
+"""What one partition keeps beside its leads' records: whose ids are, settled pasts, all merges."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+import zstandard
+
+from leadstream.streams.domain.link_records import Merged, Rooted
+from leadstream.streams.domain.links import Links, Place
+from leadstream.streams.domain.merge_graph import MergeGraph
+from leadstream.streams.domain.record import PAST_LOST, LeadRecord
+from leadstream.streams.engine.processor import BatchResult
+
+LINKS_KEY: Final = b"\x00links:"
+PAST_KEY: Final = b"\x00past:"
+MERGE_KEY: Final = b"\x00merge:"
+_NUMBER: Final = struct.Struct(">I")
+_LEVEL: Final = 3
+
+
+class _StoredLinks(msgspec.Struct, array_like=True):
+    """Fields are only ever added, at the end and with a default."""
+
+    claims: list[Place]
+    rooted: Rooted
+    is_lead: bool
+
+
+class _StoredMerge(msgspec.Struct, array_like=True):
+    merge: Merged
+    said: Rooted | None
+
+
+class Identities:
+    """The links of ids, the chunks of leads' pasts and, in one partition, the graph of merges."""
+
+    def __init__(self) -> None:
+        self._links: dict[bytes, bytes] = {}
+        self._past: dict[bytes, dict[int, bytes]] = {}
+        self._graph = MergeGraph()
+        self._packer = zstandard.ZstdCompressor(level=_LEVEL)
+        self._unpacker = zstandard.ZstdDecompressor()
+
+    def restore(self, key: bytes, value: bytes | None) -> bool:
+        """Take a store record; False where it is none of these."""
+        if key.startswith(LINKS_KEY):
+            self._keep_links(key.removeprefix(LINKS_KEY), value)
+        elif key.startswith(PAST_KEY):
+            place = len(PAST_KEY)
+            (number,) = _NUMBER.unpack_from(key, place)
+            self._keep_chunk(key[place + _NUMBER.size :], number, value)
+        elif key.startswith(MERGE_KEY):
+            if value is not None:
+                stored = _merge_decoder.decode(value)
+                self._graph.restore(stored.merge, stored.said)
+        else:
+            return False
+        return True
+
+    def links_of(self, key: bytes) -> Links | None:
+        """Return whose an id is; None where nobody but itself ever had it."""
+        value = self._links.get(key)
+        if value is None:
+            return None
+        stored = _links_decoder.decode(value)
+        return Links(stored.claims, stored.rooted, is_lead=stored.is_lead)
+
+    def keep_links(self, key: bytes, links: Links, result: BatchResult) -> None:
+        """Keep whose an id is."""
+        value = _encode(_StoredLinks(links.claims, links.rooted, links.is_lead))
+        self._keep_links(key, value)
+        result.store[LINKS_KEY + key] = value
+
+    def past_of(self, key: bytes) -> Iterator[bytes]:
+        """Give the chunks of a lead's settled past, in their order."""
+        for _, packed in sorted(self._past.get(key, {}).items()):
+            yield self._unpacker.decompress(packed)
+
+    def keep_past(self, key: bytes, record: LeadRecord, result: BatchResult) -> None:
+        """Keep what has settled since, and nothing that must be folded again; then the record."""
+        if not record.settling and key not in self._past:
+            return
+        kept = self._past.get(key, {})
+        for number in [n for n in kept if n >= record.chunks]:
+            self._keep_chunk(key, number, None)
+            result.store[_past_key(key, number)] = None
+        for chunk in record.settling:
+            packed = self._packer.compress(chunk)
+            self._keep_chunk(key, record.chunks, packed)
+            result.store[_past_key(key, record.chunks)] = packed
+            record.chunks += 1
+        record.settling = []
+
+    def merge(self, merge: Merged, result: BatchResult) -> dict[str, Rooted]:
+        """Take a merge into the graph; return what is to be said of which ids."""
+        news = self._graph.add(merge)
+        for lead_id, rooted in news.items():
+            stored = _StoredMerge(self._graph.latest_of(lead_id), rooted)
+            result.store[MERGE_KEY + lead_id.encode()] = _encode(stored)
+        if merge.merged not in news and self._graph.holds(merge):
+            stored = _StoredMerge(merge, self._graph.said_of(merge.merged))
+            result.store[MERGE_KEY + merge.merged.encode()] = _encode(stored)
+        return news
+
+    def _keep_links(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self._links.pop(key, None)
+        else:
+            self._links[key] = value
+
+    def _keep_chunk(self, key: bytes, number: int, packed: bytes | None) -> None:
+        if packed is not None:
+            self._past.setdefault(key, {})[number] = packed
+            return
+        chunks = self._past.get(key)
+        if chunks is not None:
+            chunks.pop(number, None)
+            if not chunks:
+                del self._past[key]
+
+
+def forget_past(record: LeadRecord) -> None:
+    """Keep no past, as where the store's format has no place for it."""
+    if record.settling:
+        record.past, record.chunks, record.settling = PAST_LOST, 0, []
+
+
+def _past_key(key: bytes, number: int) -> bytes:
+    return PAST_KEY + _NUMBER.pack(number) + key
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_links_decoder = msgspec.msgpack.Decoder(_StoredLinks)
+_merge_decoder = msgspec.msgpack.Decoder(_StoredMerge)

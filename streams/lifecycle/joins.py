@@ -1,0 +1,239 @@
+"""Moves events to whom they belong: what an id has goes to the lead that claims or absorbed it.
+
+Each id keeps its own events, and gives its owner a copy of each. When its owner changes it takes
+back and gives anew, so that a lead holds exactly what its ids give, whatever the order in which
+claims, merges and events come.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from leadstream.schemas import topics
+from leadstream.schemas.codec import DecodeError
+from leadstream.schemas.events import LeadEvent, is_erasure
+from leadstream.schemas.headers import CONTROL_LINK
+from leadstream.streams.domain.erasure import erased_until
+from leadstream.streams.domain.joining import (
+    as_it_happened,
+    difference,
+    needs_past,
+    passes_on,
+    recall,
+    take,
+    told_by,
+)
+from leadstream.streams.domain.kept import OWN, TailEvent, decode_chunk
+from leadstream.streams.domain.link_records import (
+    Claimed,
+    Link,
+    Merged,
+    Moved,
+    Rooted,
+    Withdrawn,
+    decode_link,
+    decode_merge,
+    encode_link,
+)
+from leadstream.streams.domain.links import Links, owner_at
+from leadstream.streams.domain.record import LeadRecord
+from leadstream.streams.domain.stored import event_of, tail_event
+from leadstream.streams.engine.processor import BatchResult, Output, Record
+from leadstream.streams.lifecycle.identities import Identities
+
+MOST_EVENTS: Final = 500
+MOST_BYTES: Final = 256 * 1024
+"""Of the bodies of events that one record gives."""
+MOST_IDS: Final = 5000
+_NOBODY: Final = Links([])
+
+
+@dataclass(slots=True)
+class Joining:
+    """What was heard of an id's owner before its events are folded.
+
+    Attributes:
+        given: what other ids gave it and took back, in this order.
+        before: all that the id had, where its owner changes; None: only what is new moves.
+        was: its links before; `now`: after.
+        new: what it was given, besides its own new events.
+        gone: what was taken back from it.
+    """
+
+    was: Links
+    now: Links
+    given: list[Moved | Withdrawn]
+    before: dict[str, TailEvent] | None
+    new: list[TailEvent]
+    gone: list[TailEvent]
+
+
+class Joins:
+    """The joins of one partition's leads."""
+
+    def __init__(self, identities: Identities) -> None:
+        self._identities = identities
+
+    def hear(
+        self,
+        key: bytes,
+        record: LeadRecord,
+        events: Sequence[LeadEvent],
+        links: Sequence[Link],
+        result: BatchResult,
+    ) -> Joining | None:
+        """Take what is heard of an id into its record, before its events are folded.
+
+        Returns None where the id is nobody's but its own.
+        """
+        known = self._identities.links_of(key)
+        if known is None and not links:
+            if record.is_joined and needs_past(record, events, ()):
+                recall(record, self._identities.past_of(key))
+            return None
+        was = known or _NOBODY
+        now = self._linked(key, record, events, was, links)
+        if now is not was:
+            self._identities.keep_links(key, now, result)
+        given = [link for link in links if isinstance(link, (Moved, Withdrawn))]
+        had_life = record.head.event_count > 0
+        if had_life or events or any(isinstance(each, Moved) for each in given):
+            told = told_by(record.lead_id, was) if had_life else {}
+            given += difference(told, told_by(record.lead_id, now))
+        before = None
+        if now is not was or any(map(is_erasure, events)) or _retells(record, events, given):
+            before = {e.event_id: e for e in self._all_of(key, record)}
+        record.is_joined |= now is not _NOBODY
+        if needs_past(record, events, given):
+            recall(record, self._identities.past_of(key))
+        new, gone = take(record, given)
+        return Joining(was, now, given, before, new, gone)
+
+    def give(
+        self,
+        key: bytes,
+        record: LeadRecord,
+        events: Sequence[LeadEvent],
+        joining: Joining,
+        result: BatchResult,
+    ) -> None:
+        """Give owners what is theirs now, and take back what is not, after events were folded."""
+        lead_id = record.lead_id
+        moved: defaultdict[str, list[TailEvent]] = defaultdict(list)
+        withdrawn: defaultdict[str, list[str]] = defaultdict(list)
+        if joining.before is None:
+            own = [tail_event(event) for event in events if event.occurred_at > record.erased_at]
+            for entry in filter(passes_on, (*joining.new, *own)):
+                moved[owner_at(joining.now, lead_id, entry.at)].append(entry)
+            for entry in filter(passes_on, joining.gone):
+                withdrawn[owner_at(joining.now, lead_id, entry.at)].append(entry.event_id)
+        else:
+            after = {e.event_id: e for e in self._all_of(key, record) if passes_on(e)}
+            for entry in filter(passes_on, joining.before.values()):
+                owner = owner_at(joining.was, lead_id, entry.at)
+                left = after.get(entry.event_id)
+                if left is None or owner_at(joining.now, lead_id, left.at) != owner:
+                    withdrawn[owner].append(entry.event_id)
+                elif left.at == entry.at:
+                    del after[entry.event_id]
+            for entry in after.values():
+                moved[owner_at(joining.now, lead_id, entry.at)].append(entry)
+        for owner, event_ids in withdrawn.items():
+            if owner != lead_id:
+                for at in range(0, len(event_ids), MOST_IDS):
+                    say_link(owner, Withdrawn(lead_id, event_ids[at : at + MOST_IDS]), result)
+        for owner, entries in moved.items():
+            if owner != lead_id:
+                for part in _parts(entries):
+                    say_link(owner, Moved(lead_id, part), result)
+
+    def _linked(
+        self,
+        key: bytes,
+        record: LeadRecord,
+        events: Sequence[LeadEvent],
+        was: Links,
+        links: Sequence[Link],
+    ) -> Links:
+        erased_at = max(record.erased_at, erased_until(events))
+        now = was
+        for link in links:
+            if isinstance(link, Claimed) and link.at > erased_at:
+                now = now.with_claim(link)
+            elif isinstance(link, Rooted):
+                now = now.with_root(link)
+        now = now.without_claims_until(erased_at)
+        if now.claims and not now.is_lead:
+            own: Iterable[LeadEvent] = events
+            if not was.claims:
+                entries = (e for e in self._all_of(key, record) if OWN in (e.sources or (OWN,)))
+                own = [*events, *(event_of(record.lead_id, entry) for entry in entries)]
+            if any(_states(event) for event in own):
+                now = now.as_lead()
+        return now
+
+    def _all_of(self, key: bytes, record: LeadRecord) -> Iterator[TailEvent]:
+        """Give all events of an id that are kept, each where it happened."""
+        if record.base is not None:
+            kept = list(self._identities.past_of(key))[: record.chunks]
+            for chunk in (*kept, *record.settling):
+                yield from map(as_it_happened, decode_chunk(chunk).events)
+        yield from map(as_it_happened, record.tail)
+
+
+def _retells(
+    record: LeadRecord, events: Sequence[LeadEvent], given: Iterable[Moved | Withdrawn]
+) -> bool:
+    """Say whether a known event is told again, perhaps of another time and so another owner's."""
+    known = {entry.event_id for entry in record.tail}
+    moved = (entry.event_id for each in given if isinstance(each, Moved) for entry in each.events)
+    return any(event.event_id in known for event in events) or any(map(known.__contains__, moved))
+
+
+def _states(event: LeadEvent) -> bool:
+    """Say whether an event states the id that it stands under as a lead's own."""
+    if event.crm is not None:
+        return True
+    touch = event.touchpoint
+    return touch is not None and (touch.lead_id or "").strip() == event.lead_id
+
+
+def link_of(record: Record) -> Link:
+    """Return what a record says of an identity; raises DecodeError where it says nothing known."""
+    try:
+        return decode_link(record.value or b"")
+    except msgspec.DecodeError as error:
+        raise DecodeError("bad_link", f"not what processors tell each other: {error}") from None
+
+
+def merge_of(record: Record) -> Merged:
+    """Return the merge that a record tells; raises as `link_of`."""
+    try:
+        return decode_merge(record.value or b"")
+    except msgspec.DecodeError as error:
+        raise DecodeError("bad_link", f"not what processors tell each other: {error}") from None
+
+
+def say_link(owner: str, link: Link, result: BatchResult) -> None:
+    """Tell an id something of its identity."""
+    headers = (CONTROL_LINK,)
+    result.outputs.append(Output(topics.LEAD_EVENTS, owner.encode(), encode_link(link), headers))
+
+
+def _parts(entries: list[TailEvent]) -> Iterator[list[TailEvent]]:
+    part: list[TailEvent] = []
+    size = 0
+    for entry in entries:
+        if part and (len(part) >= MOST_EVENTS or size + len(entry.body) > MOST_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(entry if entry.sources is None else replace(entry, sources=None))
+        size += len(entry.body)
+    if part:
+        yield part

@@ -1,0 +1,163 @@
+"""Who is who in a log, by brute force: union-find, sorted lists and nothing kept; an oracle.
+
+It shares no code with the processors but how an event is accepted and how ids are derived.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
+from leadstream.streams.domain.identity import lead_of_anonymous, lead_of_email
+from leadstream.streams.domain.identity_rules import IDENTIFYING
+from leadstream.streams.domain.ids import decision_id
+from leadstream.streams.identify.accept import accept
+from leadstream.streams.identify.resolver import StatedIdentity
+
+Event = Touchpoint | CrmEvent
+
+
+@dataclass
+class People:
+    """What a log comes to.
+
+    Attributes:
+        events: of each id that stands for itself, all that belongs to it.
+        absorbed: ids with events of their own that do not stand for themselves.
+    """
+
+    events: dict[str, list[LeadEvent]] = field(default_factory=dict)
+    absorbed: set[str] = field(default_factory=set)
+
+
+def people_of(log: list[Event]) -> People:
+    """Return who is who in a log without erasures."""
+    own: defaultdict[str, list[LeadEvent]] = defaultdict(list)
+    for event in log:
+        for lead_event in accept(event, StatedIdentity()):
+            own[lead_event.lead_id].append(lead_event)
+    stated = {id_ for event in log for id_ in _stated(event)}
+    claims = _claims(log, stated)
+    roots, backs = _roots(log)
+    found = People()
+    for lead_id, events in own.items():
+        for event in events:
+            at = lead_id
+            while (next_id := _next(at, event.occurred_at, claims, roots)) != at:
+                at = next_id
+            found.events.setdefault(at, []).append(event)
+        if lead_id in claims or roots.get(lead_id, lead_id) != lead_id:
+            found.absorbed.add(lead_id)
+    for lead_id, back in backs.items():
+        if lead_id in found.events:
+            found.events[lead_id].append(back)
+    return found
+
+
+def _next(
+    lead_id: str,
+    at: EpochMs,
+    claims: dict[str, list[tuple[EpochMs, str, str]]],
+    roots: dict[str, str],
+) -> str:
+    root = roots.get(lead_id, lead_id)
+    if root != lead_id or lead_id not in claims:
+        return root
+    ordered = sorted(claims[lead_id])
+    owner = ordered[0][2]
+    for when, _, claimant in ordered:
+        if when <= at:
+            owner = claimant
+    return owner
+
+
+def _stated(event: Event) -> list[str]:
+    if isinstance(event, CrmEvent) and event.type in ("lead_merged", "lead_unmerged"):
+        return [each for each in (event.lead_id, event.merged_lead_id) if each]
+    return [event.lead_id] if event.lead_id else []
+
+
+def _claims(log: list[Event], stated: set[str]) -> dict[str, list[tuple[EpochMs, str, str]]]:
+    claims: defaultdict[str, list[tuple[EpochMs, str, str]]] = defaultdict(list)
+    for event in log:
+        if event.type not in IDENTIFYING:
+            continue
+        ids = [event.lead_id] if event.lead_id else []
+        if isinstance(event, CrmEvent):
+            if email := event.attributes.get("email"):
+                ids.append(lead_of_email(email))
+        else:
+            for email in (event.email, event.properties.get("email")):
+                if email:
+                    ids.append(lead_of_email(email))
+            if event.anonymous_id:
+                ids.append(lead_of_anonymous(event.anonymous_id))
+            if event.type == "alias" and (previous := event.properties.get("previous_id")):
+                ids.append(lead_of_anonymous(previous))
+        for key in ids[1:]:
+            if key != ids[0] and key not in stated:
+                claims[key].append((event.event_time, event.event_id, ids[0]))
+    return dict(claims)
+
+
+def _roots(log: list[Event]) -> tuple[dict[str, str], dict[str, LeadEvent]]:
+    """Return what is left of each merged id, and what brings back those that a circle took."""
+    latest: dict[str, tuple[EpochMs, str, str | None]] = {}
+    for event in log:
+        merged, survivor = None, None
+        if isinstance(event, CrmEvent):
+            if event.type in ("lead_merged", "lead_unmerged"):
+                merged = event.merged_lead_id
+                survivor = event.lead_id if event.type == "lead_merged" else None
+        elif event.type == "alias" and event.lead_id:
+            merged, survivor = event.properties.get("previous_id"), event.lead_id
+        if merged and survivor != merged:
+            told = (event.event_time, event.event_id, survivor)
+            if merged not in latest or told[:2] > latest[merged][:2]:
+                latest[merged] = told
+    arrows = {m: told for m, told in latest.items() if told[2] is not None}
+    group: dict[str, str] = {}
+
+    def head(lead_id: str) -> str:
+        while group.get(lead_id, lead_id) != lead_id:
+            lead_id = group[lead_id]
+        return lead_id
+
+    for merged, (_, _, survivor) in arrows.items():
+        assert survivor is not None
+        group[head(merged)] = head(survivor)
+    members: defaultdict[str, set[str]] = defaultdict(set)
+    for lead_id in {*arrows, *(s for _, _, s in arrows.values() if s is not None)}:
+        members[head(lead_id)].add(lead_id)
+    roots: dict[str, str] = {}
+    backs: dict[str, LeadEvent] = {}
+    for group_members in members.values():
+        ends = group_members - arrows.keys()
+        if ends:
+            (root,) = ends
+        else:
+            root, back = _survivor_of(group_members, arrows)
+            backs[root] = back
+        roots |= dict.fromkeys(group_members, root)
+    return roots, backs
+
+
+def _survivor_of(
+    members: set[str], arrows: dict[str, tuple[EpochMs, str, str | None]]
+) -> tuple[str, LeadEvent]:
+    """Return who survives where arrows go in a circle, and what brings it back."""
+    circle = set(members)
+    while leaves := circle - {arrows[each][2] for each in circle}:
+        circle -= leaves
+    at, event_id, root = max(arrows[each] for each in circle)
+    assert root is not None
+    crm = CrmEvent(
+        event_id=decision_id(root, "lead_unmerged", at, event_id),
+        event_time=at,
+        lead_id=root,
+        type="lead_unmerged",
+        actor="leadstream",
+        merged_lead_id=root,
+    )
+    return root, LeadEvent(lead_id=root, event_id=crm.event_id, occurred_at=at, crm=crm)
