@@ -8,6 +8,7 @@ from __future__ import annotations
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
 from leadstream.streams.domain import leaks, sla
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
+from leadstream.streams.domain.consent import SCORING, TELLING, hear, stops_of
 from leadstream.streams.domain.crossings import is_watching, look_again_at, next_crossing
 from leadstream.streams.domain.identity import ANONYMOUS_PREFIX
 from leadstream.streams.domain.memory import count_busy, remember
@@ -19,6 +20,7 @@ from leadstream.streams.domain.stages import QUALIFIABLE, Stage, rank, skipped_b
 from leadstream.streams.domain.state import NEVER_MS, FoldState
 from leadstream.streams.domain.stored import Decision
 from leadstream.streams.domain.transitions import move_to, reach
+from leadstream.streams.domain.withdrawal import settle
 
 
 def apply(
@@ -47,7 +49,7 @@ def advance(
     what has not disarmed by then disarms no sooner with more points.
     """
     model, cause = models.at(at), _cause_of(event)
-    held_by, fit = state.held_by, state.fit_points
+    held_by, fit, stops = state.held_by, state.fit_points, state.stops
     rises = (
         at < quiet_until
         and is_watching(state)
@@ -56,7 +58,8 @@ def advance(
         and is_monotone(state, model)
     )
     decisions = _apply(state, event, cause, model, at, late=late, rises=rises)
-    if rises and not decisions and state.held_by == held_by and state.fit_points is fit:
+    is_as_before = state.held_by == held_by and state.fit_points is fit and state.stops is stops
+    if rises and not decisions and is_as_before:
         return decisions, quiet_until
     return decisions, wake_at(state, models)
 
@@ -83,21 +86,32 @@ def _apply(
     Args:
         rises: nothing has disarmed before the event, and its points disarm nothing.
     """
-    touch = event.touchpoint
+    touch, consent, scored = event.touchpoint, model.consent, True
+    if consent is not None or cause.type in TELLING:
+        hear(state, consent, cause, event.occurred_at)
+    asks_consent = consent is not None or bool(state.stops)
+    if asks_consent:
+        scored = SCORING not in stops_of(state, consent)
     contained = touch is not None and count_busy(state, model, at)
-    attributes_changed = remember(state, model, cause, at, late=late, contained=contained)
+    attributes_changed = remember(
+        state, model, cause, at, late=late, contained=contained, scored=scored
+    )
     if attributes_changed or state.fit_version != model.version:
         score_fit(state, model)
         rises = False
     decisions: list[Decision] = []
     if state.stage is Stage.ANONYMOUS and not state.lead_id.startswith(ANONYMOUS_PREFIX):
         decisions += move_to(state, model, Stage.KNOWN, at, cause="identified", event=cause)
+    if asks_consent:
+        stops = state.stops
+        decisions += settle(state, model, cause, at)
+        rises = rises and state.stops is stops
     before = circumstances(state, model, at, cause)
     if state.spent and not rises:
         rearm(state, model, before)
     if touch is not None and state.stage is Stage.LOST:
         decisions += return_lost(state, model, before, touch, at)
-    if not contained:
+    if not contained and SCORING not in state.stops:
         count_event(state, model, cause, before)
     if state.clocks:
         decisions += sla.meet_clocks(state, model, cause, at)
@@ -126,9 +140,11 @@ def wake_at(state: FoldState, models: ModelSet) -> EpochMs:
 
 def fire(state: FoldState, model: CompiledModel, at: EpochMs) -> tuple[FoldState, list[Decision]]:
     """Let happen what is due at exactly `at`: SLA warnings, breaches, cooldowns, disarming."""
+    decisions: list[Decision] = []
     if state.fit_version != model.version:
         score_fit(state, model)
-    decisions: list[Decision] = [*sla.fire_deadline(state, model, at)]
+        decisions += settle(state, model, None, at)
+    decisions += sla.fire_deadline(state, model, at)
     decisions += leaks.follow_clocks(state, model, at)
     decisions += leaks.fire_leaks(state, model, at)
     state.last_fired_at = at

@@ -47,7 +47,7 @@ PLACES: dict[type, str] = {
         opportunity_id amount currency predicted""",
     SlaEvent: """id lead_id policy clock cycle event occurred_at transition_id started_at due_at
         target_s grade model_version revision status warn_at warned_at met_at breached_at
-        cancelled_at response_s met_by_event_id owner""",
+        cancelled_at response_s met_by_event_id owner cancel_reason""",
     LeakEvent: """id lead_id leak cycle event occurred_at opened_at stage transition_id grade
         model_version revision status resolved_at details resolution cause_event_id owner""",
     FoldState: """lead_id stage stage_since cycle next_seq first_at last_at last_fired_at
@@ -55,7 +55,7 @@ PLACES: dict[type, str] = {
         model_version tallies seen first_touch last_touch recent reached inferred first_mql_at
         latest_mql_at mql_count spent reason reason_given cooldown_until clocks opportunity_id
         amount currency buyer_stage persona interest merged_into watches leaks visits held_by
-        recycled_at content topics busy_from busy_count hot_since fit_ticks""",
+        recycled_at content topics busy_from busy_count hot_since fit_ticks consents stops held""",
     Tally: "raw capped value at hits window_start window_points event_ids lots",
     Seen: "count times",
     TailEvent: "at event_id late body occurred_at",
