@@ -125,6 +125,22 @@ def test_a_decision_that_nothing_predicted_is_kept_and_compared_as_before_predic
     assert said.core == msgspec.msgpack.encode(list(core.values()))
 
 
+def test_a_clock_that_no_reason_cancelled_is_kept_and_compared_as_before_there_were_reasons() -> (
+    None
+):
+    met = SlaEvent(
+        id="s", lead_id="l", policy="p", clock="c", cycle=1, event="met", occurred_at=6,
+        transition_id="t", started_at=5, due_at=9, target_s=4, grade="B", model_version="1",
+    )  # fmt: skip
+    fields = {n: v for n, v in msgspec.structs.asdict(met).items() if n != "cancel_reason"}
+    said = said_of(met)
+    assert said.digest == blake2b(msgspec.msgpack.encode(fields), digest_size=8).digest()
+    assert said.core == msgspec.msgpack.encode(list(fields.values()))
+    cancelled = msgspec.structs.replace(met, event="cancelled", cancel_reason="consent")
+    assert decision_of(said_of(met)) == met
+    assert decision_of(said_of(cancelled)) == cancelled
+
+
 def test_a_predicted_score_comes_back_without_what_explains_it() -> None:
     score = Score(total=12.0, fit=2.0, engagement=10.0, grade="B")
     because = [PredictedContribution(feature="fit.score", value=2.0, log_odds=0.5)]
