@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
+from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.codec import DecodeError
 from leadstream.schemas.decisions import LeadState
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
@@ -57,11 +58,16 @@ class Replay:
     """Folds a log event by event, as the lifecycle stage would."""
 
     def __init__(
-        self, models: ModelSet, limits: Limits | None = None, resolver: Resolver | None = None
+        self,
+        models: ModelSet,
+        limits: Limits | None = None,
+        resolver: Resolver | None = None,
+        hider: AddressHider | None = None,
     ) -> None:
         self._models = models
         self._limits = limits or Limits()
         self._resolver = resolver or StatedIdentity()
+        self._hider = hider
         self._records: dict[str, LeadRecord] = {}
         self._latest: EpochMs = 0
         self.effective = Effective()
@@ -74,6 +80,8 @@ class Replay:
         Raises:
             DecodeError: the event cannot be accepted; it has changed nothing.
         """
+        if self._hider is not None:
+            event = self._hider.event(event)
         accepted = accept(event, self._resolver, topic=topic, partition=0, offset=offset)
         sayings: list[Saying] = []
         for lead_event in accepted:

@@ -16,6 +16,7 @@ import click
 from leadstream.infra.backfill.tellings import plain
 from leadstream.infra.cli import UserError, settings_of
 from leadstream.infra.cli._spool import EventSpool
+from leadstream.schemas.addresses import AddressHider, hider_of
 from leadstream.schemas.codec import DecodeError, parse_time
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
 from leadstream.streams.backfill.inputs import (
@@ -117,7 +118,8 @@ def command(
         processes = len(os.sched_getaffinity(0)) if parallel else 1
     else:
         parallel = processes > 1
-    refused = Refused(stops=on_error == "stop")
+    hider = hider_of(settings)
+    refused = Refused(stops=on_error == "stop", hider=hider)
     tells = () if quiet else _DECISIONS if with_sla else (Transition,)
     if parallel:
         from leadstream.infra.backfill.run import Asked
@@ -128,7 +130,7 @@ def command(
         )  # fmt: skip
         _backfill(ctx, asked, into_clickhouse)
     else:
-        _replay(files, Replay(models), settings, until_ms, tells, as_emitted, refused,
+        _replay(files, Replay(models, hider=hider), settings, until_ms, tells, as_emitted, refused,
                 into_clickhouse)  # fmt: skip
     if refused.count:
         raise UserError(
@@ -139,12 +141,13 @@ def command(
 class Refused:
     """Lines that cannot be used: the first one ends the run, or each is named and counted."""
 
-    def __init__(self, *, stops: bool) -> None:
+    def __init__(self, *, stops: bool, hider: AddressHider | None = None) -> None:
         self._stops = stops
+        self._hider = hider
         self.count = 0
 
     def __call__(self, file: str, number: int, fault: str) -> None:
-        message = f"{file}:{number}: {fault}"
+        message = f"{file}:{number}: {fault if self._hider is None else self._hider.text(fault)}"
         if self._stops:
             raise UserError(f"{message} (--on-error skip goes on)")
         click.echo(message, err=True)

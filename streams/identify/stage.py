@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leadstream.schemas import topics
+from leadstream.schemas.addresses import AddressHider, hider_of
 from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchemas
+from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.headers import content_type_of
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.processor import (
@@ -16,6 +18,7 @@ from leadstream.streams.engine.processor import (
     Record,
 )
 from leadstream.streams.identify.accept import accept
+from leadstream.streams.identify.hiding import Encode, KeyGuard, refused_record
 from leadstream.streams.identify.resolver import Resolver, StatedIdentity
 
 
@@ -34,38 +37,86 @@ class IdentifyStage:
         lead_events = settings.topics.full(topics.LEAD_EVENTS)
         self._encoder = Encoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], lead_events, schemas)
         self._resolver: Resolver = StatedIdentity()
+        self._hider = hider_of(settings)
+        self._key_replaces = settings.email_key_replaces
+        self._encode_input = _encoding(settings, schemas) if self._hider is not None else None
 
     def open(self, partition: int) -> PartitionLogic:
-        return IdentifyPartition(self._decoders, self._encoder, self._resolver)
+        return IdentifyPartition(
+            self._decoders,
+            self._encoder,
+            self._resolver,
+            self._hider,
+            KeyGuard(self._hider, self._key_replaces),
+            self._encode_input,
+        )
+
+
+def _encoding(settings: Settings, schemas: WriterSchemas) -> Encode:
+    encoders = {
+        topic: Encoder(topics.SCHEMA_OF[topic], settings.topics.full(topic), schemas)
+        for topic in topics.INPUTS
+    }
+    return lambda topic, event: encoders[topic].encode(event)
 
 
 class IdentifyPartition:
-    """One partition of the inputs; keeps nothing, since each event names its lead."""
+    """One partition of the inputs; of leads it keeps nothing, since each event names its own.
 
-    def __init__(self, decoders: dict[str, Decoder], encoder: Encoder, resolver: Resolver) -> None:
+    Args:
+        encode_input: writes an event as its input has it, where addresses are hidden.
+    """
+
+    def __init__(
+        self,
+        decoders: dict[str, Decoder],
+        encoder: Encoder,
+        resolver: Resolver,
+        hider: AddressHider | None = None,
+        key_guard: KeyGuard | None = None,
+        encode_input: Encode | None = None,
+    ) -> None:
         self._decoders = decoders
         self._encoder = encoder
         self._resolver = resolver
+        self._hider = hider
+        self._key_guard = key_guard or KeyGuard(hider, None)
+        self._encode_input = encode_input
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        """Accept the store's records; there are none as long as the resolver keeps nothing."""
+        """Accept the store's records; there are none of leads while the resolver keeps nothing."""
+        self._key_guard.restore(key, value)
 
     def process(self, records: Sequence[Record], now_ms: int) -> BatchResult:
-        result = BatchResult()
+        result = BatchResult(store=self._key_guard.check())
         for record in records:
             try:
                 result.outputs += self._accepted(record)
             except DecodeError as error:
-                result.dead_letters.append(DeadLetter(record, error.kind, str(error)))
+                refused = self._without_addresses(record)
+                result.dead_letters.append(DeadLetter(refused, error.kind, str(error)))
         return result
 
     def next_due_ms(self) -> int | None:
         return None
 
+    def _without_addresses(self, record: Record) -> Record:
+        if self._hider is None or self._encode_input is None:
+            return record
+        return refused_record(record, self._hider, self._decoded, self._encode_input)
+
+    def _decoded(self, record: Record) -> Touchpoint | CrmEvent:
+        content_type = content_type_of(record.headers) if record.headers else None
+        event: Touchpoint | CrmEvent = self._decoders[record.topic].decode(
+            record.value, content_type
+        )
+        return event
+
     def _accepted(self, record: Record) -> list[Output]:
         value = record.value
-        content_type = content_type_of(record.headers) if record.headers else None
-        event = self._decoders[record.topic].decode(value, content_type)
+        event = self._decoded(record)
+        if self._hider is not None:
+            event = self._hider.event(event)
         lead_events = accept(
             event,
             self._resolver,
