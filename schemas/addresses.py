@@ -10,15 +10,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import unquote
 
 import msgspec
 
 from leadstream.schemas.events import CrmEvent, Touchpoint
-
-if TYPE_CHECKING:
-    from leadstream.schemas.settings import Settings
 
 HIDDEN: Final = re.compile(r"hmac:[0-9a-f]{64}")
 EMAIL_FACT: Final = "email"
@@ -40,13 +37,6 @@ FINGERPRINT_BYTES: Final = 8
 def spelled(address: str) -> str:
     """Return an address as it is compared: without spaces around it, in lower case."""
     return address.strip().lower()
-
-
-def hider_of(settings: Settings) -> AddressHider | None:
-    """Return what hides addresses; None where the settings have no key."""
-    if settings.email_key is None:
-        return None
-    return AddressHider(settings.email_key.get_secret_value(), settings.email_keep_domain)
 
 
 class AddressHider:

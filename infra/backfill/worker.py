@@ -14,8 +14,8 @@ import msgspec
 
 from leadstream.infra.backfill.row_files import RowFiles
 from leadstream.infra.backfill.tellings import write_sorted
-from leadstream.schemas.addresses import hider_of
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.events import EpochMs
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError

@@ -13,8 +13,8 @@ import click
 from leadstream.infra.cli import UserError, settings_of
 from leadstream.infra.cli._answers import reader
 from leadstream.infra.cli._progress import Display
-from leadstream.schemas.addresses import hider_of
 from leadstream.schemas.codec import DecodeError, parse_time
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.events import EARLIEST_MS, LATEST_MS, EpochMs, LeadEvent
 from leadstream.sinks.history import find_history, read_leads
 from leadstream.streams.backtest.files import HistoryError, read_files

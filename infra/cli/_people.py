@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from leadstream.infra.cli import UserError
-from leadstream.schemas.addresses import hider_of, spelled
+from leadstream.schemas.addresses import spelled
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.settings import Settings
 from leadstream.streams.domain.identity import lead_of_email
 

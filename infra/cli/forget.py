@@ -29,9 +29,9 @@ from leadstream.infra.forget.following import (
 from leadstream.infra.forget.letters import letters_of
 from leadstream.infra.forget.remains import Remainder, remainders
 from leadstream.infra.topics import TopicsError, topic_states
-from leadstream.schemas.addresses import hider_of
 from leadstream.schemas.clock import wall_clock_ms
 from leadstream.schemas.codec import DecodeError, iso, parse_time
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.events import EpochMs
 from leadstream.schemas.registry import writer_schemas
 from leadstream.streams.domain.erasure import erasure_request

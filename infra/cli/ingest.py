@@ -14,8 +14,9 @@ from typing import IO, Any
 import click
 
 from leadstream.infra.cli import UserError, settings_of
-from leadstream.schemas.addresses import AddressHider, hider_of
+from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.codec import iso
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.registry import writer_schemas
 from leadstream.streams.ingest.catch_up import await_stage
 from leadstream.streams.ingest.errors import IngestError, RowError

@@ -16,9 +16,10 @@ import click
 from leadstream.infra.backfill.tellings import plain
 from leadstream.infra.cli import UserError, settings_of
 from leadstream.infra.cli._spool import EventSpool
-from leadstream.schemas.addresses import AddressHider, hider_of
+from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.codec import DecodeError, parse_time
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
+from leadstream.schemas.email_key import hider_of
 from leadstream.streams.backfill.inputs import (
     UnreadableError,
     blocks_of,

@@ -101,7 +101,7 @@ def _avro_length(length: int) -> bytes:
 
 
 def _leads_of_addresses(value: bytes, hider: AddressHider | None) -> set[str]:
-    found = {address for address in _addresses_in(value)}
+    found = set(_addresses_in(value))
     if hider is not None:
         found |= {hider.address(address) for address in found}
     found |= {told.decode() for told in _HIDDEN.findall(value)}

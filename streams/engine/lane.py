@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, ProducerFenced
 
-from leadstream.schemas.addresses import hider_of
 from leadstream.schemas.clock import wall_clock_ms
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.dead_letters import to_output
 from leadstream.streams.engine.faults import EngineError, FencedError, explain, span_of

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leadstream.schemas import topics
-from leadstream.schemas.addresses import AddressHider, hider_of
+from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchemas
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.headers import content_type_of
 from leadstream.schemas.settings import Settings

@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from leadstream.schemas.addresses import hider_of
 from leadstream.schemas.codec import Encoder, SingleObject, WriterSchemas
 from leadstream.schemas.connections import aiokafka_options
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
