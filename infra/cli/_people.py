@@ -21,11 +21,15 @@ def is_address(text: str) -> bool:
     return "@" in text
 
 
-def lead_of_address(settings: Settings, client: ClickHouse | None, address: str) -> str:
-    """Return the lead that an address belongs to; the one derived from it where none is known.
+def lead_of(settings: Settings, address: str) -> str:
+    """Return the id of a lead of whom only the address is known."""
+    hider = hider_of(settings)
+    return lead_of_email(address if hider is None else hider.address(address))
 
-    Args:
-        client: None: only the derived one can be told.
+
+def lead_of_address(settings: Settings, client: ClickHouse, address: str) -> str:
+    """Return the lead that states an address; the one derived from it where none does.
+
     Raises:
         UserError: it belongs to several; the message names them.
     """
@@ -33,11 +37,8 @@ def lead_of_address(settings: Settings, client: ClickHouse | None, address: str)
 
     hider = hider_of(settings)
     kept = spelled(address) if hider is None else hider.address(address)
-    if client is not None:
-        found = leads_of_address(client, sorted({kept, spelled(address)}))
-        if len(found) > 1:
-            shown = ", ".join(found[:LEADS_SHOWN])
-            raise UserError(f"{len(found)} leads state that address: name one of them: {shown}")
-        if found:
-            return found[0]
-    return lead_of_email(kept)
+    found = leads_of_address(client, sorted({kept, spelled(address)}))
+    if len(found) > 1:
+        shown = ", ".join(found[:LEADS_SHOWN])
+        raise UserError(f"{len(found)} leads state that address: name one of them: {shown}")
+    return found[0] if found else lead_of_email(kept)

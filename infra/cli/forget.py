@@ -14,7 +14,7 @@ import click
 
 from leadstream.infra.cli import UserError, settings_of
 from leadstream.infra.cli._answers import clickhouse_options
-from leadstream.infra.cli._people import is_address, lead_of_address
+from leadstream.infra.cli._people import is_address, lead_of, lead_of_address
 from leadstream.infra.cli._progress import Display
 from leadstream.infra.dlq.reading import DlqError
 from leadstream.infra.dlq.writing import erase_letters
@@ -121,6 +121,11 @@ def _of_address(settings: Settings, address: str, at: EpochMs) -> str:
     if any((_rows(settings, {own_id: at}) or {}).values()):
         return own_id
     with _database(settings) as client:
+        if client is None:
+            raise UserError(
+                "who stated an address stands in ClickHouse, and none answers this command: name "
+                f"the lead; of whom only the address is known is {lead_of(settings, address)}"
+            )
         lead_id = lead_of_address(settings, client, address)
     click.echo(f"the address is of lead {lead_id}", err=True)
     return lead_id

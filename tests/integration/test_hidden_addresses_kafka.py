@@ -10,11 +10,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner, Result
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 from pipeline import Pipeline
 
 from leadstream.infra.cli import cli
+from leadstream.infra.front.server import Front
 from leadstream.schemas import topics
 from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.events import CrmEvent
@@ -105,7 +107,11 @@ def test_no_topic_table_log_or_state_holds_the_address_of_a_person_who_is_found_
         by_mail = lead_of_email(hider.address(ADDRESS))
         several = run(live, "lead", ADDRESS)
         assert f"2 leads state that address: name one of them: {by_mail}, ada" in several.output
-        forgotten = run(live, "forget", OF_BOB, "--yes", "--wait", "0")
-        assert forgotten.exit_code == 0, forgotten.output
-        assert "the address is of lead bob" in forgotten.output
-        assert MARK not in forgotten.output.lower()
+        alone = run(live, "forget", OF_BOB, "--yes", "--wait", "0")
+        assert alone.exit_code == 1
+        assert "none answers this command" in alone.output
+        with ClickHouse(live.settings), Front(live.settings):
+            forgotten = run(live, "forget", OF_BOB, "--yes", "--wait", "0")
+            assert forgotten.exit_code == 0, forgotten.output
+            assert "the address is of lead bob" in forgotten.output
+            assert MARK not in forgotten.output.lower()
