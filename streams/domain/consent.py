@@ -62,9 +62,16 @@ class CompiledUse:
 
 @dataclass(frozen=True)
 class CompiledConsent:
-    """A model's section on consent, ready for the fold."""
+    """A model's section on consent, ready for the fold.
+
+    Attributes:
+        telling: all event types whose word is heard.
+        asks_first: silence stops in some country.
+        drops: engagement that was counted goes with the consent.
+    """
 
     uses: tuple[CompiledUse, ...]
+    telling: frozenset[str]
     asks_first: bool
     drops: bool
     denied_by: dict[str, tuple[str, ...]]
@@ -83,6 +90,7 @@ def compile_consent(rules: ConsentRules | None) -> CompiledConsent | None:
     )
     return CompiledConsent(
         uses=uses,
+        telling=TELLING.union(rules.denied_by, rules.granted_by),
         asks_first=any(use.opt_in for use in uses),
         drops=rules.scored_before == "dropped",
         denied_by={name: tuple(purposes) for name, purposes in rules.denied_by.items()},

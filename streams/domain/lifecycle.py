@@ -86,23 +86,23 @@ def _apply(
     Args:
         rises: nothing has disarmed before the event, and its points disarm nothing.
     """
-    touch, consent, scored = event.touchpoint, model.consent, True
-    if consent is not None or cause.type in TELLING:
+    touch, consent, heard = event.touchpoint, model.consent, state.consents
+    if cause.type in (TELLING if consent is None else consent.telling):
         hear(state, consent, cause, event.occurred_at)
-    asks_consent = consent is not None or bool(state.stops)
-    if asks_consent:
-        scored = SCORING not in stops_of(state, consent)
+    # What stops changes with a word, a version or the country, and with nothing else.
+    is_unsettled = state.consents is not heard or state.fit_version != model.version
+    scored = SCORING not in (stops_of(state, consent) if is_unsettled else state.stops)
     contained = touch is not None and count_busy(state, model, at)
     attributes_changed = remember(
         state, model, cause, at, late=late, contained=contained, scored=scored
     )
     if attributes_changed or state.fit_version != model.version:
         score_fit(state, model)
-        rises = False
+        rises, is_unsettled = False, True
     decisions: list[Decision] = []
     if state.stage is Stage.ANONYMOUS and not state.lead_id.startswith(ANONYMOUS_PREFIX):
         decisions += move_to(state, model, Stage.KNOWN, at, cause="identified", event=cause)
-    if asks_consent:
+    if is_unsettled:
         stops = state.stops
         decisions += settle(state, model, cause, at)
         rises = rises and state.stops is stops
