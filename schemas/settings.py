@@ -269,7 +269,7 @@ class Settings(BaseSettings):
     )
     email_key_replaces: str | None = Field(
         None,
-        pattern=r"^([0-9a-f]{16}|none)$",
+        pattern=r"^[0-9a-f]{16}$",
         description="Fingerprint of the email_key that another one, or none, may take the place "
         "of; the refusal names it.",
     )

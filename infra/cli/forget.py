@@ -122,10 +122,12 @@ def _of_address(settings: Settings, address: str, at: EpochMs) -> str:
         return own_id
     with _database(settings) as client:
         if client is None:
-            raise UserError(
-                "who stated an address stands in ClickHouse, and none answers this command: name "
-                f"the lead; of whom only the address is known is {lead_of(settings, address)}"
+            click.echo(
+                "taken as the id of a lead: who stated an address stands in ClickHouse, and none "
+                f"answers this command. The lead of the address alone: {lead_of(settings, address)}",
+                err=True,
             )
+            return own_id
         lead_id = lead_of_address(settings, client, address)
     click.echo(f"the address is of lead {lead_id}", err=True)
     return lead_id
