@@ -124,7 +124,8 @@ def _of_address(settings: Settings, address: str, at: EpochMs) -> str:
         if client is None:
             click.echo(
                 "taken as the id of a lead: who stated an address stands in ClickHouse, and none "
-                f"answers this command. The lead of the address alone: {lead_of(settings, address)}",
+                "answers this command. The lead of the address alone: "
+                f"{lead_of(settings, address)}",
                 err=True,
             )
             return own_id
