@@ -24,8 +24,8 @@ DOMAIN: Final = Path("streams", "domain")
 INTERPRETED: Final = frozenset(
     {
         # Classes made by the metaclasses of msgspec and pydantic, whose options mypyc passes over.
-        "kept.py", "link_records.py", "model.py", "model_part.py", "model_sla.py",
-        "reasons.py", "record_v1.py", "record_v2.py", "saying.py", "state_parts.py",
+        "kept.py", "link_records.py", "model.py", "model_consent.py", "model_part.py",
+        "model_sla.py", "reasons.py", "record_v1.py", "record_v2.py", "saying.py", "state_parts.py",
         "__init__.py",
     }
 )  # fmt: skip

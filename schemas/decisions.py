@@ -142,6 +142,7 @@ class SlaEvent(msgspec.Struct, frozen=True, kw_only=True):
     response_s: int | None = None
     met_by_event_id: str | None = None
     owner: str | None = None
+    cancel_reason: str | None = None
 
 
 class LeakEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +166,21 @@ class LeakEvent(msgspec.Struct, frozen=True, kw_only=True):
     resolution: str | None = None
     cause_event_id: str | None = None
     owner: str | None = None
+
+
+class Word(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest word on a purpose: granted, denied or unknown, and when it was said."""
+
+    purpose: str
+    state: str
+    since: EpochMs
+
+
+class Consents(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person has allowed, and what must stop for want of it: scoring, routing."""
+
+    words: list[Word] = []
+    stops: list[str] = []
 
 
 class LeadState(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,3 +225,4 @@ class LeadState(msgspec.Struct, frozen=True, kw_only=True):
     merged_into: str | None = None
     hot: bool = False
     next_mql: list[str] = []
+    consent: Consents | None = None

@@ -24,7 +24,11 @@ class Growth:
     field: str
 
 
-GREW: Final = {"transition": Growth("transition.v1", "predicted")}
+GREW: Final = {
+    "transition": Growth("transition.v1", "predicted"),
+    "sla_event": Growth("sla_event.v1", "cancel_reason"),
+    "lead_state": Growth("lead_state.v1", "consent"),
+}
 
 
 def header_of(name: str, label: str) -> bytes:

@@ -37,6 +37,9 @@ __all__ = [
 ]
 
 
+EMAIL_KEY_CHARS_MIN = 32
+
+
 class Settings(BaseSettings):
     """All settings of all processes; each field's description is its documentation."""
 
@@ -319,6 +322,22 @@ class Settings(BaseSettings):
     collect_read_timeout_s: float = Field(
         15.0, gt=0, description="A request whose body takes longer is refused, seconds."
     )
+    email_key: SecretStr | None = Field(
+        None,
+        description="With it no e-mail address of a lead is written in the clear: each is stored "
+        "as a keyed hash. At least 32 characters; the same for every process, for good.",
+    )
+    email_keep_domain: bool = Field(
+        False,
+        description="Where email_key is set: keep the domain of an address beside its hash, as "
+        "email_domain.",
+    )
+    email_key_replaces: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{16}$",
+        description="Fingerprint of the email_key that another one, or none, may take the place "
+        "of; the refusal names it.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe messages that are logged."
     )
@@ -339,6 +358,16 @@ class Settings(BaseSettings):
                 raise ValueError("holds credentials: use kafka_username and kafka_password")
             if not host or "/" in host or not port.isdigit() or not 0 < int(port) < 65536:
                 raise ValueError(f'"{address}" is not HOST:PORT, e.g. kafka1:9092')
+        return value
+
+    @field_validator("email_key")
+    @classmethod
+    def _check_email_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < EMAIL_KEY_CHARS_MIN:
+            raise ValueError(
+                f"has fewer than {EMAIL_KEY_CHARS_MIN} characters, which can be found by trying: "
+                "make one with `openssl rand -hex 32`"
+            )
         return value
 
     @field_validator("clickhouse_url")

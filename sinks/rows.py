@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from leadstream.schemas.dead_letters import OPEN
 from leadstream.schemas.decisions import (
     RETRACTED,
+    Consents,
     LeadState,
     LeakEvent,
     Score,
@@ -185,6 +186,7 @@ def score_history_columns(said: Sequence[Transition], at: Sequence[Place]) -> Co
 
 def lead_state_columns(states: Sequence[LeadState], at: Sequence[Place]) -> Columns:
     """Return the columns of `lead_state`."""
+    consents = [state.consent or _NO_WORDS for state in states]
     return {
         "lead_id": [state.lead_id for state in states],
         "revision": [state.revision for state in states],
@@ -225,6 +227,9 @@ def lead_state_columns(states: Sequence[LeadState], at: Sequence[Place]) -> Colu
         "model_version": [state.model_version for state in states],
         "hot": [state.hot for state in states],
         "next_mql": [state.next_mql for state in states],
+        "consents": [{word.purpose: word.state for word in of.words} for of in consents],
+        "consents_since": [{word.purpose: word.since for word in of.words} for of in consents],
+        "consent_stops": [of.stops for of in consents],
         **_position(at),
     }
 
@@ -245,6 +250,7 @@ def sla_columns(events: Sequence[SlaEvent], at: Sequence[Place]) -> Columns:
         "target_s": [event.target_s for event in events],
         "response_s": [event.response_s for event in events],
         "met_by_event_id": [event.met_by_event_id or "" for event in events],
+        "cancel_reason": [event.cancel_reason or "" for event in events],
         **_position(at),
     }
 
@@ -362,6 +368,8 @@ def _position(at: Sequence[Place]) -> Columns:
         "offset": [place.offset for place in at],
     }
 
+
+_NO_WORDS: Final = Consents()
 
 ColumnsOf = Callable[[Sequence[Any], Sequence[Place]], Columns]
 

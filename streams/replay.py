@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
+from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.codec import DecodeError
 from leadstream.schemas.decisions import LeadState
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
@@ -75,11 +76,16 @@ class Replay:
     """Folds a log event by event, as the lifecycle stage would."""
 
     def __init__(
-        self, models: ModelSet, limits: Limits | None = None, resolver: StatedIdentity | None = None
+        self,
+        models: ModelSet,
+        limits: Limits | None = None,
+        resolver: StatedIdentity | None = None,
+        hider: AddressHider | None = None,
     ) -> None:
         self._models = models
         self._limits = limits or Limits()
-        self._resolver = resolver or StatedIdentity()
+        self._resolver = resolver or StatedIdentity(hider=hider)
+        self._hider = hider
         self._records: dict[str, LeadRecord] = {}
         self._identities = Identities()
         self._joins = Joins(self._identities)
@@ -94,15 +100,20 @@ class Replay:
         Raises:
             DecodeError: the event cannot be accepted; it has changed nothing.
         """
-        accepted = accept(event, self._resolver, topic=topic, partition=0, offset=offset)
+        stated = event
+        if self._hider is not None:
+            event = self._hider.event(stated)
+        accepted = accept(
+            event, self._resolver, topic=topic, partition=0, offset=offset, stated=stated
+        )
         sayings: list[Saying] = []
         for lead_event in accepted:
             self._latest = max(self._latest, lead_event.occurred_at)
             sayings += self._take(_Visit(lead_event.lead_id, [lead_event]))
-        first = accepted[0]
-        for key, claimed in self._resolver.claims_of(event, first.lead_id, first.occurred_at):
+        lead_id, at = accepted[0].lead_id, accepted[0].occurred_at
+        for key, claimed in self._resolver.claims_of(event, lead_id, at, stated):
             sayings += self._take(_Visit(key, links=[claimed]))
-        for merge in self._resolver.merges_of(event, first.occurred_at):
+        for merge in self._resolver.merges_of(event, at):
             for lead_id, rooted in self._identities.merge(merge, BatchResult()).items():
                 sayings += self._take(_Visit(lead_id, links=[rooted]))
         return accepted, sayings

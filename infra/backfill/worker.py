@@ -15,6 +15,7 @@ import msgspec
 from leadstream.infra.backfill.row_files import RowFiles
 from leadstream.infra.backfill.tellings import write_sorted
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.events import EpochMs
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
@@ -82,6 +83,7 @@ class Worker:
         self._models = load_models(plan.model_path)
         self._native = NativeRows(plan.types) if plan.types is not None else None
         self._client: ClickHouse | None = None
+        self._hider = hider_of(plan.settings)
 
     def __enter__(self) -> Self:
         # Many objects wait and none makes a cycle: looking for cycles took half of making rows.
@@ -96,7 +98,7 @@ class Worker:
 
     def split(self, block: Block) -> SplitBlock:
         with _room(self._plan.directory):
-            return split(block, self._plan.shards, self._writer)
+            return split(block, self._plan.shards, self._writer, hider=self._hider)
 
     def links(self, shard: int, leads: Collection[str]) -> Links:
         return links_of(self._plan.directory, shard, leads)

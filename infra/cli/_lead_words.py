@@ -70,6 +70,12 @@ def _cooldown(_transition: dict[str, Any]) -> str:
     return "the rest that its reason asks for was over"
 
 
+def _consent(transition: dict[str, Any]) -> str:
+    if transition["to_stage"] in ("nurture", "mql"):
+        return "the person allows contact again"
+    return "the person's consent does not allow it"
+
+
 def _inferred(transition: dict[str, Any]) -> str:
     return f"the CRM skipped this stage ({transition['cause_type']})"
 
@@ -89,6 +95,7 @@ _WHY: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "decay": _decay,
     "model": _model,
     "cooldown": _cooldown,
+    "consent": _consent,
     "inferred": _inferred,
     "sales_found": _sales_found,
     "crm": _crm,

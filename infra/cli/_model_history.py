@@ -10,10 +10,11 @@ from typing import Any
 
 import click
 
-from leadstream.infra.cli import UserError
+from leadstream.infra.cli import UserError, settings_of
 from leadstream.infra.cli._answers import reader
 from leadstream.infra.cli._progress import Display
 from leadstream.schemas.codec import DecodeError, parse_time
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.events import EARLIEST_MS, LATEST_MS, EpochMs, LeadEvent
 from leadstream.sinks.history import find_history, read_leads
 from leadstream.streams.backtest.files import HistoryError, read_files
@@ -66,15 +67,21 @@ def open_history(
     if files and (data_dir or clickhouse_url):
         raise UserError("--events is a history of its own: leave out --data-dir and --clickhouse")
     if files:
-        return _of_files(files, display, wanted_by)
+        return _of_files(ctx, files, display, wanted_by)
     return _of_clickhouse(ctx, data_dir, clickhouse_url, wanted_by)
 
 
 @contextmanager
-def _of_files(files: tuple[Path, ...], display: Display, wanted_by: str) -> Iterator[ModelHistory]:
+def _of_files(
+    ctx: click.Context, files: tuple[Path, ...], display: Display, wanted_by: str
+) -> Iterator[ModelHistory]:
     where = ", ".join(map(str, files))
     try:
-        read = read_files(files, lambda done: display.report("events read", done, None))
+        read = read_files(
+            files,
+            lambda done: display.report("events read", done, None),
+            hider_of(settings_of(ctx)),
+        )
     except HistoryError as error:
         raise UserError(str(error)) from None
     if not len(read):

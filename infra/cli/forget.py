@@ -14,6 +14,7 @@ import click
 
 from leadstream.infra.cli import UserError, settings_of
 from leadstream.infra.cli._answers import clickhouse_options
+from leadstream.infra.cli._people import is_address, lead_of, lead_of_address
 from leadstream.infra.cli._progress import Display
 from leadstream.infra.dlq.reading import DlqError
 from leadstream.infra.dlq.writing import erase_letters
@@ -30,6 +31,7 @@ from leadstream.infra.forget.remains import Remainder, remainders
 from leadstream.infra.topics import TopicsError, topic_states
 from leadstream.schemas.clock import wall_clock_ms
 from leadstream.schemas.codec import DecodeError, iso, parse_time
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.events import EpochMs
 from leadstream.schemas.registry import writer_schemas
 from leadstream.streams.domain.erasure import erasure_request
@@ -91,6 +93,8 @@ def command(
     lead_id = lead_id.strip()
     if not lead_id:
         raise UserError("LEAD_ID is empty: name the lead to erase")
+    if is_address(lead_id):
+        lead_id = _of_address(settings, lead_id, at)
     try:
         if dry_run:
             _tell_what_there_is(settings, lead_id, at)
@@ -108,6 +112,26 @@ def command(
         ) from None
     except (FollowError, DlqError, TopicsError) as error:
         raise UserError(str(error)) from None
+
+
+def _of_address(settings: Settings, address: str, at: EpochMs) -> str:
+    """Return the lead that an address names, or that has it as its id."""
+    hider = hider_of(settings)
+    own_id = address if hider is None else hider.text(address)
+    if any((_rows(settings, {own_id: at}) or {}).values()):
+        return own_id
+    with _database(settings) as client:
+        if client is None:
+            click.echo(
+                "taken as the id of a lead: who stated an address stands in ClickHouse, and none "
+                "answers this command. The lead of the address alone: "
+                f"{lead_of(settings, address)}",
+                err=True,
+            )
+            return own_id
+        lead_id = lead_of_address(settings, client, address)
+    click.echo(f"the address is of lead {lead_id}", err=True)
+    return lead_id
 
 
 def _instant(text: str | None, now_ms: EpochMs) -> EpochMs:
@@ -140,7 +164,9 @@ async def _erase(
             others = sorted(leads.keys() - {lead_id})
             also = f", and its other ids {', '.join(others)}" if others else ""
             display.say(f"states and outputs have forgotten {lead_id}{also}")
-            letters = await erase_letters(settings, letters_of(leads, at, schemas))
+            letters = await erase_letters(
+                settings, letters_of(leads, at, schemas, hider_of(settings))
+            )
             display.say(f"dead letters erased: {len(letters)}")
             nulls = await follower.null_values({*leads, *letters})
             await follower.await_group("sink", furthest([nulls, *leads.values()]), deadline)
@@ -234,7 +260,7 @@ def _tell_what_there_is(settings: Settings, lead_id: str, at: EpochMs) -> None:
     rows = _rows(settings, {lead_id: at})
     shown = "cannot be looked at from here" if rows is None else _counts(rows) or "no rows"
     click.echo(f"ClickHouse: {shown}")
-    belongs = letters_of([lead_id], at, writer_schemas(settings))
+    belongs = letters_of([lead_id], at, writer_schemas(settings), hider_of(settings))
     letters = asyncio.run(erase_letters(settings, belongs, dry_run=True))
     topics = Counter(letter.rpartition("-")[0].rpartition("-")[0] for letter in letters)
     click.echo(f"dead letters: {_counts(topics) or 'none'}")

@@ -7,14 +7,16 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import click
 
 from leadstream.infra.cli import UserError, settings_of
+from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.codec import iso
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.registry import writer_schemas
 from leadstream.streams.ingest.catch_up import await_stage
 from leadstream.streams.ingest.errors import IngestError, RowError
@@ -23,6 +25,7 @@ from leadstream.streams.ingest.intake import Intake, write_reject
 from leadstream.streams.ingest.jsonl import event_to_json_line
 from leadstream.streams.ingest.mapping_file import load_mapping
 from leadstream.streams.ingest.producer import advance_clock, send_events
+from leadstream.streams.ingest.rows_to_events import Event
 
 EVENTS_SHOWN = 10
 FAULTS_SHOWN = 10
@@ -92,6 +95,8 @@ def command(
     # What the client would log about a broker is said once, in our error.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     told = _BadRows()
+    settings = settings_of(ctx, kafka_bootstrap=kafka)
+    hider = hider_of(settings)
     try:
         with _rejects(rejects) as reject_stream:
             outcomes = read_outcomes(
@@ -104,15 +109,15 @@ def command(
                 bad_rows_max=max_errors,
             )
             if dry_run:
-                _show(intake)
+                _show(_hidden(intake, hider))
             elif to_jsonl is not None:
-                _write(intake, to_jsonl)
+                _write(_hidden(intake, hider), to_jsonl)
             else:
-                _send(settings_of(ctx, kafka_bootstrap=kafka), intake, advance)
+                _send(settings, intake, advance)
     except (IngestError, RowError) as error:
-        raise UserError("\n".join([*told.shown(), str(error)])) from None
+        raise UserError(_without("\n".join([*told.shown(), str(error)]), hider)) from None
     for line in (*told.shown(), *intake.summary()):
-        click.echo(line, err=True)
+        click.echo(_without(line, hider), err=True)
     if dry_run and on_error == "stop" and intake.bad_rows:
         raise UserError("nothing was sent; an ingestion would stop at the first bad row")
 
@@ -176,22 +181,30 @@ class _BadRows:
         return [*self._first, *([f"... and {self._more} more bad rows"] if self._more else [])]
 
 
-def _show(intake: Intake) -> None:
-    for number, event in enumerate(intake):
+def _hidden(events: Iterable[Event], hider: AddressHider | None) -> Iterable[Event]:
+    return events if hider is None else map(hider.event, events)
+
+
+def _without(text: str, hider: AddressHider | None) -> str:
+    return text if hider is None else hider.text(text)
+
+
+def _show(events: Iterable[Event]) -> None:
+    for number, event in enumerate(events):
         if number < EVENTS_SHOWN:
             click.echo(event_to_json_line(event))
 
 
-def _write(intake: Intake, path: Path) -> None:
+def _write(events: Iterable[Event], path: Path) -> None:
     if str(path) == "-":
-        for event in intake:
+        for event in events:
             click.echo(event_to_json_line(event))
         return
     # A file that is there is whole: what was written of a broken-off run is taken away.
     partial = path.with_name(path.name + ".partial")
     try:
         with _opened(partial) as stream:
-            for event in intake:
+            for event in events:
                 stream.write(event_to_json_line(event) + "\n")
         partial.replace(path)
     finally:

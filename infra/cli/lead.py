@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from leadstream.infra.cli import UserError
+from leadstream.infra.cli import UserError, settings_of
 from leadstream.infra.cli._answers import clickhouse_options, reader
 from leadstream.infra.cli._format import (
     ABSENT,
@@ -23,6 +23,7 @@ from leadstream.infra.cli._format import (
     shown,
 )
 from leadstream.infra.cli._lead_words import told
+from leadstream.infra.cli._people import is_address, lead_of_address
 from leadstream.sinks.answers import lead
 
 RULES_SHOWN: Final = 5
@@ -54,10 +55,15 @@ def command(
 ) -> None:
     """Show a lead's state, its timeline, and why each transition happened.
 
+    An e-mail address will do where one lead states it, with the email_key that hides it.
+
     CSV holds the timeline.
     """
     with reader(ctx, data_dir, clickhouse_url) as client:
         found = lead(client, lead_id)
+        if found is None and is_address(lead_id):
+            settings = settings_of(ctx, data_dir=data_dir, clickhouse_url=clickhouse_url)
+            found = lead(client, lead_of_address(settings, client, lead_id))
     if found is None:
         raise UserError(
             f'no lead "{lead_id}": `leadstream query "FROM lead_state FINAL SELECT lead_id, stage '

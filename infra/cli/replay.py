@@ -16,8 +16,10 @@ import click
 from leadstream.infra.backfill.tellings import plain
 from leadstream.infra.cli import UserError, settings_of
 from leadstream.infra.cli._spool import EventSpool
+from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.codec import DecodeError, parse_time
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
+from leadstream.schemas.email_key import hider_of
 from leadstream.streams.backfill.inputs import (
     UnreadableError,
     blocks_of,
@@ -121,7 +123,8 @@ def command(
         processes = len(os.sched_getaffinity(0)) if parallel else 1
     else:
         parallel = processes > 1
-    refused = Refused(stops=on_error == "stop")
+    hider = hider_of(settings)
+    refused = Refused(stops=on_error == "stop", hider=hider)
     tells = () if quiet else _DECISIONS if with_sla else (Transition,)
     if parallel:
         from leadstream.infra.backfill.run import Asked
@@ -132,27 +135,28 @@ def command(
         )  # fmt: skip
         _backfill(ctx, asked, into_clickhouse)
     else:
-        _replay(files, _run(models, settings), settings, until_ms, tells, as_emitted, refused,
-                into_clickhouse)  # fmt: skip
+        run = _run(models, settings, hider)
+        _replay(files, run, settings, until_ms, tells, as_emitted, refused, into_clickhouse)
     if refused.count:
         raise UserError(
             f"{refused.count} lines were refused, each named above; the rest is complete"
         )
 
 
-def _run(models: ModelSet, settings: Settings) -> Replay:
-    return Replay(models, resolver=StatedIdentity(identity_rules(settings)))
+def _run(models: ModelSet, settings: Settings, hider: AddressHider | None) -> Replay:
+    return Replay(models, resolver=StatedIdentity(identity_rules(settings), hider), hider=hider)
 
 
 class Refused:
     """Lines that cannot be used: the first one ends the run, or each is named and counted."""
 
-    def __init__(self, *, stops: bool) -> None:
+    def __init__(self, *, stops: bool, hider: AddressHider | None = None) -> None:
         self._stops = stops
+        self._hider = hider
         self.count = 0
 
     def __call__(self, file: str, number: int, fault: str) -> None:
-        message = f"{file}:{number}: {fault}"
+        message = f"{file}:{number}: {fault if self._hider is None else self._hider.text(fault)}"
         if self._stops:
             raise UserError(f"{message} (--on-error skip goes on)")
         click.echo(message, err=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
+from leadstream.schemas.addresses import HIDDEN, AddressHider
 from leadstream.schemas.codec import DecodeError, Decoder, WriterSchemas
 from leadstream.schemas.dead_letters import Letter
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
@@ -20,15 +21,24 @@ from leadstream.streams.domain.identity import (
 
 # Bounded, so that no bytes make it slow; what surrounds an address in binary data is no letter.
 _EMAIL: Final = re.compile(rb"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9.-]{1,255}")
+_HIDDEN: Final = re.compile(HIDDEN.pattern.encode())
 _EMAIL_STARTS_MAX: Final = 8
 """In Avro the length of a text stands before it and may look like one letter more of it."""
 _ID_BYTES: Final = rb"A-Za-z0-9_.@:\-"
 
 
 def letters_of(
-    leads: Collection[str], until: EpochMs, schemas: WriterSchemas
+    leads: Collection[str],
+    until: EpochMs,
+    schemas: WriterSchemas,
+    hider: AddressHider | None = None,
 ) -> Callable[[Letter], bool]:
-    """Return what says of a letter whether it is of these leads and was written up to `until`."""
+    """Return what says of a letter whether it is of these leads and was written up to `until`.
+
+    Args:
+        hider: letters from before there was a key have addresses in the clear, and later ones
+            what stands for them.
+    """
     decoders = {topic: Decoder(name, schemas) for topic, name in SCHEMA_OF.items()}
     wanted = frozenset(leads)
     spelled = [_spelling(lead_id.removeprefix(ANONYMOUS_PREFIX)) for lead_id in wanted]
@@ -43,12 +53,13 @@ def letters_of(
         try:
             if decoder is not None:
                 content_type = content_type_of(letter.headers)
-                return not wanted.isdisjoint(_leads_of(decoder.decode(letter.value, content_type)))
+                told = decoder.decode(letter.value, content_type)
+                return not wanted.isdisjoint(_leads_of(told, hider))
         except DecodeError:
             pass
         value = letter.value or b""
         return any(pattern.search(value) for pattern in spelled) or not wanted.isdisjoint(
-            _leads_of_addresses(value)
+            _leads_of_addresses(value, hider)
         )
 
     return belongs
@@ -59,9 +70,13 @@ def _leads_of_key(letter: Letter) -> set[str]:
     return {key, lead_of_anonymous(key)} if letter.topic == TOUCHPOINTS else {key}
 
 
-def _leads_of(event: Touchpoint | CrmEvent | LeadEvent) -> set[str]:
+def _leads_of(
+    event: Touchpoint | CrmEvent | LeadEvent, hider: AddressHider | None = None
+) -> set[str]:
     if isinstance(event, LeadEvent):
         return {event.lead_id, *other_ids_in(event)}
+    if hider is not None:
+        return _leads_of(event) | _leads_of(hider.event(event))
     lead_id = (event.lead_id or "").strip()
     touch = event if isinstance(event, Touchpoint) else None
     crm = event if isinstance(event, CrmEvent) else None
@@ -85,8 +100,12 @@ def _avro_length(length: int) -> bytes:
     return bytes(found)
 
 
-def _leads_of_addresses(value: bytes) -> set[str]:
-    return {lead_of_email(address) for address in _addresses_in(value)}
+def _leads_of_addresses(value: bytes, hider: AddressHider | None) -> set[str]:
+    found = set(_addresses_in(value))
+    if hider is not None:
+        found |= {hider.address(address) for address in found}
+    found |= {told.decode() for told in _HIDDEN.findall(value)}
+    return {lead_of_email(address) for address in found}
 
 
 def _addresses_in(value: bytes) -> Iterator[str]:

@@ -13,4 +13,4 @@
 --   asset: The content piece, landing page, webinar or event; empty where the source named none.
 SELECT lead_id, occurred_at, event_id, type, channel, source, medium, campaign, content, asset
 FROM {database}.touchpoints
-WHERE type NOT IN ('email_delivered', 'email_bounced', 'email_unsubscribed', 'meeting_no_show', 'identify', 'alias')
+WHERE type NOT IN ('email_delivered', 'email_bounced', 'email_unsubscribed', 'consent_changed', 'meeting_no_show', 'identify', 'alias')

@@ -7,6 +7,7 @@ from collections import defaultdict
 
 import msgspec
 
+from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.codec import DecodeError
 from leadstream.schemas.events import EpochMs, is_erasure
 from leadstream.streams.backfill.inputs import Block, events_of
@@ -37,7 +38,11 @@ class SplitBlock(msgspec.Struct, kw_only=True):
 
 
 def split(
-    block: Block, shards: int, writer: ShardWriter, resolver: Resolver | None = None
+    block: Block,
+    shards: int,
+    writer: ShardWriter,
+    resolver: Resolver | None = None,
+    hider: AddressHider | None = None,
 ) -> SplitBlock:
     """Write a block's events into the shards of their leads.
 
@@ -52,9 +57,11 @@ def split(
         try:
             if isinstance(event, DecodeError):
                 raise event
-            accepted = accept(event, resolver, topic=topic, partition=0, offset=number - 1)
+            told = event if hider is None else hider.event(event)
+            accepted = accept(told, resolver, topic=topic, partition=0, offset=number - 1)
         except DecodeError as error:
-            found.faults.append((number, str(error)))
+            fault = str(error) if hider is None else hider.text(str(error))
+            found.faults.append((number, fault))
             continue
         found.events += 1
         for lead_event in accepted:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.codec import DecodeError
 from leadstream.schemas.events import LATEST_MS, EpochMs, LeadEvent
 from leadstream.streams.identify.accept import accept
@@ -48,7 +49,9 @@ class FileHistory:
 
 
 def read_files(
-    paths: Iterable[Path], progress: Callable[[int], None] = lambda events: None
+    paths: Iterable[Path],
+    progress: Callable[[int], None] = lambda events: None,
+    hider: AddressHider | None = None,
 ) -> FileHistory:
     """Read canonical JSONL files, one event a line, as `ingest --to-jsonl` writes them.
 
@@ -59,7 +62,8 @@ def read_files(
     for path in paths:
         for number, line in _lines(path):
             try:
-                for event in accept(event_from_json_line(line), resolver):
+                told = event_from_json_line(line)
+                for event in accept(told if hider is None else hider.event(told), resolver):
                     history.add(event)
             except DecodeError as error:
                 raise HistoryError(f"{path}:{number}: {error}") from None

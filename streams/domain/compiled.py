@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import CRM_EVENT_TYPES, TOUCHPOINT_TYPES, EpochMs
 from leadstream.streams.domain.compiled_sla import CompiledSla, compile_sla, sla_faults
+from leadstream.streams.domain.consent import CompiledConsent, compile_consent, consent_faults
 from leadstream.streams.domain.criteria import (
     PREDICTED,
     Checker,
@@ -115,6 +116,7 @@ class CompiledModel:
     topic_of: dict[str, str]
     content_half_life_ms: float
     sla: CompiledSla
+    consent: CompiledConsent | None
     predicts: Predictor | None
     tells: Predictor | None
 
@@ -236,6 +238,7 @@ def compile_model(
         if c.disarm is not None and c.threshold is None
     ]
     faults += sla_faults(model)
+    faults += consent_faults(model.consent, event_types)
     faults += [
         f'nurture.{field}.{stage}: unknown buyer\'s stage "{stage}"; '
         f"known are {', '.join(BUYER_STAGES)}"
@@ -297,6 +300,7 @@ def compile_model(
         topic_of={what: topic for topic, told in model.nurture.topics.items() for what in told},
         content_half_life_ms=model.nurture.half_life_days * MS_PER_DAY,
         sla=compile_sla(model, expression),
+        consent=compile_consent(model.consent),
         predicts=predicts,
         tells=predicts if tells is None else tells,
     )

@@ -26,6 +26,7 @@ CAUSES: Final = (
     "decay",
     "model",
     "cooldown",
+    "consent",
 )
 _TEXTS: Final = re.compile(r""""[^"]*"|'[^']*'""")
 _OF_AN_EVENT: Final = re.compile(r"\b(?:event\s*\.\s*\w+|property\b)")

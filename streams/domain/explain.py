@@ -16,6 +16,7 @@ from typing import Final
 from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import LATEST_MS, EpochMs
 from leadstream.streams.domain.compiled import CompiledCriterion, CompiledModel
+from leadstream.streams.domain.consent import ROUTING, SCORING, reason_of
 from leadstream.streams.domain.criteria import Circumstances, Expression
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage
 from leadstream.streams.domain.state import FoldState, seen_key
@@ -57,8 +58,15 @@ def shortfall(state: FoldState, model: CompiledModel, of: Circumstances) -> list
     if stage is _NURTURE and (state.cooldown_until or 0) > of.now:
         rest = _rest(state.cooldown_until or 0)
     found = []
+    unscored = unrouted = None
+    if state.stops:
+        unscored, unrouted = _no_consent(state, model, SCORING), _no_consent(state, model, ROUTING)
     for plan in _plans(model):
         lacks = []
+        if unrouted is not None:
+            lacks.append(f"waits, {unrouted}" if plan.name == state.held else unrouted)
+        if unscored is not None and not plan.hand_raise:
+            lacks.append(unscored)
         if stage is _ANONYMOUS:
             lacks.append("nobody knows who it is")
         if rest is not None and not plan.hand_raise:
@@ -78,6 +86,12 @@ def shortfall(state: FoldState, model: CompiledModel, of: Circumstances) -> list
         if lacks:
             found.append(f"{plan.name}: {', '.join(lacks)}")
     return found
+
+
+def _no_consent(state: FoldState, model: CompiledModel, name: str) -> str | None:
+    if model.consent is None or name not in state.stops:
+        return None
+    return f"no consent to {name}: {reason_of(state, model.consent, name)}"
 
 
 @dataclass(frozen=True)

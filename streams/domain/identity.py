@@ -5,12 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
+from leadstream.schemas.addresses import EMAIL_FACT, spelled
 from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
 
 ANONYMOUS_PREFIX: Final = "anon:"
 EXTERNAL_PREFIX: Final = "ext:"
-EMAIL_FACT: Final = "email"
-"""The property or attribute that holds an address; forms and CRMs send it there."""
 EXTERNAL_FACT: Final = "external_id"
 """The property or attribute that holds the id of another system, as `system:id`."""
 PREVIOUS_FACT: Final = "previous_id"
@@ -23,8 +22,11 @@ _EMAIL_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:leadstream:email")
 
 
 def lead_of_email(email: str) -> str:
-    """Return the id of a lead of whom only the address is known."""
-    return str(uuid.uuid5(_EMAIL_NAMESPACE, email.strip().lower()))
+    """Return the id of a lead of whom only the address is known, or what stands for it.
+
+    Whoever has the id of an address in the clear finds that by trying; of a hidden one nobody does.
+    """
+    return str(uuid.uuid5(_EMAIL_NAMESPACE, spelled(email)))
 
 
 def lead_of_anonymous(anonymous_id: str) -> str:

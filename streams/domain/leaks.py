@@ -12,6 +12,7 @@ from typing import Final
 from leadstream.schemas.decisions import LeakEvent, Transition
 from leadstream.schemas.events import LATEST_MS, CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import CompiledModel
+from leadstream.streams.domain.consent import ROUTING
 from leadstream.streams.domain.durations import MS_PER_SECOND
 from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.moves import MISSING_REASON, UNMAPPED_REASON
@@ -46,6 +47,7 @@ class Resolution(StrEnum):
     STAGE_LEFT = "stage_left"
     CALMED_DOWN = "calmed_down"
     NEW_CYCLE = "new_cycle"
+    CONSENT = "consent"
 
 
 _OF_A_HANDOFF: Final = {
@@ -114,6 +116,13 @@ def enter_stage(
         leak = _OF_A_REASON[transition.leak]
         said += _open(state, model, leak, at, transition.id, transition.reason_given, event)
     return said + _note_visit(state, model, transition, event)
+
+
+def silence(
+    state: FoldState, model: CompiledModel, at: EpochMs, event: Touchpoint | CrmEvent | None
+) -> list[LeakEvent]:
+    """Resolve all leaks of a lead whose contact is forbidden from now on."""
+    return _end(state, model, tuple(Leak), Resolution.CONSENT, at, event)
 
 
 def next_leak(state: FoldState) -> EpochMs:
@@ -214,7 +223,8 @@ def _open(
     details: str | None,
     event: Touchpoint | CrmEvent | None,
 ) -> list[LeakEvent]:
-    if any(found.leak == leak for found in state.leaks):
+    # Nobody may be told to contact the lead.
+    if ROUTING in state.stops or any(found.leak == leak for found in state.leaks):
         return []
     opened = OpenedLeak(leak, state.cycle, at, state.stage, transition_id, details)
     state.leaks = [*state.leaks, opened]

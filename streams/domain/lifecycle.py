@@ -8,6 +8,7 @@ from __future__ import annotations
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
 from leadstream.streams.domain import leaks, sla
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
+from leadstream.streams.domain.consent import SCORING, TELLING, hear, stops_of
 from leadstream.streams.domain.crossings import is_watching, look_again_at, next_crossing
 from leadstream.streams.domain.identity import (
     ANONYMOUS_PREFIX,
@@ -24,6 +25,7 @@ from leadstream.streams.domain.stages import QUALIFIABLE, Stage, rank, skipped_b
 from leadstream.streams.domain.state import NEVER_MS, FoldState
 from leadstream.streams.domain.stored import Decision
 from leadstream.streams.domain.transitions import move_to, reach
+from leadstream.streams.domain.withdrawal import settle
 
 
 def apply(
@@ -52,7 +54,7 @@ def advance(
     what has not disarmed by then disarms no sooner with more points.
     """
     model, cause = models.at(at), _cause_of(event)
-    held_by, fit = state.held_by, state.fit_points
+    held_by, fit, stops = state.held_by, state.fit_points, state.stops
     rises = (
         at < quiet_until
         and is_watching(state)
@@ -61,7 +63,8 @@ def advance(
         and is_monotone(state, model)
     )
     decisions = _apply(state, event, cause, model, at, late=late, rises=rises)
-    if rises and not decisions and state.held_by == held_by and state.fit_points is fit:
+    is_as_before = state.held_by == held_by and state.fit_points is fit and state.stops is stops
+    if rises and not decisions and is_as_before:
         return decisions, quiet_until
     return decisions, wake_at(state, models)
 
@@ -88,21 +91,32 @@ def _apply(
     Args:
         rises: nothing has disarmed before the event, and its points disarm nothing.
     """
-    touch = event.touchpoint
+    touch, consent, heard = event.touchpoint, model.consent, state.consents
+    if cause.type in (TELLING if consent is None else consent.telling):
+        hear(state, consent, cause, event.occurred_at)
+    # What stops changes with a word, a version or the country, and with nothing else.
+    is_unsettled = state.consents is not heard or state.fit_version != model.version
+    scored = SCORING not in (stops_of(state, consent) if is_unsettled else state.stops)
     contained = touch is not None and count_busy(state, model, at)
-    attributes_changed = remember(state, model, cause, at, late=late, contained=contained)
+    attributes_changed = remember(
+        state, model, cause, at, late=late, contained=contained, scored=scored
+    )
     if attributes_changed or state.fit_version != model.version:
         score_fit(state, model)
-        rises = False
+        rises, is_unsettled = False, True
     decisions: list[Decision] = []
     if state.stage is Stage.ANONYMOUS and not state.lead_id.startswith(ANONYMOUS_PREFIX):
         decisions += move_to(state, model, Stage.KNOWN, at, cause="identified", event=cause)
+    if is_unsettled:
+        stops = state.stops
+        decisions += settle(state, model, cause, at)
+        rises = rises and state.stops is stops
     before = circumstances(state, model, at, cause)
     if state.spent and not rises:
         rearm(state, model, before)
     if touch is not None and state.stage is Stage.LOST:
         decisions += return_lost(state, model, before, touch, at)
-    if not contained:
+    if not contained and SCORING not in state.stops:
         count_event(state, model, cause, before)
     if state.clocks:
         decisions += sla.meet_clocks(state, model, cause, at)
@@ -131,9 +145,11 @@ def wake_at(state: FoldState, models: ModelSet) -> EpochMs:
 
 def fire(state: FoldState, model: CompiledModel, at: EpochMs) -> tuple[FoldState, list[Decision]]:
     """Let happen what is due at exactly `at`: SLA warnings, breaches, cooldowns, disarming."""
+    decisions: list[Decision] = []
     if state.fit_version != model.version:
         score_fit(state, model)
-    decisions: list[Decision] = [*sla.fire_deadline(state, model, at)]
+        decisions += settle(state, model, None, at)
+    decisions += sla.fire_deadline(state, model, at)
     decisions += leaks.follow_clocks(state, model, at)
     decisions += leaks.fire_leaks(state, model, at)
     state.last_fired_at = at

@@ -12,6 +12,7 @@ from leadstream.schemas.events import (
     Touchpoint,
 )
 from leadstream.streams.domain.compiled import CompiledModel
+from leadstream.streams.domain.consent import CONSENT_CHANGED
 from leadstream.streams.domain.nurture import consume
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import (
@@ -48,19 +49,24 @@ def remember(
     *,
     late: bool,
     contained: bool,
+    scored: bool = True,
 ) -> bool:
     """Note that an event happened and what it tells; return whether the attributes changed.
 
     Args:
         contained: it is a touchpoint of a hot lead beyond its limit, of which nothing is noted
             but its number.
+        scored: what the lead does may be counted and judged.
     """
     _remember_arrival(state, at, late)
     if contained:
         return False
-    _remember_seen(state, event, at)
+    if scored:
+        _remember_seen(state, event, at)
     if isinstance(event, Touchpoint):
-        return _remember_touchpoint(state, model, event, at)
+        if scored:
+            consume(state, model, event, at)
+        return _remember_touchpoint(state, event, at)
     return _remember_crm(state, event)
 
 
@@ -92,9 +98,7 @@ def _remember_arrival(state: FoldState, at: EpochMs, late: bool) -> None:
     state.last_at = max(state.last_at, at)
 
 
-def _remember_touchpoint(
-    state: FoldState, model: CompiledModel, touch: Touchpoint, at: EpochMs
-) -> bool:
+def _remember_touchpoint(state: FoldState, touch: Touchpoint, at: EpochMs) -> bool:
     origin = Origin(touch.channel, touch.source, touch.medium, touch.campaign)
     if state.first_touch is None:
         state.first_touch = origin
@@ -110,9 +114,8 @@ def _remember_touchpoint(
     )
     # Lists of a state are shared with what was said, so none is changed in place.
     state.recent = [*state.recent[1 - RECENT_TOUCHES :], remembered]
-    if touch.type not in TOUCHPOINT_TYPES:
+    if touch.type not in TOUCHPOINT_TYPES and touch.type != CONSENT_CHANGED:
         state.unknown_count += 1
-    consume(state, model, touch, at)
     if touch.type in _TELLS_ATTRIBUTES and touch.properties:
         return _learn(state, touch.properties)
     return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import CompiledCriterion, CompiledModel
+from leadstream.streams.domain.consent import ROUTING, SCORING
 from leadstream.streams.domain.criteria import Circumstances
 from leadstream.streams.domain.crossings import holding
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage
@@ -22,28 +23,36 @@ def qualify(
     """
     decisions: list[Decision] = []
     event, at = of.event, of.now
+    engaged, mql, sql, is_held = model.engaged, model.mql, model.sql, False
+    if state.stops:
+        is_held = ROUTING in state.stops
+        if SCORING in state.stops:
+            # Who asks for sales is heard all the same: nothing of that is a judgement.
+            engaged, mql, sql = (), model.raised, ()
     if state.spent and not rises:
         rearm(state, model, of)
     if state.stage is Stage.ENGAGED and not (rises and holding(state, model) is not None):
         decisions += release(state, model, of, event, at)
     # Who asks for sales goes straight to MQL, however much the asking also scores.
-    asks = state.stage is Stage.KNOWN and first_holding(state, model.raised, of)
+    asks = not is_held and state.stage is Stage.KNOWN and first_holding(state, model.raised, of)
     if state.stage is Stage.KNOWN and not asks:
-        criterion = first_holding(state, model.engaged, of)
+        criterion = first_holding(state, engaged, of)
         if criterion is not None:
             decisions += move_to(state, model, Stage.ENGAGED, at, "criteria", event, criterion)
             state.held_by = criterion.name
     if state.stage in QUALIFIABLE:
         resting = state.stage is Stage.NURTURE and (state.cooldown_until or 0) > at
-        criterion = first_holding(state, model.raised if resting else model.mql, of)
-        if criterion is not None:
+        criterion = first_holding(state, model.raised if resting else mql, of)
+        if criterion is not None and is_held:
+            _hold(state, criterion)
+        elif criterion is not None:
             if state.stage is Stage.NURTURE:
                 state.cycle += 1
             state.spent = [*state.spent, criterion.name]
             cause = "hand_raise" if criterion.hand_raise else "criteria"
             decisions += move_to(state, model, Stage.MQL, at, cause, event, criterion)
-    if model.sql and state.stage in (Stage.MQL, Stage.SAL):
-        criterion = first_holding(state, model.sql, of)
+    if sql and not is_held and state.stage in (Stage.MQL, Stage.SAL):
+        criterion = first_holding(state, sql, of)
         if criterion is not None:
             state.spent = [*state.spent, criterion.name]
             if state.stage is Stage.MQL:
@@ -52,6 +61,12 @@ def qualify(
                 state, model, Stage.SALES_QUALIFIED, at, "criteria", event, criterion
             )
     return decisions
+
+
+def _hold(state: FoldState, criterion: CompiledCriterion) -> None:
+    """Remember a handoff that waits for consent, where its event will be gone by then."""
+    if criterion.on is not None and (state.held is None or criterion.hand_raise):
+        state.held = criterion.name
 
 
 def release(

@@ -34,6 +34,8 @@ def _reason(kind: ReasonKind, cooldown: str | None) -> Reason:
     return Reason(kind=kind, cooldown=None if cooldown is None else parse_duration_s(cooldown))
 
 
+OPTED_OUT: Final = "legal_optout"
+"""Also stands on a handoff that is not routed, since the lead may not be contacted."""
 DEFAULT_REASONS: Final = {
     "no_budget": _reason(ReasonKind.TIMING, "90d"),
     "not_ready": _reason(ReasonKind.TIMING, "60d"),
@@ -48,7 +50,7 @@ DEFAULT_REASONS: Final = {
     "competitor": _reason(ReasonKind.PERMANENT, "5y"),
     "student_or_jobseeker": _reason(ReasonKind.PERMANENT, None),
     "spam": _reason(ReasonKind.PERMANENT, None),
-    "legal_optout": _reason(ReasonKind.PERMANENT, None),
+    OPTED_OUT: _reason(ReasonKind.PERMANENT, None),
     "duplicate": _reason(ReasonKind.PROCEDURAL, "0s"),
     "wrong_territory": _reason(ReasonKind.PROCEDURAL, "0s"),
     "missing_data": _reason(ReasonKind.PROCEDURAL, "0s"),

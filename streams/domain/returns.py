@@ -31,7 +31,7 @@ def begin_rest(
     state.reason, state.reason_given, state.cooldown_until = reason, given, None
     rule = model.source.reasons[reason] if reason is not None else None
     if state.stage is Stage.NURTURE:
-        _start_afresh(state, at)
+        start_afresh(state, at)
         state.cooldown_until = at
         if rule is not None:
             state.cooldown_until = _after(at, rule.cooldown)
@@ -54,7 +54,7 @@ def restore(state: FoldState, model: CompiledModel, at: EpochMs) -> list[Decisio
         return []
     move = Move(Stage.NURTURE, reason=state.reason)
     decisions = move_to(state, model, Stage.NURTURE, at, "cooldown", None, move=move)
-    _start_afresh(state, at)
+    start_afresh(state, at)
     return decisions
 
 
@@ -67,12 +67,13 @@ def return_lost(
     if first_holding(state, model.raised, of) is None:
         return []
     decisions = move_to(state, model, Stage.NURTURE, at, "inferred", event, inferred=True)
-    _start_afresh(state, at)
+    start_afresh(state, at)
     state.cooldown_until = at
     return decisions
 
 
-def _start_afresh(state: FoldState, at: EpochMs) -> None:
+def start_afresh(state: FoldState, at: EpochMs) -> None:
+    """Forget what counted for the cycle before."""
     state.tallies, state.seen, state.spent = {}, {}, []
     state.recycled_at = at
 

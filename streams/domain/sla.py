@@ -7,6 +7,8 @@ somebody should still answer.
 
 from __future__ import annotations
 
+import msgspec
+
 from leadstream.schemas.decisions import SlaEvent
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import CompiledModel
@@ -107,6 +109,20 @@ def end_clocks(
             decisions.append(_say(state, model, clock, CANCELLED, at, None))
     state.clocks = open_clocks
     return decisions
+
+
+def cancel_clocks(
+    state: FoldState, model: CompiledModel, reason: str, at: EpochMs
+) -> list[SlaEvent]:
+    """Stop all clocks for a reason of its own; a breach that was told stands."""
+    running = [clock for clock in state.clocks if clock.breached_at is None]
+    state.clocks = []
+    return [
+        msgspec.structs.replace(
+            _say(state, model, clock, CANCELLED, at, None), cancel_reason=reason
+        )
+        for clock in running
+    ]
 
 
 def next_deadline(state: FoldState) -> EpochMs:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state_parts import (
     Clock,
+    Consent,
     EpochMs,
     Lot,
     OpenedLeak,
@@ -106,7 +107,13 @@ class Seen:
 
 @dataclass(init=False)
 class FoldState:
-    """The fold of a lead's events up to `last_at`; `apply` owns and changes it."""
+    """The fold of a lead's events up to `last_at`; `apply` owns and changes it.
+
+    Attributes:
+        stops: uses of the lead's data that its consents stop; see `consent`.
+        held: criterion whose handoff waits for consent; "": that of a lead that had been handed
+            over already; None: none waits.
+    """
 
     lead_id: str
     stage: Stage
@@ -158,9 +165,12 @@ class FoldState:
     busy_count: int
     hot_since: EpochMs | None
     fit_ticks: int | None
+    consents: dict[str, Consent]
+    stops: list[str]
+    held: str | None
     merged_from: Stage | None
 
-    def __init__(self, lead_id: str) -> None:
+    def __init__(self, lead_id: str) -> None:  # noqa: PLR0915  one statement a field
         self.lead_id = lead_id
         self.stage = Stage.ANONYMOUS
         self.stage_since = 0
@@ -199,7 +209,7 @@ class FoldState:
         self.buyer_stage = None
         self.persona = None
         self.interest = None
-        self.merged_into = self.merged_from = None
+        self.merged_into = None
         self.watches = []
         self.leaks = []
         self.visits = []
@@ -211,6 +221,10 @@ class FoldState:
         self.busy_count = 0
         self.hot_since = None
         self.fit_ticks = None
+        self.consents = {}
+        self.stops = []
+        self.held = None
+        self.merged_from = None
 
     # Written out: by `fields` it takes longer than to encode what it returns.
     def kept(self) -> list[object]:
@@ -266,6 +280,9 @@ class FoldState:
             self.busy_count,
             self.hot_since,
             self.fit_ticks,
+            self.consents,
+            self.stops,
+            self.held,
             self.merged_from,
         ]
 

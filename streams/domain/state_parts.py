@@ -22,6 +22,13 @@ class Share(msgspec.Struct, array_like=True, frozen=True, gc=False):
     at: EpochMs
 
 
+class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The latest word on a purpose: granted, denied or unknown, and when it was said."""
+
+    state: str
+    at: EpochMs
+
+
 class Clock(msgspec.Struct, array_like=True, gc=False):
     """One SLA clock; instants are None until they happen."""
 

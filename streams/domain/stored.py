@@ -26,9 +26,12 @@ Decision = Transition | SlaEvent | LeakEvent
 _TOUCHPOINT: Final = b"t"
 _CRM_EVENT: Final = b"c"
 TRANSITION: Final = Transition.__name__
-# A decision that nothing predicted is kept, and compared, as before there were predictions: else
-# each one that is folded again after an upgrade would be said anew. It is the last field.
-_PREDICTION: Final = "predicted"
+# A decision whose last field, which came with a release, is not used is kept and compared as before
+# there was one: else each one that is folded again after an upgrade would be said anew.
+_ADDED: Final[dict[type[msgspec.Struct], str]] = {
+    Transition: "predicted",
+    SlaEvent: "cancel_reason",
+}
 
 
 def tail_event(event: LeadEvent, at: EpochMs | None = None) -> TailEvent:
@@ -68,8 +71,9 @@ def event_of(lead_id: str, entry: TailEvent) -> LeadEvent:
 def said_of(decision: Decision) -> Said:
     """Return what is kept of a decision that is said."""
     whole = _encode(decision)
-    if isinstance(decision, Transition) and decision.predicted is None:
-        whole = _HEAD_UNPREDICTED + whole[len(_HEAD_UNPREDICTED) : -len(_NO_PREDICTION)]
+    before = _BEFORE.get(type(decision))
+    if before is not None and whole.endswith(before[1]):
+        whole = before[0] + whole[len(before[0]) : -len(before[1])]
     digest = blake2b(whole, digest_size=8).digest()
     return Said(decision.id, digest, core_of(decision), type(decision).__name__)
 
@@ -77,7 +81,9 @@ def said_of(decision: Decision) -> Said:
 def core_of(decision: Decision) -> bytes:
     """Return a decision without what explains it, as it is kept."""
     if not isinstance(decision, Transition):
-        return _encode(msgspec.structs.astuple(decision))
+        kept = msgspec.structs.astuple(decision)
+        is_as_before = isinstance(decision, SlaEvent) and decision.cancel_reason is None
+        return _encode(kept[:-1] if is_as_before else kept)
     predicted = decision.predicted
     if predicted is not None:
         predicted = msgspec.structs.replace(predicted, contributions=[])
@@ -102,8 +108,11 @@ def _map_head(fields: int) -> bytes:
     return b"\xde" + fields.to_bytes(2, "big")
 
 
-_HEAD_UNPREDICTED: Final = _map_head(len(Transition.__struct_fields__) - 1)
-_NO_PREDICTION: Final = _encode(_PREDICTION) + _encode(None)
+_BEFORE: Final = {
+    kind: (_map_head(len(kind.__struct_fields__) - 1), _encode(field) + _encode(None))
+    for kind, field in _ADDED.items()
+}
+"""How a decision begins without its added field, and how one ends that does not use it."""
 _touchpoint = msgspec.msgpack.Decoder(StoredTouchpoint)
 _crm_event = msgspec.msgpack.Decoder(StoredCrmEvent)
 _DECISIONS: Final[dict[str, tuple[type[Decision], msgspec.msgpack.Decoder[Any]]]] = {

@@ -15,6 +15,7 @@ from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import FoldState, Seen, Tally
 from leadstream.streams.domain.state_parts import (
     Clock,
+    Consent,
     Lot,
     OpenedLeak,
     Origin,
@@ -65,6 +66,7 @@ StoredState: Final[Any] = _stored(
         "visits": list[Visit],
         "content": dict[str, Share],
         "topics": dict[str, Share],
+        "consents": dict[str, Consent],
         "merged_from": Stage | None,
     },
     FoldState(lead_id=""),

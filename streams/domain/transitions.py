@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from leadstream.schemas.decisions import (
     Score,
     TouchSummary,
@@ -10,13 +12,19 @@ from leadstream.schemas.decisions import (
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain import leaks, sla
 from leadstream.streams.domain.compiled import CompiledCriterion, CompiledModel
+from leadstream.streams.domain.consent import ROUTING
 from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.moves import Move
+from leadstream.streams.domain.reasons import OPTED_OUT
 from leadstream.streams.domain.scoring import circumstances, contributions
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import FoldState
 from leadstream.streams.domain.state_parts import Clock, Origin
 from leadstream.streams.domain.stored import Decision
+
+_ON_THE_WAY: Final = (Stage.KNOWN, Stage.ENGAGED)
+"""Where a handoff may go on waiting for consent."""
+_ROUTED: Final = (Stage.MQL, Stage.SALES_QUALIFIED)
 
 
 def move_to(
@@ -40,6 +48,9 @@ def move_to(
         state.mql_count += 1
     if target not in (Stage.NURTURE, Stage.DISQUALIFIED, Stage.LOST):
         state.reason = state.reason_given = state.cooldown_until = None
+    if state.held is not None and target not in _ON_THE_WAY:
+        state.held = None
+    forbidden = ROUTING in state.stops
     state.model_version = model.version
     cause_id = event.event_id if event is not None else at
     transition_id = decision_id(state.lead_id, state.cycle, f"{origin}>{target}", cause_id)
@@ -49,11 +60,14 @@ def move_to(
     predicted = None if model.tells is None else model.tells.explain(of)
     ended = sla.end_clocks(state, model, target, at, event)
     started: list[Clock] = []
-    if not inferred:
+    if not inferred and not forbidden:
         started, replaced = sla.start_clocks(state, model, transition_id, origin, cause, of)
         ended += replaced
     policy, due_at = sla.deadline_of(started)
     threshold = criterion.threshold if criterion is not None else None
+    reason = move.reason if move is not None else None
+    if forbidden and target in _ROUTED:
+        reason = OPTED_OUT
     first = state.first_touch or Origin()
     last = state.last_touch or Origin()
     transition = Transition(
@@ -69,7 +83,7 @@ def move_to(
         cause_event_id=event.event_id if event is not None else None,
         cause_type=event.type if event is not None else None,
         criterion=criterion.name if criterion is not None else None,
-        reason=move.reason if move is not None else None,
+        reason=reason,
         reason_given=event.reason if move is not None and isinstance(event, CrmEvent) else None,
         leak=move.leak if move is not None else None,
         model_version=model.version,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from leadstream.schemas.decisions import LeadState
+from leadstream.schemas.decisions import Consents, LeadState, Word
 from leadstream.streams.domain import sla
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.explain import shortfall
 from leadstream.streams.domain.lead import LeadRecord
 from leadstream.streams.domain.scoring import circumstances
+from leadstream.streams.domain.state import FoldState
 from leadstream.streams.domain.state_parts import Origin
 from leadstream.streams.domain.transitions import track_of
 
@@ -62,5 +63,16 @@ def view(record: LeadRecord, models: ModelSet) -> LeadState:
         merged_into=state.merged_into,
         hot=state.hot_since is not None,
         next_mql=shortfall(state, model, of),
+        consent=None if model.consent is None else _consents(state),
         model_version=model.version,
     )
+
+
+def _consents(state: FoldState) -> Consents | None:
+    if not state.consents and not state.stops:
+        return None
+    words = [
+        Word(purpose=purpose, state=said.state, since=said.at)
+        for purpose, said in sorted(state.consents.items())
+    ]
+    return Consents(words=words, stops=state.stops)

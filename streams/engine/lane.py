@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, ProducerFenced
 
 from leadstream.schemas.clock import wall_clock_ms
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.dead_letters import to_output
 from leadstream.streams.engine.faults import EngineError, FencedError, explain, span_of
@@ -36,6 +37,7 @@ class Lane:
         self.id = transactional_id
         self.fault: EngineError | None = None
         self._settings = settings
+        self._hider = hider_of(settings)
         self._is_over = False
         self._producer: AIOKafkaProducer | None = None
         self._turn = asyncio.Lock()
@@ -148,7 +150,9 @@ class Lane:
             if META_KEY in said.result.store:
                 raise EngineError(f"{said.where}: the store key {META_KEY!r} is the engine's own")
             outputs += said.result.outputs
-            outputs += [to_output(letter, said.now_ms) for letter in said.result.dead_letters]
+            outputs += [
+                to_output(letter, said.now_ms, self._hider) for letter in said.result.dead_letters
+            ]
             store = {**said.result.store, META_KEY: encode_meta(said.meta)}
             batches.add_store(said.stage.store, said.number, store)
         await batches.add(outputs)

@@ -35,11 +35,13 @@ def accept(
     offset: int = -1,
     ingest_time: EpochMs = 0,
     size: int | None = None,
+    stated: Touchpoint | CrmEvent | None = None,
 ) -> list[LeadEvent]:
     """Return the event under every lead that it belongs to.
 
     Args:
         size: of the record that it was read from, bytes; no text has more characters than that.
+        stated: the event with its addresses in the clear, where those of `event` are hidden.
     Raises:
         DecodeError: nobody is named, the id is empty, a text is too long, or the time is out of
             range.
@@ -57,7 +59,7 @@ def accept(
             f"event {event.event_id} happened at {occurred_at} ms, outside the years 1900 to 2299: "
             "check event_time, sent_at and received_at",
         )
-    lead_ids = resolver.leads_of(event)
+    lead_ids = resolver.leads_of(event, stated)
     if not lead_ids:
         raise DecodeError(
             "no_identity",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.identity import (
     LEAD_MERGED,
@@ -25,8 +26,14 @@ _BOTH = (LEAD_MERGED, LEAD_UNMERGED)
 class Resolver(Protocol):
     """Says who it is; the answer may depend on the event only, so that no order changes it."""
 
-    def leads_of(self, event: Touchpoint | CrmEvent) -> tuple[str, ...]:
-        """Return every lead that the event belongs to; none where it names nobody."""
+    def leads_of(
+        self, event: Touchpoint | CrmEvent, stated: Touchpoint | CrmEvent | None = None
+    ) -> tuple[str, ...]:
+        """Return every lead that the event belongs to; none where it names nobody.
+
+        Args:
+            stated: the event with its addresses in the clear, where those of `event` are hidden.
+        """
         ...
 
 
@@ -35,39 +42,46 @@ class StatedIdentity:
 
     Args:
         rules: which ids are none; by default what broken clients send.
+        hider: hides the addresses of which ids are made.
     """
 
-    def __init__(self, rules: IdentityRules | None = None) -> None:
+    def __init__(
+        self, rules: IdentityRules | None = None, hider: AddressHider | None = None
+    ) -> None:
         self._rules = rules or IdentityRules()
+        self._hider = hider
 
-    def leads_of(self, event: Touchpoint | CrmEvent) -> tuple[str, ...]:
+    def leads_of(
+        self, event: Touchpoint | CrmEvent, stated: Touchpoint | CrmEvent | None = None
+    ) -> tuple[str, ...]:
         id_of = self._rules.id_of
-        stated = id_of(event.lead_id)
+        lead_id = id_of(event.lead_id)
         if isinstance(event, CrmEvent) and event.type in _BOTH:
-            found = (stated, id_of(event.merged_lead_id))
+            found = (lead_id, id_of(event.merged_lead_id))
             return tuple(dict.fromkeys(each for each in found if each is not None))
-        if stated is not None:
-            return (stated,)
-        keys = self._keys_of(event) if isinstance(event, Touchpoint) else []
+        if lead_id is not None:
+            return (lead_id,)
+        keys = self._keys_of(event, stated) if isinstance(event, Touchpoint) else []
         return (keys[0],) if keys else ()
 
     def claims_of(
-        self, event: Touchpoint | CrmEvent, lead_id: str, at: EpochMs
+        self,
+        event: Touchpoint | CrmEvent,
+        lead_id: str,
+        at: EpochMs,
+        stated: Touchpoint | CrmEvent | None = None,
     ) -> list[tuple[str, Claimed]]:
         """Return the keys that the event states beside its lead, each with the claim on it.
 
         Args:
             lead_id: under which the event belongs by itself.
             at: when it happened.
+            stated: as of `leads_of`.
         """
         if event.type not in self._rules.identifying:
             return []
-        claims = []
-        owner = lead_id
-        for key in dict.fromkeys(self._keys_of(event, joins=True)):
-            if key != owner:
-                claims.append((key, Claimed(owner, at, event.event_id)))
-        return claims
+        keys = dict.fromkeys(self._keys_of(event, stated, joins=True))
+        return [(key, Claimed(lead_id, at, event.event_id)) for key in keys if key != lead_id]
 
     def merges_of(self, event: Touchpoint | CrmEvent, at: EpochMs) -> list[Merged]:
         """Return which lead ids the event says are another's now, or their own again."""
@@ -85,7 +99,13 @@ class StatedIdentity:
             return []
         return [Merged(previous, lead_id, at, event.event_id, is_told=False)]
 
-    def _keys_of(self, event: Touchpoint | CrmEvent, *, joins: bool = False) -> list[str]:
+    def _keys_of(
+        self,
+        event: Touchpoint | CrmEvent,
+        stated: Touchpoint | CrmEvent | None,
+        *,
+        joins: bool = False,
+    ) -> list[str]:
         """Return the keys that an event states, the strongest first.
 
         Args:
@@ -96,10 +116,11 @@ class StatedIdentity:
         external_id = rules.id_of(external_id_in(event))
         if external_id is not None:
             keys.append(lead_of_external(external_id))
-        for stated in emails_in(event):
-            email = rules.email_of(stated)
+        for found in emails_in(event if stated is None else stated):
+            email = rules.email_of(found)
             if email is not None and not (joins and rules.is_shared(email)):
-                keys.append(lead_of_email(email))
+                hider = self._hider
+                keys.append(lead_of_email(email if hider is None else hider.address(email)))
         if isinstance(event, Touchpoint):
             visitors = [event.anonymous_id]
             if joins and event.type == _ALIAS:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leadstream.schemas import topics
+from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchemas
+from leadstream.schemas.email_key import hider_of
+from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.headers import CONTROL_LINK, CONTROL_MERGE, content_type_of
 from leadstream.schemas.settings import Settings
 from leadstream.streams.domain.link_records import Claimed, Merged, encode_link
@@ -17,6 +20,7 @@ from leadstream.streams.engine.processor import (
     Record,
 )
 from leadstream.streams.identify.accept import accept
+from leadstream.streams.identify.hiding import Encode, KeyGuard, refused_record
 from leadstream.streams.identify.resolver import StatedIdentity
 from leadstream.streams.identify.rules import identity_rules
 
@@ -38,49 +42,93 @@ class IdentifyStage:
         }
         lead_events = settings.topics.full(topics.LEAD_EVENTS)
         self._encoder = Encoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], lead_events, schemas)
-        self._resolver = StatedIdentity(identity_rules(settings))
+        self._hider = hider_of(settings)
+        self._resolver = StatedIdentity(identity_rules(settings), self._hider)
         # Workers of release 0.1 read `lead.events` too, and know no such records.
         self._joins = settings.store_format > 1
+        self._key_replaces = settings.email_key_replaces
+        self._encode_input = _encoding(settings, schemas) if self._hider is not None else None
 
     def open(self, partition: int) -> PartitionLogic:
-        return IdentifyPartition(self._decoders, self._encoder, self._resolver, joins=self._joins)
+        return IdentifyPartition(
+            self._decoders,
+            self._encoder,
+            self._resolver,
+            self._hider,
+            KeyGuard(self._hider, self._key_replaces),
+            self._encode_input,
+            joins=self._joins,
+        )
+
+
+def _encoding(settings: Settings, schemas: WriterSchemas) -> Encode:
+    encoders = {
+        topic: Encoder(topics.SCHEMA_OF[topic], settings.topics.full(topic), schemas)
+        for topic in topics.INPUTS
+    }
+    return lambda topic, event: encoders[topic].encode(event)
 
 
 class IdentifyPartition:
-    """One partition of the inputs; keeps nothing, since each event names its lead."""
+    """One partition of the inputs; of leads it keeps nothing, since each event names its own.
+
+    Args:
+        encode_input: writes an event as its input has it, where addresses are hidden.
+    """
 
     def __init__(
         self,
         decoders: dict[str, Decoder],
         encoder: Encoder,
         resolver: StatedIdentity,
+        hider: AddressHider | None = None,
+        key_guard: KeyGuard | None = None,
+        encode_input: Encode | None = None,
         *,
         joins: bool = True,
     ) -> None:
         self._decoders = decoders
         self._encoder = encoder
         self._resolver = resolver
+        self._hider = hider
+        self._key_guard = key_guard or KeyGuard(hider, None)
+        self._encode_input = encode_input
         self._joins = joins
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        """Accept the store's records; there are none as long as the resolver keeps nothing."""
+        """Accept the store's records; there are none of leads while the resolver keeps nothing."""
+        self._key_guard.restore(key, value)
 
     def process(self, records: Sequence[Record], now_ms: int) -> BatchResult:
-        result = BatchResult()
+        result = BatchResult(store=self._key_guard.check())
         for record in records:
             try:
                 result.outputs += self._accepted(record)
             except DecodeError as error:
-                result.dead_letters.append(DeadLetter(record, error.kind, str(error)))
+                refused = self._without_addresses(record)
+                result.dead_letters.append(DeadLetter(refused, error.kind, str(error)))
         return result
 
     def next_due_ms(self) -> int | None:
         return None
 
+    def _without_addresses(self, record: Record) -> Record:
+        if self._hider is None or self._encode_input is None:
+            return record
+        return refused_record(record, self._hider, self._decoded, self._encode_input)
+
+    def _decoded(self, record: Record) -> Touchpoint | CrmEvent:
+        content_type = content_type_of(record.headers) if record.headers else None
+        event: Touchpoint | CrmEvent = self._decoders[record.topic].decode(
+            record.value, content_type
+        )
+        return event
+
     def _accepted(self, record: Record) -> list[Output]:
         value = record.value
-        content_type = content_type_of(record.headers) if record.headers else None
-        event = self._decoders[record.topic].decode(value, content_type)
+        stated = event = self._decoded(record)
+        if self._hider is not None:
+            event = self._hider.event(stated)
         lead_events = accept(
             event,
             self._resolver,
@@ -89,6 +137,7 @@ class IdentifyPartition:
             offset=record.offset,
             ingest_time=record.timestamp_ms,
             size=len(value) if value is not None else None,
+            stated=stated,
         )
         outputs = [
             Output(topics.LEAD_EVENTS, e.lead_id.encode(), self._encoder.encode(e))
@@ -96,9 +145,10 @@ class IdentifyPartition:
         ]
         if self._joins:
             first = lead_events[0]
-            for key, claimed in self._resolver.claims_of(event, first.lead_id, first.occurred_at):
+            at = first.occurred_at
+            for key, claimed in self._resolver.claims_of(event, first.lead_id, at, stated):
                 outputs.append(_control(key.encode(), CONTROL_LINK, claimed))
-            for merge in self._resolver.merges_of(event, first.occurred_at):
+            for merge in self._resolver.merges_of(event, at):
                 outputs.append(_control(MERGES_KEY, CONTROL_MERGE, merge))
         return outputs
 

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 
 from leadstream.schemas.codec import Encoder, SingleObject, WriterSchemas
 from leadstream.schemas.connections import aiokafka_options
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
@@ -60,6 +61,7 @@ async def send_events(
         Touchpoint: Encoder(SCHEMA_OF[TOUCHPOINTS], names[Touchpoint], writer_schemas),
         CrmEvent: Encoder(SCHEMA_OF[CRM_EVENTS], names[CrmEvent], writer_schemas),
     }
+    hider = hider_of(settings)
     acknowledged = 0
     async with _producer(settings, list(names.values())) as producer:
         in_flight: deque[asyncio.Future[object]] = deque()
@@ -75,7 +77,8 @@ async def send_events(
 
         try:
             try:
-                for event in events:
+                for given in events:
+                    event = given if hider is None else hider.event(given)
                     topic = names[type(event)]
                     value = encoders[type(event)].encode(event)
                     in_flight.append(await producer.send(topic, value, key=key_of(event)))

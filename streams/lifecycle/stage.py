@@ -31,6 +31,7 @@ from leadstream.streams.domain.lead import (
     new_record,
 )
 from leadstream.streams.domain.link_records import Link
+from leadstream.streams.domain.reasons import OPTED_OUT
 from leadstream.streams.domain.scoring import forget_attributes
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS
@@ -301,7 +302,8 @@ class LifecyclePartition:
         # str() of a stage is its value, whose hash a member of the enum has not.
         routed = _ROUTED.get(str(decision.to_stage))
         # A router is told of a handoff once, and once more if it is taken back; never of details.
-        if routed and not decision.inferred and saying.change in (Change.NEW, Change.RETRACTED):
+        may_route = not decision.inferred and decision.reason != OPTED_OUT
+        if routed and may_route and saying.change in (Change.NEW, Change.RETRACTED):
             encoded = self._stage.encoders[routed].encode(decision)
             outputs.append(Output(routed, key, encoded))
         return outputs

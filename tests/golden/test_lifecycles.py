@@ -50,6 +50,8 @@ def outlined(decision: dict[str, Any]) -> str:
             words.append(f"due={decision['due_at'][:16]}")
         if decision["event"] == "met":
             words.append(f"response_s={decision['response_s']}")
+        if "cancel_reason" in decision:
+            words.append(f"reason={decision['cancel_reason']}")
         return " ".join(words)
     criterion = f"/{decision['criterion']}" if "criterion" in decision else ""
     words += [f"{decision['from_stage']}>{decision['to_stage']}", decision["cause"] + criterion]

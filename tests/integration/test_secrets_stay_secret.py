@@ -21,7 +21,7 @@ from leadstream.schemas.exit_codes import ExitCode
 from leadstream.schemas.settings import Settings, variable_of
 
 SECRETS = {
-    name: f"marked/{number}+s3cret@{name[-8:]}"
+    name: f"marked/{number}+s3cret@{name[-8:]}-and-long-enough"
     for number, (name, field) in enumerate(Settings.model_fields.items())
     if "SecretStr" in str(field.annotation)
 }

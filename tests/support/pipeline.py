@@ -13,6 +13,7 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
+from pydantic import SecretStr
 
 from leadstream.infra.topics import apply_topics
 from leadstream.schemas import topics
@@ -76,7 +77,12 @@ class Pipeline:
 
     def _environment(self) -> dict[str, str]:
         given = self.settings.model_dump(include=self.settings.model_fields_set)
-        return {f"LEADSTREAM_{name.upper()}": str(value) for name, value in given.items()}
+        return {
+            f"LEADSTREAM_{name.upper()}": value.get_secret_value()
+            if isinstance(value, SecretStr)
+            else str(value)
+            for name, value in given.items()
+        }
 
     def send(self, events: Iterable[Touchpoint | CrmEvent]) -> int:
         return asyncio.run(send_events(self.settings, events))

@@ -45,6 +45,12 @@ def _cell(table: str, column: str, record: Any) -> Any:
         return int(record.status == RETRACTED and told == _BEGINNING.get(table))
     if column == "score" and not isinstance(record, LeadEvent):
         return record.score.total
+    if column in ("consents", "consents_since"):
+        field = "state" if column == "consents" else "since"
+        words = record.consent.words if record.consent else []
+        return {word.purpose: getattr(word, field) for word in words}
+    if column == "consent_stops":
+        return record.consent.stops if record.consent else []
     if column == "predicted":
         return None if record.predicted is None else record.predicted.score
     path = _RENAMED.get(table, {}).get(column, column)

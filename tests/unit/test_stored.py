@@ -47,7 +47,7 @@ PLACES: dict[type, str] = {
         opportunity_id amount currency predicted""",
     SlaEvent: """id lead_id policy clock cycle event occurred_at transition_id started_at due_at
         target_s grade model_version revision status warn_at warned_at met_at breached_at
-        cancelled_at response_s met_by_event_id owner""",
+        cancelled_at response_s met_by_event_id owner cancel_reason""",
     LeakEvent: """id lead_id leak cycle event occurred_at opened_at stage transition_id grade
         model_version revision status resolved_at details resolution cause_event_id owner""",
     FoldState: """lead_id stage stage_since cycle next_seq first_at last_at last_fired_at
@@ -55,7 +55,7 @@ PLACES: dict[type, str] = {
         model_version tallies seen first_touch last_touch recent reached inferred first_mql_at
         latest_mql_at mql_count spent reason reason_given cooldown_until clocks opportunity_id
         amount currency buyer_stage persona interest merged_into watches leaks visits held_by
-        recycled_at content topics busy_from busy_count hot_since fit_ticks""",
+        recycled_at content topics busy_from busy_count hot_since fit_ticks consents stops held""",
     Tally: "raw capped value at hits window_start window_points event_ids lots",
     Seen: "count times",
     TailEvent: "at event_id late body occurred_at",
@@ -123,6 +123,22 @@ def test_a_decision_that_nothing_predicted_is_kept_and_compared_as_before_predic
     assert said.digest == blake2b(msgspec.msgpack.encode(fields), digest_size=8).digest()
     core = fields | {"contributions": [], "recent_touchpoints": []}
     assert said.core == msgspec.msgpack.encode(list(core.values()))
+
+
+def test_a_clock_that_no_reason_cancelled_is_kept_and_compared_as_before_there_were_reasons() -> (
+    None
+):
+    met = SlaEvent(
+        id="s", lead_id="l", policy="p", clock="c", cycle=1, event="met", occurred_at=6,
+        transition_id="t", started_at=5, due_at=9, target_s=4, grade="B", model_version="1",
+    )  # fmt: skip
+    fields = {n: v for n, v in msgspec.structs.asdict(met).items() if n != "cancel_reason"}
+    said = said_of(met)
+    assert said.digest == blake2b(msgspec.msgpack.encode(fields), digest_size=8).digest()
+    assert said.core == msgspec.msgpack.encode(list(fields.values()))
+    cancelled = msgspec.structs.replace(met, event="cancelled", cancel_reason="consent")
+    assert decision_of(said_of(met)) == met
+    assert decision_of(said_of(cancelled)) == cancelled
 
 
 def test_a_predicted_score_comes_back_without_what_explains_it() -> None:

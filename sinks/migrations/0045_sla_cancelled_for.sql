@@ -1,0 +1,1 @@
+ALTER TABLE {database}.sla ADD COLUMN IF NOT EXISTS cancel_reason LowCardinality(String) COMMENT 'Why no answer was due any more: consent, where the lead may not be contacted; empty: the lead moved on, or it is not cancelled.'
