@@ -10,13 +10,15 @@ from backfilled import Backfill
 from effective import content, effective, latest_states
 from hypothesis import given
 from hypothesis import strategies as st
-from identity_logs import END_MS, histories
+from identity_logs import ADDRESSES, DEVICES, END_MS, LEADS, histories
 from identity_pipeline import Pipeline
-from lead_logs import examples, lively_models
+from lead_logs import DAY_MS, SPAN_DAYS, START_MS, examples, lively_models
 from people import people_of
 
 from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
 from leadstream.streams.backfill import fold
+from leadstream.streams.domain.erasure import erasure_request
+from leadstream.streams.domain.identity import lead_of_anonymous, lead_of_email
 from leadstream.streams.domain.lead import effective_decisions
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.identify.accept import accept
@@ -25,6 +27,14 @@ from leadstream.streams.identify.resolver import StatedIdentity
 MODELS = lively_models()
 Log = list[Touchpoint | CrmEvent]
 
+erasures = st.lists(
+    st.tuples(
+        st.sampled_from([*LEADS, *map(lead_of_email, ADDRESSES), *map(lead_of_anonymous, DEVICES)]),
+        st.integers(0, SPAN_DAYS).map(lambda day: START_MS + day * DAY_MS),
+    ),
+    min_size=1,
+    max_size=3,
+)
 splits = st.tuples(
     st.sampled_from([(1, 1), (2, 1), (5, 1), (2, 3)]), st.integers(1, 8), st.integers(1, 3)
 )
@@ -59,6 +69,27 @@ def test_people_are_those_of_the_log_in_any_number_of_shards(log: Log, how: Any)
     for lead_id in people.absorbed:
         assert found.states[lead_id].stage == Stage.MERGED.value
     assert found.states.keys() == people.events.keys() | people.absorbed
+
+
+@examples(100)
+@given(histories(), splits, erasures, st.booleans())
+def test_what_is_erased_of_an_id_is_nowhere_and_joins_nobody(
+    log: Log, how: Any, asked: list[tuple[str, int]], is_in_log: bool
+) -> None:
+    requests = [erasure_request(lead_id, at) for lead_id, at in asked]
+    known = {} if is_in_log else dict(sorted(asked))
+    log = [*requests, *log] if is_in_log else log
+    found = backfilled(log, how, known)
+    people = people_of(once(log), found.erased)
+    for lead_id, events in people.events.items():
+        assert told(found, lead_id) == expected(lead_id, events)
+        assert found.states[lead_id].event_count == len({e.event_id for e in events})
+    for lead_id in people.absorbed:
+        assert found.states[lead_id].stage == Stage.MERGED.value
+    for lead_id, at in found.erased.items():
+        assert lead_id not in found.states or found.states[lead_id].first_event_at > at
+        assert all(d.occurred_at > at for d in found.decisions if d.lead_id == lead_id)
+        assert all(e.occurred_at > at for e in found.events if e.lead_id == lead_id)
 
 
 @examples(60)
