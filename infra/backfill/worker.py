@@ -151,6 +151,8 @@ class Worker:
             roots: what the merges come to, for ids that are in the shard.
             erased: those that are in it.
         """
+        # A removed file keeps its space for as long as it is open.
+        self._close_files()
         with _room(self._plan.directory):
             return self._fold(shard, passes, now, steps, roots, erased)
 

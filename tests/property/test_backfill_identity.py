@@ -10,7 +10,7 @@ from backfilled import Backfill
 from effective import content, effective, latest_states
 from hypothesis import given
 from hypothesis import strategies as st
-from identity_logs import ADDRESSES, DEVICES, END_MS, LEADS, histories
+from identity_logs import ADDRESSES, DEVICES, END_MS, LEADS, crowds, histories
 from identity_pipeline import Pipeline
 from lead_logs import DAY_MS, SPAN_DAYS, START_MS, examples, lively_models
 from people import people_of
@@ -92,8 +92,8 @@ def test_what_is_erased_of_an_id_is_nowhere_and_joins_nobody(
         assert all(e.occurred_at > at for e in found.events if e.lead_id == lead_id)
 
 
-@examples(60)
-@given(histories(), splits, st.integers(1, 4), st.integers(0, 2**32))
+@examples(100)
+@given(st.one_of(histories(), crowds()), splits, st.integers(1, 4), st.integers(0, 2**32))
 def test_every_id_holds_what_it_holds_live(log: Log, how: Any, partitions: int, seed: int) -> None:
     pipeline = Pipeline(MODELS, partitions, Random(seed))
     pipeline.run(log, END_MS)

@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from lead_logs import DAY_MS, HOUR_MS, SPAN_DAYS, START_MS
+from msgspec.structs import replace
 
 from leadstream.schemas.events import CrmEvent, Touchpoint
 
@@ -79,3 +80,35 @@ def histories(draw: Any) -> list[Touchpoint | CrmEvent]:
     log = [draw(_event(number)) for number in range(size)]
     repeated = draw(st.lists(st.sampled_from(log), max_size=5))
     return draw(st.permutations([*log, *repeated]))
+
+
+@st.composite
+def _stating(draw: Any, number: int) -> Touchpoint:
+    """Return an event that may state any ids together, as clients do that nobody tested."""
+    mails = st.sampled_from([None, *ADDRESSES, "info@x.example"])
+    devices = st.sampled_from([None, *DEVICES, "tv"])
+    facts = {
+        "email": draw(mails),
+        "external_id": draw(st.sampled_from([None, None, "s:1", "s:2"])),
+        "previous_id": draw(st.one_of(devices, st.just("ada"))),
+    }
+    lead = draw(st.sampled_from([None] * 6 + ["ada", "ada", "bob", "anon:phone"]))
+    device, mail = draw(devices), draw(mails)
+    return Touchpoint(
+        event_id=f"e{number * 37 % 101:03d}",
+        event_time=draw(_times),
+        type=draw(st.sampled_from(["alias", "identify", "demo_requested", *_ANONYMOUS])),
+        lead_id=lead,
+        anonymous_id=device if lead or device or mail else "phone",
+        email=mail,
+        properties={name: value for name, value in facts.items() if value},
+    )
+
+
+@st.composite
+def crowds(draw: Any) -> list[Touchpoint]:
+    """Events under ids that claim each other in chains and circles, some told of two times."""
+    log = [draw(_stating(number)) for number in range(draw(st.integers(2, 16)))]
+    again = draw(st.lists(st.sampled_from(log), max_size=4))
+    retold = [replace(event, event_time=draw(_times)) for event in again]
+    return draw(st.permutations([*log, *retold]))
