@@ -1,4 +1,4 @@
-"""The whole backfill: split, find whom erasures reach, fold, insert, print.
+"""The whole backfill: split, find whom erasures reach, join, fold, insert, print.
 
 Nothing is inserted before the whole log was read. A run that is stopped later has inserted some
 of the leads; running it again changes no answer, for every row replaces itself.
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from leadstream.infra.backfill.crew import Crew
+from leadstream.infra.backfill.joins import Joining, by_shard, passes_for
 from leadstream.infra.backfill.progress import Progress
 from leadstream.infra.backfill.tellings import merged
 from leadstream.infra.backfill.worker import Plan, RoomError, Worker, insert_files
@@ -31,7 +32,7 @@ from leadstream.sinks.erasure import erase, merge, read_erased
 from leadstream.sinks.native import read_types
 from leadstream.streams.backfill.erasures import Links, spread
 from leadstream.streams.backfill.inputs import UnreadableError, blocks_of, size_of
-from leadstream.streams.backfill.shards import SHARD_BYTES, number_of, shards_for
+from leadstream.streams.backfill.shards import shards_for
 
 WORK_PREFIX: Final = "leadstream-replay-"
 LOCK_FILE: Final = "lock"
@@ -74,6 +75,7 @@ class _Split:
     latest: EpochMs = 0
     erased: dict[str, EpochMs] = field(default_factory=dict)
     sizes: Counter[int] = field(default_factory=Counter)
+    joining: Joining = field(default_factory=Joining)
 
 
 def backfill(asked: Asked, client: ClickHouse | None) -> Backfilled:
@@ -106,6 +108,7 @@ def backfill(asked: Asked, client: ClickHouse | None) -> Backfilled:
         erased = _spread(split, crew, plan.shards, read_erased(client) if client else {})
         if client is not None:
             erase(client, erased)
+        split.joining.move(crew, progress, plan, split.sizes, erased)
         now = split.latest if asked.until is None else asked.until
         done = Backfilled(split.events)
         parts = _fold_shards(split, crew, progress, plan, now, erased, client, done)
@@ -124,6 +127,9 @@ def _split_log(asked: Asked, crew: Crew, progress: Progress, log_bytes: int | No
         split.events += found.events
         split.latest = max(split.latest, found.latest)
         split.sizes.update(found.sizes)
+        split.joining.claimed.update(found.claimed)
+        for one in found.merges:
+            split.joining.roots.add(one)
         merge(split.erased, found.erased)
         consumed += found.consumed
         share = consumed / log_bytes if log_bytes else None
@@ -137,18 +143,11 @@ def _spread(
     merge(known, split.erased)
 
     def read_links(leads: Collection[str]) -> Iterator[Links]:
-        in_shards = _by_shard(leads, shards)
+        in_shards = by_shard(leads, shards)
         tasks = [(shard, in_shards[shard]) for shard in split.sizes if shard in in_shards]
         return crew.do(Worker.links.__name__, tasks)
 
     return spread(known, read_links)
-
-
-def _by_shard(leads: Collection[str], shards: int) -> dict[int, set[str]]:
-    found: dict[int, set[str]] = {}
-    for lead_id in leads:
-        found.setdefault(number_of(lead_id) % shards, set()).add(lead_id)
-    return found
 
 
 def _fold_shards(
@@ -162,14 +161,25 @@ def _fold_shards(
     done: Backfilled,
 ) -> list[Path]:
     """Fold every shard, insert what workers do not insert; return the parts to be printed."""
-    erased_in = _by_shard(erased, plan.shards)
+    joining = split.joining
+    erased_in = by_shard(erased, plan.shards)
+    roots_in = by_shard(joining.roots.of, plan.shards)
+    # Ids that have no events of their own may have been given some.
+    sizes = {s: joining.bytes_in(s, split.sizes) for s in (split.sizes | joining.given)}
     tasks = (
-        (shard, -(-size // SHARD_BYTES), now, {x: erased[x] for x in erased_in.get(shard, ())})
-        for shard, size in split.sizes.items()
+        (
+            shard,
+            passes_for(size),
+            now,
+            joining.steps,
+            {lead_id: joining.roots.of[lead_id] for lead_id in roots_in.get(shard, ())},
+            {lead_id: erased[lead_id] for lead_id in erased_in.get(shard, ())},
+        )
+        for shard, size in sizes.items()
     )
     parts: list[Path] = []
-    folded_bytes, total_bytes = 0, sum(split.sizes.values())
-    sizes = iter(list(split.sizes.values()))
+    folded_bytes, total_bytes = 0, sum(sizes.values())
+    left = iter(sizes.values())
     inserts: deque[Future[None]] = deque()
     # chDB takes one connection a thread, and the engine works while Python folds.
     inserter = ThreadPoolExecutor(1, "insert")
@@ -183,7 +193,7 @@ def _fold_shards(
                 # Files that wait take space; whoever inserts sets the pace then.
                 while len(inserts) > 2 * len(crew.pids):
                     inserts.popleft().result()
-            folded_bytes += next(sizes)
+            folded_bytes += next(left)
             counts = {"leads": done.leads, "rows": done.rows.total()}
             progress.report("fold", counts, folded_bytes / total_bytes)
         while inserts:

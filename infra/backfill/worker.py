@@ -1,10 +1,10 @@
-"""What one process does of a backfill: split blocks, look for links, fold shards."""
+"""What one process does of a backfill: split blocks, look for links, move events, fold shards."""
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,21 @@ from leadstream.sinks.rows import COLUMNS
 from leadstream.streams.backfill.erasures import Links, links_of
 from leadstream.streams.backfill.fold import fold_lead
 from leadstream.streams.backfill.inputs import Block
-from leadstream.streams.backfill.shards import ShardWriter, leads_of, remove_shard
+from leadstream.streams.backfill.joined import ALONE, Joined
+from leadstream.streams.backfill.moving import MovedOn, move
+from leadstream.streams.backfill.shards import (
+    CLAIMS,
+    EVENTS,
+    ShardWriter,
+    given_in,
+    parts_of,
+    remove_shard,
+)
 from leadstream.streams.backfill.split import SplitBlock, split
+from leadstream.streams.domain.link_records import Rooted
 from leadstream.streams.domain.state import NEVER_MS
+from leadstream.streams.identify.resolver import StatedIdentity
+from leadstream.streams.identify.rules import identity_rules
 from leadstream.streams.models import load_models
 
 PAUSES_S: Final = (1, 2, 5, 10, 20, 30)
@@ -79,11 +91,13 @@ class Worker:
 
     def __init__(self, plan: Plan, number: int) -> None:
         self._plan = plan
-        self._writer = ShardWriter(plan.directory, number)
+        self._number = number
+        self._writers: dict[str, ShardWriter] = {}
         self._models = load_models(plan.model_path)
         self._native = NativeRows(plan.types) if plan.types is not None else None
         self._client: ClickHouse | None = None
         self._hider = hider_of(plan.settings)
+        self._resolver = StatedIdentity(identity_rules(plan.settings), self._hider)
 
     def __enter__(self) -> Self:
         # Many objects wait and none makes a cycle: looking for cycles took half of making rows.
@@ -92,45 +106,105 @@ class Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._writer.__exit__()
+        self._close_files()
         if self._client is not None:
             self._client.close()
 
     def split(self, block: Block) -> SplitBlock:
         with _room(self._plan.directory):
-            return split(block, self._plan.shards, self._writer, hider=self._hider)
+            return split(
+                block,
+                self._plan.shards,
+                self._writer(EVENTS),
+                self._writer(CLAIMS),
+                self._resolver,
+                self._hider,
+            )
 
     def links(self, shard: int, leads: Collection[str]) -> Links:
         return links_of(self._plan.directory, shard, leads)
 
+    def move(
+        self,
+        shard: int,
+        passes: int,
+        step: int,
+        roots: dict[str, Rooted],
+        erased: dict[str, EpochMs],
+    ) -> MovedOn:
+        """Let a shard's ids give on what is new; `roots` and `erased` are of ids that are in it."""
+        plan = self._plan
+        kind = given_in(step)
+        if kind not in self._writers:
+            # A system allows only so many open files, and what came before is complete.
+            self._close_files()
+        with _room(plan.directory):
+            found = MovedOn()
+            for part in parts_of(plan.directory, shard, plan.shards, passes):
+                moved = move(part, step, roots, erased, self._writer(kind))
+                found.events += moved.events
+                for to, size in moved.sizes.items():
+                    found.sizes[to] = found.sizes.get(to, 0) + size
+            return found
+
     def fold(
-        self, shard: int, passes: int, now: EpochMs, erased: dict[str, EpochMs]
+        self,
+        shard: int,
+        passes: int,
+        now: EpochMs,
+        steps: int,
+        roots: dict[str, Rooted],
+        erased: dict[str, EpochMs],
     ) -> FoldedShard:
-        """Fold every lead of a shard, and remove the shard; `erased` are those that are in it."""
+        """Fold every lead of a shard, and remove the shard.
+
+        Args:
+            steps: in how many steps ids gave each other events.
+            roots: what the merges come to, for ids that are in the shard.
+            erased: those that are in it.
+        """
+        # A removed file keeps its space for as long as it is open.
+        self._close_files()
         with _room(self._plan.directory):
-            return self._fold(shard, passes, now, erased)
+            return self._fold(shard, passes, now, steps, roots, erased)
 
     def _fold(
-        self, shard: int, passes: int, now: EpochMs, erased: dict[str, EpochMs]
+        self,
+        shard: int,
+        passes: int,
+        now: EpochMs,
+        steps: int,
+        roots: Mapping[str, Rooted],
+        erased: Mapping[str, EpochMs],
     ) -> FoldedShard:
         plan = self._plan
         found = FoldedShard()
         output = RowFiles(plan.directory, shard, self._native) if self._native else None
-        for turn, leads in enumerate(leads_of(plan.directory, shard, plan.shards, passes)):
+        for part in parts_of(plan.directory, shard, plan.shards, passes):
             told: list[Transition | SlaEvent | LeakEvent] = []
+            leads = part.read(EVENTS)
+            claims = part.read(CLAIMS)
+            given = part.read(*map(given_in, range(steps)))
+            for lead_id in given.keys() - leads.keys():
+                leads[lead_id] = []
             found.leads += len(leads)
             while leads:
                 lead_id, bodies = leads.popitem()
+                joined = ALONE
+                if lead_id in claims or lead_id in given or lead_id in roots:
+                    joined = Joined(
+                        claims.pop(lead_id, ()), given.pop(lead_id, ()), roots.get(lead_id)
+                    )
                 at = erased.get(lead_id, -NEVER_MS)
-                for record in fold_lead(lead_id, bodies, self._models, now, at):
+                for record in fold_lead(lead_id, bodies, self._models, now, at, joined):
                     if output is not None:
                         output.add(record)
                     if isinstance(record, plan.tells):
                         told.append(record)
             if told:
-                part = plan.directory / f"{shard:03d}.{turn}.told"
-                write_sorted(part, told)
-                found.parts.append(part)
+                path = plan.directory / f"{shard:03d}.{part.turn}.told"
+                write_sorted(path, told)
+                found.parts.append(path)
         remove_shard(plan.directory, shard)
         if output is not None:
             output.finish()
@@ -139,6 +213,17 @@ class Worker:
                 self._insert(output.files)
                 found.files = {}
         return found
+
+    def _writer(self, kind: str) -> ShardWriter:
+        writer = self._writers.get(kind)
+        if writer is None:
+            writer = self._writers[kind] = ShardWriter(self._plan.directory, self._number, kind)
+        return writer
+
+    def _close_files(self) -> None:
+        for writer in self._writers.values():
+            writer.__exit__()
+        self._writers.clear()
 
     def _insert(self, files: dict[str, Path]) -> None:
         if self._client is None:

@@ -8,11 +8,23 @@ from typing import Final
 
 from leadstream.schemas.decisions import LeadState
 from leadstream.schemas.events import EpochMs, LeadEvent
+from leadstream.streams.backfill.joined import (
+    ALONE,
+    Held,
+    Joined,
+    earliest,
+    hear,
+    links_of,
+    states_lead,
+)
 from leadstream.streams.backfill.shards import decode_event
 from leadstream.streams.domain.compiled import ModelSet
+from leadstream.streams.domain.joining import told_by
+from leadstream.streams.domain.kept import TailEvent
 from leadstream.streams.domain.lead import Limits, absorb, new_record
+from leadstream.streams.domain.link_records import decode_link
 from leadstream.streams.domain.state import NEVER_MS
-from leadstream.streams.domain.stored import Decision
+from leadstream.streams.domain.stored import Decision, event_of
 from leadstream.streams.domain.view import view
 from leadstream.streams.replay import Effective
 
@@ -28,21 +40,26 @@ def fold_lead(
     models: ModelSet,
     now: EpochMs,
     erased_at: EpochMs = -NEVER_MS,
+    joined: Joined = ALONE,
 ) -> Iterator[LeadEvent | Decision | LeadState]:
-    """Give a lead's events that are not erased, what holds of it at `now`, and its state.
+    """Give a lead's own events that are not erased, what holds of it at `now`, and its state.
 
     Args:
-        bodies: its encoded events in the order of the log, repeated ones as often as it has them.
+        bodies: its own encoded events in the order of the log, repeated ones as often as it has
+            them.
+        joined: what is folded beside them; an id that has no event, given or its own, says nothing.
     """
     record = new_record(lead_id)
-    limits = _ALL if len(bodies) <= AT_ONCE else Limits()
+    others = [] if joined is ALONE else _others(lead_id, bodies, joined, erased_at)
+    limits = _ALL if len(bodies) + len(others) <= AT_ONCE else Limits()
     holds = Effective()
     known: set[str] = set()
-    for part in _parts(bodies):
+    for part in _parts(lead_id, bodies, others):
         new = []
-        for event in part:
+        for event, is_own in part:
             if event.occurred_at > erased_at:
-                yield event
+                if is_own:
+                    yield event
                 if event.event_id not in known:
                     known.add(event.event_id)
                     new.append(event)
@@ -57,14 +74,50 @@ def fold_lead(
         yield view(record, models)
 
 
-def _parts(bodies: Sequence[bytes]) -> Iterator[list[LeadEvent]]:
-    """Give the events in the order in which they happened, the first telling of each first."""
-    if len(bodies) <= AT_ONCE:
-        yield sorted(map(decode_event, bodies), key=lambda e: (e.occurred_at, e.event_id))
+def _others(
+    lead_id: str, bodies: Sequence[bytes], joined: Joined, erased_at: EpochMs
+) -> list[TailEvent]:
+    """Return what is not the lead's own: what it was given, and what identity tells it."""
+    held: Held = {}
+    for body in joined.given:
+        hear(held, decode_link(body), erased_at)
+    is_alive, is_lead = bool(held), False
+    if joined.claims or not held:
+        for event in map(decode_event, bodies):
+            if event.occurred_at > erased_at:
+                is_alive, is_lead = True, states_lead(event)
+                if is_lead or not joined.claims:
+                    break
+    others = list(earliest(held).values())
+    if is_alive:
+        links = links_of(joined, erased_at, is_lead=is_lead)
+        others += [told for told in told_by(lead_id, links).values() if told.at > erased_at]
+    return others
+
+
+def _parts(
+    lead_id: str, bodies: Sequence[bytes], others: Sequence[TailEvent]
+) -> Iterator[list[tuple[LeadEvent, bool]]]:
+    """Give the events in the order in which they happened, the first telling of each first.
+
+    With each comes whether it is the lead's own.
+    """
+    own_count = len(bodies)
+    if own_count + len(others) <= AT_ONCE:
+        events = [(event, True) for event in map(decode_event, bodies)]
+        events += [(event_of(lead_id, entry), False) for entry in others]
+        yield sorted(events, key=lambda e: (e[0].occurred_at, e[0].event_id))
         return
-    order = sorted(
+    order = [
         (event.occurred_at, event.event_id, place)
         for place, event in enumerate(map(decode_event, bodies))
-    )
+    ]
+    order += [(e.at, e.event_id, place) for place, e in enumerate(others, own_count)]
+    order.sort()
     for start in range(0, len(order), AT_ONCE):
-        yield [decode_event(bodies[place]) for _, _, place in order[start : start + AT_ONCE]]
+        yield [
+            (decode_event(bodies[place]), True)
+            if place < own_count
+            else (event_of(lead_id, others[place - own_count]), False)
+            for _, _, place in order[start : start + AT_ONCE]
+        ]

@@ -1,13 +1,14 @@
 """Events on disk, split by lead: each shard is read alone, in the order of the log.
 
 Any number of processes write, each its own files; a frame holds what one block of the log has
-for one shard, so that the blocks' numbers restore the order.
+for one shard, so that the blocks' numbers restore the order. What is said of leads' identities
+lies beside the events, in files of other kinds.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Final, Self
@@ -23,8 +24,13 @@ SHARD_BYTES: Final = 48 << 20
 MOST_SHARDS: Final = 256
 """A process has a file open for each; a larger log is folded in several passes over a shard."""
 
+EVENTS: Final = "events"
+CLAIMS: Final = "claims"
+GIVEN: Final = "given"
+"""Begins the kinds of files with what ids give each other; see `given_in`."""
+
 Entries = list[tuple[str, bytes]]
-"""Lead ids with their encoded events."""
+"""Lead ids with what is encoded for each: an event, or a record of links."""
 
 _HEADER: Final = struct.Struct(">QI")
 _encoder = msgspec.msgpack.Encoder()
@@ -39,6 +45,11 @@ def number_of(lead_id: str) -> int:
     return crc32(lead_id.encode())
 
 
+def given_in(step: int) -> str:
+    """Return the kind of the files with what ids give each other in one step of moving."""
+    return f"{GIVEN}{step}"
+
+
 def shards_for(log_bytes: int | None, processes: int) -> int:
     """Return into how many shards a log is split; `log_bytes` None: nobody knows its size."""
     if log_bytes is None:
@@ -48,11 +59,11 @@ def shards_for(log_bytes: int | None, processes: int) -> int:
 
 
 class ShardWriter:
-    """The files of one process; a context manager."""
+    """The files of one process and kind; a context manager."""
 
-    def __init__(self, directory: Path, writer: int) -> None:
+    def __init__(self, directory: Path, writer: int, kind: str = EVENTS) -> None:
         self._directory = directory
-        self._writer = writer
+        self._suffix = f"{writer}.{kind}"
         self._files: dict[int, IO[bytes]] = {}
         self._closing = ExitStack()
 
@@ -61,6 +72,7 @@ class ShardWriter:
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()
+        self._files.clear()
 
     def add(self, block: int, shards: Mapping[int, Entries]) -> dict[int, int]:
         """Write what a block has for each shard; return the bytes of each, unpacked."""
@@ -71,7 +83,7 @@ class ShardWriter:
             sizes[shard] = len(body)
             file = self._files.get(shard)
             if file is None:
-                path = self._directory / f"{shard:03d}.{self._writer}.events"
+                path = self._directory / f"{shard:03d}.{self._suffix}"
                 # Unbuffered: others read the file before this process ends.
                 file = self._closing.enter_context(path.open("ab", buffering=0))
                 self._files[shard] = file
@@ -79,11 +91,11 @@ class ShardWriter:
         return sizes
 
 
-def read_shard(directory: Path, shard: int) -> Iterator[Entries]:
-    """Give what a shard holds, in the order of the log."""
+def read_shard(directory: Path, shard: int, kind: str = EVENTS) -> Iterator[Entries]:
+    """Give what a shard holds of a kind, in the order of the log."""
     with ExitStack() as stack:
         files = [
-            stack.enter_context(path.open("rb")) for path in directory.glob(f"{shard:03d}.*.events")
+            stack.enter_context(path.open("rb")) for path in directory.glob(f"{shard:03d}.*.{kind}")
         ]
         frames = sorted(
             (block, number, at, length)
@@ -95,27 +107,54 @@ def read_shard(directory: Path, shard: int) -> Iterator[Entries]:
             yield _entries_decoder.decode(lz4.block.decompress(files[number].read(length)))
 
 
-def leads_of(
-    directory: Path, shard: int, shards: int, passes: int
-) -> Iterator[dict[str, list[bytes]]]:
-    """Give the events of a shard's leads, each lead once, in as many parts as `passes`."""
-    for turn in range(passes):
+class Part(msgspec.Struct, frozen=True):
+    """The leads of a shard that are held at a time.
+
+    Attributes:
+        shards: into how many the log is split.
+        passes: in how many parts the shard is read.
+        turn: which of them this is.
+    """
+
+    directory: Path
+    shard: int
+    shards: int
+    passes: int = 1
+    turn: int = 0
+
+    def read(self, *kinds: str, only: Collection[str] | None = None) -> dict[str, list[bytes]]:
+        """Return what the leads of this part have of some kinds, one kind after the other.
+
+        Args:
+            only: leads that are asked for; None: all.
+        """
         leads: dict[str, list[bytes]] = {}
-        for entries in read_shard(directory, shard):
-            for lead_id, body in entries:
-                if passes == 1 or number_of(lead_id) // shards % passes == turn:
-                    held = leads.get(lead_id)
-                    if held is None:
-                        leads[lead_id] = [body]
-                    else:
-                        held.append(body)
-        yield leads
+        shards, passes, turn = self.shards, self.passes, self.turn
+        for kind in kinds:
+            for entries in read_shard(self.directory, self.shard, kind):
+                for lead_id, body in entries:
+                    if only is not None and lead_id not in only:
+                        continue
+                    if passes == 1 or number_of(lead_id) // shards % passes == turn:
+                        held = leads.get(lead_id)
+                        if held is None:
+                            leads[lead_id] = [body]
+                        else:
+                            held.append(body)
+        return leads
+
+
+def parts_of(directory: Path, shard: int, shards: int, passes: int) -> Iterator[Part]:
+    """Give the parts of a shard: each of its leads is in one of them."""
+    for turn in range(passes):
+        yield Part(directory, shard, shards, passes, turn)
 
 
 def remove_shard(directory: Path, shard: int) -> None:
     """Delete a shard's files, to free the space."""
-    for path in directory.glob(f"{shard:03d}.*.events"):
-        path.unlink()
+    for kind in (EVENTS, CLAIMS, f"{GIVEN}*"):
+        for path in directory.glob(f"{shard:03d}.*.{kind}"):
+            path.unlink()
 
 
 def _frames(file: IO[bytes]) -> Iterator[tuple[int, int, int]]:

@@ -13,14 +13,22 @@ from typing import Any
 
 import process_trees
 import pytest
+from backfilled import Backfill
 from effective import EMISSION_FIELDS
 
 from leadstream.infra.backfill.run import WORK_PREFIX
+from leadstream.infra.backfill.tellings import plain
 from leadstream.infra.embedded.generator import generate
+from leadstream.schemas.decisions import Transition
+from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.streams.domain.identity import lead_of_email
 from leadstream.streams.ingest.jsonl import event_to_json_line
+from leadstream.streams.models import load_models
 
+HOUR = 3_600_000
+MAIL = "ada@firm.example"
 END = datetime(2026, 3, 1, tzinfo=UTC)
 TABLES = ("touchpoints", "crm_events", "transitions", "score_history", "sla", "leaks", "lead_state")
 
@@ -101,6 +109,45 @@ def test_workers_insert_into_a_server_themselves(
         clickhouse_database=name,
     )
     assert rows(there) == rows(Settings(data_dir=tmp_path / "one"))
+
+
+JOINED = (
+    Touchpoint(event_id="p", event_time=HOUR, type="page_viewed", anonymous_id="phone"),
+    Touchpoint(
+        event_id="i", event_time=2 * HOUR, type="identify", anonymous_id="phone", email=MAIL
+    ),
+    Touchpoint(event_id="j", event_time=3 * HOUR, type="demo_requested", email=MAIL, lead_id="ada"),
+    CrmEvent(
+        event_id="m", event_time=4 * HOUR, type="lead_merged", lead_id="eve", merged_lead_id="ada"
+    ),
+)
+
+
+def test_ids_of_one_person_are_folded_together_and_their_events_stored_once(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "log.jsonl"
+    file.write_text("".join(event_to_json_line(event) + "\n" for event in JOINED))
+    settings = Settings(data_dir=tmp_path / "data")
+    result = process_trees.run(
+        "replay", file, "--into-clickhouse", "--processes", 2, "--data-dir", settings.data_dir,
+        "--work-dir", tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    found = Backfill(load_models(None), 2, 1, {}).run(list(JOINED), 9, 1, None)
+    transitions = [d for d in found.decisions if isinstance(d, Transition)]
+    assert result.stdout.splitlines() == [plain(d, effective=True) for d in transitions]
+    with ClickHouse(settings, read_only=True) as client:
+        client.require_database()
+        sql = "SELECT lead_id, count() FROM {} GROUP BY lead_id ORDER BY ALL"
+        rows = [r for t in ("touchpoints", "crm_events") for r in client.query(sql.format(t)).rows]
+        sql = "SELECT lead_id, event_count, stage FROM lead_state FINAL ORDER BY ALL"
+        states = [*client.query(sql).rows]
+    own = [("anon:phone", 1), (lead_of_email(MAIL), 1), ("ada", 1), ("ada", 1), ("eve", 1)]
+    assert sorted(rows) == sorted(own)
+    assert states == sorted((s.lead_id, s.event_count, s.stage) for s in found.states.values())
+    assert ("eve", 4, "mql") in states
+    assert not list(tmp_path.glob(f"{WORK_PREFIX}*"))
 
 
 def ended(log: Path, tmp_path: Path, end: Callable[[Any, Path], None]) -> tuple[int, str]:

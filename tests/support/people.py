@@ -6,6 +6,7 @@ It shares no code with the processors but how an event is accepted and how ids a
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
@@ -24,35 +25,47 @@ class People:
 
     Attributes:
         events: of each id that stands for itself, all that belongs to it.
-        absorbed: ids with events of their own that do not stand for themselves.
+        absorbed: ids with events of their own that do not stand for themselves, and know it.
     """
 
     events: dict[str, list[LeadEvent]] = field(default_factory=dict)
     absorbed: set[str] = field(default_factory=set)
 
 
-def people_of(log: list[Event]) -> People:
-    """Return who is who in a log without erasures."""
+def people_of(log: list[Event], erased: Mapping[str, EpochMs] | None = None) -> People:
+    """Return who is who in a log, of whose ids some are erased up to an instant."""
+    erased = erased or {}
     own: defaultdict[str, list[LeadEvent]] = defaultdict(list)
     for event in log:
         for lead_event in accept(event, StatedIdentity()):
-            own[lead_event.lead_id].append(lead_event)
-    stated = {id_ for event in log for id_ in _stated(event)}
-    claims = _claims(log, stated)
-    roots, backs = _roots(log)
+            if _is_kept(lead_event.lead_id, lead_event.occurred_at, erased):
+                own[lead_event.lead_id].append(lead_event)
+    stated = {x for event in log for x in _stated(event) if _is_kept(x, event.event_time, erased)}
+    claims = _claims(log, stated, erased)
+    roots, backs, merged_at = _roots(log)
     found = People()
     for lead_id, events in own.items():
         for event in events:
             at = lead_id
             while (next_id := _next(at, event.occurred_at, claims, roots)) != at:
                 at = next_id
-            found.events.setdefault(at, []).append(event)
-        if lead_id in claims or roots.get(lead_id, lead_id) != lead_id:
+                if not _is_kept(at, event.occurred_at, erased):
+                    break
+            else:
+                found.events.setdefault(at, []).append(event)
+        if roots.get(lead_id, lead_id) != lead_id:
+            if _is_kept(lead_id, merged_at[lead_id], erased):
+                found.absorbed.add(lead_id)
+        elif lead_id in claims:
             found.absorbed.add(lead_id)
     for lead_id, back in backs.items():
-        if lead_id in found.events:
+        if lead_id in found.events and _is_kept(lead_id, back.occurred_at, erased):
             found.events[lead_id].append(back)
     return found
+
+
+def _is_kept(lead_id: str, at: EpochMs, erased: Mapping[str, EpochMs]) -> bool:
+    return lead_id not in erased or at > erased[lead_id]
 
 
 def _next(
@@ -78,7 +91,9 @@ def _stated(event: Event) -> list[str]:
     return [event.lead_id] if event.lead_id else []
 
 
-def _claims(log: list[Event], stated: set[str]) -> dict[str, list[tuple[EpochMs, str, str]]]:
+def _claims(
+    log: list[Event], stated: set[str], erased: Mapping[str, EpochMs]
+) -> dict[str, list[tuple[EpochMs, str, str]]]:
     claims: defaultdict[str, list[tuple[EpochMs, str, str]]] = defaultdict(list)
     for event in log:
         if event.type not in IDENTIFYING:
@@ -96,13 +111,19 @@ def _claims(log: list[Event], stated: set[str]) -> dict[str, list[tuple[EpochMs,
             if event.type == "alias" and (previous := event.properties.get("previous_id")):
                 ids.append(lead_of_anonymous(previous))
         for key in ids[1:]:
-            if key != ids[0] and key not in stated:
+            is_free = key != ids[0] and key not in stated
+            if is_free and _is_kept(key, event.event_time, erased):
                 claims[key].append((event.event_time, event.event_id, ids[0]))
     return dict(claims)
 
 
-def _roots(log: list[Event]) -> tuple[dict[str, str], dict[str, LeadEvent]]:
-    """Return what is left of each merged id, and what brings back those that a circle took."""
+def _roots(
+    log: list[Event],
+) -> tuple[dict[str, str], dict[str, LeadEvent], dict[str, EpochMs]]:
+    """Return what is left of each merged id, what brings back those that a circle took, and when.
+
+    The last is of each id the instant of its merge.
+    """
     latest: dict[str, tuple[EpochMs, str, str | None]] = {}
     for event in log:
         merged, survivor = None, None
@@ -140,7 +161,7 @@ def _roots(log: list[Event]) -> tuple[dict[str, str], dict[str, LeadEvent]]:
             root, back = _survivor_of(group_members, arrows)
             backs[root] = back
         roots |= dict.fromkeys(group_members, root)
-    return roots, backs
+    return roots, backs, {merged: at for merged, (at, _, _) in arrows.items()}
 
 
 def _survivor_of(

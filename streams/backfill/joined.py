@@ -1,0 +1,93 @@
+"""What is known of an id beside its own events: whose it is, and what other ids gave it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from leadstream.schemas.events import EpochMs, LeadEvent
+from leadstream.streams.domain.kept import TailEvent
+from leadstream.streams.domain.link_records import (
+    Claimed,
+    Link,
+    Moved,
+    Rooted,
+    Withdrawn,
+    decode_link,
+)
+from leadstream.streams.domain.links import UNROOTED, Links
+
+Held = dict[tuple[str, str], TailEvent]
+"""Events by their ids and the ids that they come from."""
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """What is said of an id, encoded.
+
+    Attributes:
+        claims: on it, in any order, repeated ones as often as they are said.
+        given: what other ids gave it and took back, in this order.
+        rooted: what all merges come to for it; None: nobody merged it.
+    """
+
+    claims: Sequence[bytes] = ()
+    given: Sequence[bytes] = ()
+    rooted: Rooted | None = None
+
+
+ALONE = Joined()
+"""Of an id that nobody says anything of."""
+
+
+def links_of(joined: Joined, erased_at: EpochMs, *, is_lead: bool) -> Links:
+    """Return whose an id is.
+
+    Args:
+        is_lead: one of its own events states it as a lead's own.
+    """
+    found = set()
+    for body in joined.claims:
+        claim = decode_link(body)
+        if isinstance(claim, Claimed) and claim.at > erased_at:
+            found.add((claim.at, claim.event_id, claim.owner))
+    return Links(sorted(found), joined.rooted or UNROOTED, is_lead=is_lead)
+
+
+def states_lead(event: LeadEvent) -> bool:
+    """Say whether an event states the id that it stands under as a lead's own."""
+    if event.crm is not None:
+        return True
+    touch = event.touchpoint
+    return touch is not None and (touch.lead_id or "").strip() == event.lead_id
+
+
+def hear(held: Held, link: Link, erased_at: EpochMs) -> None:
+    """Take what an id gives, or takes back; of what it gave twice the last counts."""
+    if isinstance(link, Moved):
+        for entry in link.events:
+            if entry.at > erased_at:
+                held[entry.event_id, link.source] = entry
+            else:
+                held.pop((entry.event_id, link.source), None)
+    elif isinstance(link, Withdrawn):
+        for event_id in link.event_ids:
+            held.pop((event_id, link.source), None)
+
+
+def events_in(link: Link) -> Iterable[str]:
+    """Return the ids of the events that are given or taken back."""
+    if isinstance(link, Moved):
+        return [entry.event_id for entry in link.events]
+    return link.event_ids if isinstance(link, Withdrawn) else ()
+
+
+def earliest(held: Held) -> dict[str, TailEvent]:
+    """Return each event once: of tellings that differ in time the earliest counts."""
+    places: dict[str, tuple[EpochMs, str]] = {}
+    for (event_id, source), entry in held.items():
+        place = entry.at, source
+        known = places.get(event_id)
+        if known is None or place < known:
+            places[event_id] = place
+    return {event_id: held[event_id, source] for event_id, (_, source) in places.items()}
