@@ -15,10 +15,10 @@ from leadstream.streams.backfill.joined import (
     earliest,
     hear,
     links_of,
-    states_lead,
 )
 from leadstream.streams.backfill.shards import decode_event
 from leadstream.streams.domain.compiled import ModelSet
+from leadstream.streams.domain.identity import states_lead
 from leadstream.streams.domain.joining import told_by
 from leadstream.streams.domain.kept import TailEvent
 from leadstream.streams.domain.lead import Limits, absorb, new_record

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from leadstream.schemas.events import EpochMs, LeadEvent
+from leadstream.schemas.events import EpochMs
 from leadstream.streams.domain.kept import TailEvent
 from leadstream.streams.domain.link_records import (
     Claimed,
@@ -52,14 +52,6 @@ def links_of(joined: Joined, erased_at: EpochMs, *, is_lead: bool) -> Links:
         if isinstance(claim, Claimed) and claim.at > erased_at:
             found.add((claim.at, claim.event_id, claim.owner))
     return Links(sorted(found), joined.rooted or UNROOTED, is_lead=is_lead)
-
-
-def states_lead(event: LeadEvent) -> bool:
-    """Say whether an event states the id that it stands under as a lead's own."""
-    if event.crm is not None:
-        return True
-    touch = event.touchpoint
-    return touch is not None and (touch.lead_id or "").strip() == event.lead_id
 
 
 def hear(held: Held, link: Link, erased_at: EpochMs) -> None:

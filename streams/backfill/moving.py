@@ -21,7 +21,6 @@ from leadstream.streams.backfill.joined import (
     events_in,
     hear,
     links_of,
-    states_lead,
 )
 from leadstream.streams.backfill.shards import (
     CLAIMS,
@@ -33,6 +32,8 @@ from leadstream.streams.backfill.shards import (
     given_in,
     number_of,
 )
+from leadstream.streams.domain.giving import changes
+from leadstream.streams.domain.identity import states_lead
 from leadstream.streams.domain.kept import OWN, TailEvent
 from leadstream.streams.domain.link_records import (
     Moved,
@@ -41,12 +42,10 @@ from leadstream.streams.domain.link_records import (
     decode_link,
     encode_link,
 )
-from leadstream.streams.domain.links import Links, owner_at
+from leadstream.streams.domain.links import owner_at
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.domain.stored import tail_event
 
-MOST_EVENTS: Final = 500
-"""Events that one record gives or takes back."""
 MOST_BYTES: Final = 4 << 20
 """So much waits to be written at a time."""
 
@@ -131,31 +130,7 @@ def _given_on(
         before = earliest(held)
         for link in new_links:
             hear(held, link, erased_at)
-    yield from _changes(lead_id, links, before, earliest(held))
-
-
-def _changes(
-    lead_id: str, links: Links, before: Mapping[str, TailEvent], after: Mapping[str, TailEvent]
-) -> Iterator[tuple[str, Moved | Withdrawn]]:
-    """Give what owners must hear when an id had some events before, and has others after."""
-    moved: defaultdict[str, list[TailEvent]] = defaultdict(list)
-    withdrawn: defaultdict[str, list[str]] = defaultdict(list)
-    for event_id, entry in before.items():
-        left = after.get(event_id)
-        owner = owner_at(links, lead_id, entry.at)
-        if left is None or owner_at(links, lead_id, left.at) != owner:
-            withdrawn[owner].append(event_id)
-    for event_id, entry in after.items():
-        known = before.get(event_id)
-        if known is None or known.at != entry.at:
-            moved[owner_at(links, lead_id, entry.at)].append(entry)
-    for owner, event_ids in withdrawn.items():
-        if owner != lead_id:
-            yield owner, Withdrawn(lead_id, event_ids)
-    for owner, entries in moved.items():
-        if owner != lead_id:
-            for start in range(0, len(entries), MOST_EVENTS):
-                yield owner, Moved(lead_id, entries[start : start + MOST_EVENTS])
+    yield from changes(lead_id, before, earliest(held), links, links)
 
 
 class _Outgoing:

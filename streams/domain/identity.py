@@ -72,3 +72,11 @@ def other_ids_in(event: LeadEvent) -> set[str]:
     elif cause.type == LEAD_MERGED and cause.merged_lead_id and cause.merged_lead_id.strip():
         found.add(cause.merged_lead_id.strip())
     return found - {event.lead_id}
+
+
+def states_lead(event: LeadEvent) -> bool:
+    """Say whether an event states the id that it stands under as a lead's own."""
+    if event.crm is not None:
+        return True
+    touch = event.touchpoint
+    return touch is not None and (touch.lead_id or "").strip() == event.lead_id

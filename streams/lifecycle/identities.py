@@ -10,9 +10,9 @@ import msgspec
 import zstandard
 
 from leadstream.streams.domain.link_records import Merged, Rooted
-from leadstream.streams.domain.links import Links, Place
+from leadstream.streams.domain.links import UNROOTED, Links, Place
 from leadstream.streams.domain.merge_graph import MergeGraph
-from leadstream.streams.domain.record import PAST_LOST, LeadRecord
+from leadstream.streams.domain.record import LeadRecord, lose_past
 from leadstream.streams.engine.processor import BatchResult
 
 LINKS_KEY: Final = b"\x00links:"
@@ -26,7 +26,7 @@ class _StoredLinks(msgspec.Struct, array_like=True):
     """Fields are only ever added, at the end and with a default."""
 
     claims: list[Place]
-    rooted: Rooted
+    rooted: Rooted | None
     is_lead: bool
 
 
@@ -67,11 +67,12 @@ class Identities:
         if value is None:
             return None
         stored = _links_decoder.decode(value)
-        return Links(stored.claims, stored.rooted, is_lead=stored.is_lead)
+        return Links(stored.claims, stored.rooted or UNROOTED, is_lead=stored.is_lead)
 
     def keep_links(self, key: bytes, links: Links, result: BatchResult) -> None:
         """Keep whose an id is."""
-        value = _encode(_StoredLinks(links.claims, links.rooted, links.is_lead))
+        rooted = None if links.rooted is UNROOTED else links.rooted
+        value = _encode(_StoredLinks(links.claims, rooted, links.is_lead))
         self._keep_links(key, value)
         result.store[LINKS_KEY + key] = value
 
@@ -126,7 +127,7 @@ class Identities:
 def forget_past(record: LeadRecord) -> None:
     """Keep no past, as where the store's format has no place for it."""
     if record.settling:
-        record.past, record.chunks, record.settling = PAST_LOST, 0, []
+        lose_past(record)
 
 
 def _past_key(key: bytes, number: int) -> bytes:

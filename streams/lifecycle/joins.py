@@ -7,19 +7,19 @@ claims, merges and events come.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from msgspec.structs import replace
 
 from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError
 from leadstream.schemas.events import LeadEvent, is_erasure
 from leadstream.schemas.headers import CONTROL_LINK
 from leadstream.streams.domain.erasure import erased_until
+from leadstream.streams.domain.giving import changes
+from leadstream.streams.domain.identity import states_lead
 from leadstream.streams.domain.joining import (
     as_it_happened,
     difference,
@@ -41,16 +41,12 @@ from leadstream.streams.domain.link_records import (
     decode_merge,
     encode_link,
 )
-from leadstream.streams.domain.links import Links, owner_at
+from leadstream.streams.domain.links import Links
 from leadstream.streams.domain.record import LeadRecord
 from leadstream.streams.domain.stored import event_of, tail_event
 from leadstream.streams.engine.processor import BatchResult, Output, Record
 from leadstream.streams.lifecycle.identities import Identities
 
-MOST_EVENTS: Final = 500
-MOST_BYTES: Final = 256 * 1024
-"""Of the bodies of events that one record gives."""
-MOST_IDS: Final = 5000
 _NOBODY: Final = Links([])
 
 
@@ -124,34 +120,16 @@ class Joins:
         result: BatchResult,
     ) -> None:
         """Give owners what is theirs now, and take back what is not, after events were folded."""
-        lead_id = record.lead_id
-        moved: defaultdict[str, list[TailEvent]] = defaultdict(list)
-        withdrawn: defaultdict[str, list[str]] = defaultdict(list)
         if joining.before is None:
             own = [tail_event(event) for event in events if event.occurred_at > record.erased_at]
-            for entry in filter(passes_on, (*joining.new, *own)):
-                moved[owner_at(joining.now, lead_id, entry.at)].append(entry)
-            for entry in filter(passes_on, joining.gone):
-                withdrawn[owner_at(joining.now, lead_id, entry.at)].append(entry.event_id)
+            before, after = _passed_on(joining.gone), _passed_on((*joining.new, *own))
+            was = joining.now
         else:
-            after = {e.event_id: e for e in self._all_of(key, record) if passes_on(e)}
-            for entry in filter(passes_on, joining.before.values()):
-                owner = owner_at(joining.was, lead_id, entry.at)
-                left = after.get(entry.event_id)
-                if left is None or owner_at(joining.now, lead_id, left.at) != owner:
-                    withdrawn[owner].append(entry.event_id)
-                elif left.at == entry.at:
-                    del after[entry.event_id]
-            for entry in after.values():
-                moved[owner_at(joining.now, lead_id, entry.at)].append(entry)
-        for owner, event_ids in withdrawn.items():
-            if owner != lead_id:
-                for at in range(0, len(event_ids), MOST_IDS):
-                    say_link(owner, Withdrawn(lead_id, event_ids[at : at + MOST_IDS]), result)
-        for owner, entries in moved.items():
-            if owner != lead_id:
-                for part in _parts(entries):
-                    say_link(owner, Moved(lead_id, part), result)
+            before = _passed_on(joining.before.values())
+            after = _passed_on(self._all_of(key, record))
+            was = joining.was
+        for owner, link in changes(record.lead_id, before, after, was, joining.now):
+            say_link(owner, link, result)
 
     def _linked(
         self,
@@ -174,7 +152,7 @@ class Joins:
             if not was.claims:
                 entries = (e for e in self._all_of(key, record) if OWN in (e.sources or (OWN,)))
                 own = [*events, *(event_of(record.lead_id, entry) for entry in entries)]
-            if any(_states(event) for event in own):
+            if any(map(states_lead, own)):
                 now = now.as_lead()
         return now
 
@@ -196,12 +174,8 @@ def _retells(
     return any(event.event_id in known for event in events) or any(map(known.__contains__, moved))
 
 
-def _states(event: LeadEvent) -> bool:
-    """Say whether an event states the id that it stands under as a lead's own."""
-    if event.crm is not None:
-        return True
-    touch = event.touchpoint
-    return touch is not None and (touch.lead_id or "").strip() == event.lead_id
+def _passed_on(entries: Iterable[TailEvent]) -> dict[str, TailEvent]:
+    return {entry.event_id: entry for entry in entries if passes_on(entry)}
 
 
 def link_of(record: Record) -> Link:
@@ -224,16 +198,3 @@ def say_link(owner: str, link: Link, result: BatchResult) -> None:
     """Tell an id something of its identity."""
     headers = (CONTROL_LINK,)
     result.outputs.append(Output(topics.LEAD_EVENTS, owner.encode(), encode_link(link), headers))
-
-
-def _parts(entries: list[TailEvent]) -> Iterator[list[TailEvent]]:
-    part: list[TailEvent] = []
-    size = 0
-    for entry in entries:
-        if part and (len(part) >= MOST_EVENTS or size + len(entry.body) > MOST_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(entry if entry.sources is None else replace(entry, sources=None))
-        size += len(entry.body)
-    if part:
-        yield part
