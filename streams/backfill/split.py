@@ -77,6 +77,8 @@ def split(
             if is_erasure(lead_event):
                 known = found.erased.get(lead_id, -NEVER_MS)
                 found.erased[lead_id] = max(known, lead_event.occurred_at)
+        if event.type not in resolver.joining:
+            continue
         first = accepted[0]
         for key, claim in resolver.claims_of(event, first.lead_id, first.occurred_at):
             claimed[number_of(key) % shards].append((key, encode_link(claim)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.identity import (
@@ -35,10 +35,14 @@ class StatedIdentity:
 
     Args:
         rules: which ids are none; by default what broken clients send.
+
+    Attributes:
+        joining: types of events that may claim or merge; no other does.
     """
 
     def __init__(self, rules: IdentityRules | None = None) -> None:
         self._rules = rules or IdentityRules()
+        self.joining: Final = self._rules.identifying | {_ALIAS, *_BOTH}
 
     def leads_of(self, event: Touchpoint | CrmEvent) -> tuple[str, ...]:
         id_of = self._rules.id_of
