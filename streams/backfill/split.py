@@ -83,6 +83,8 @@ def split(
             if is_erasure(lead_event):
                 known = found.erased.get(lead_id, -NEVER_MS)
                 found.erased[lead_id] = max(known, lead_event.occurred_at)
+        if event.type not in resolver.joining:
+            continue
         first = accepted[0]
         at = first.occurred_at
         for key, claim in resolver.claims_of(told, first.lead_id, at, event):

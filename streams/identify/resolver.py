@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
@@ -43,6 +43,9 @@ class StatedIdentity:
     Args:
         rules: which ids are none; by default what broken clients send.
         hider: hides the addresses of which ids are made.
+
+    Attributes:
+        joining: types of events that may claim or merge; no other does.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class StatedIdentity:
     ) -> None:
         self._rules = rules or IdentityRules()
         self._hider = hider
+        self.joining: Final = self._rules.identifying | {_ALIAS, *_BOTH}
 
     def leads_of(
         self, event: Touchpoint | CrmEvent, stated: Touchpoint | CrmEvent | None = None

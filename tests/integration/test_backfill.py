@@ -157,7 +157,7 @@ def ended(log: Path, tmp_path: Path, end: Callable[[Any, Path], None]) -> tuple[
     with long_log.open("w", encoding="utf-8") as file:
         for number in range(60):
             file.write(
-                text.replace('"lead-7-', f'"{number}-').replace('"browser-7-', f'"b{number}-')
+                text.replace('"lead-7-', f'"l{number}-').replace('"browser-7-', f'"b{number}-')
             )
     said = tmp_path / "said.txt"
     process = process_trees.start(

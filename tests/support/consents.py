@@ -97,16 +97,17 @@ def stopped(
         kind = touch.type if touch else crm.type if crm else ""
         if crm or kind in _TELLS:
             country = facts.get("country", country)
-        said = {}
+        said: list[tuple[str, str]] = []
         if kind == "consent_changed":
-            said = {n.lower().replace(" ", "_"): w for n, w in facts.items() if n != "country"}
+            # Two spellings of one purpose are two words at one instant.
+            said = [(n.lower().replace(" ", "_"), w) for n, w in facts.items() if n != "country"]
         if kind == "email_unsubscribed":
-            said = {"marketing_email": "denied"}
+            said = [("marketing_email", "denied")]
         if section == "strict" and kind == "chat_started":
-            said = {"sales_contact": "denied"}
+            said = [("sales_contact", "denied")]
         if section == "strict" and kind == "meeting_booked":
-            said = {"sales_contact": "granted"}
-        for purpose, word in said.items():
+            said = [("sales_contact", "granted")]
+        for purpose, word in said:
             is_no = word in ("denied", "Opt-out", "as you like")
             meant = "no" if is_no else "yes" if word in ("granted", "yes") else ""
             if purpose in ("profiling", "sales_contact", "marketing_email", "all"):
