@@ -9,6 +9,7 @@ from leadstream.schemas.addresses import spelled
 from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.settings import Settings
 from leadstream.streams.domain.identity import lead_of_email
+from leadstream.streams.identify.rules import identity_rules
 
 if TYPE_CHECKING:
     from leadstream.sinks.clickhouse import ClickHouse
@@ -24,7 +25,8 @@ def is_address(text: str) -> bool:
 def lead_of(settings: Settings, address: str) -> str:
     """Return the id of a lead of whom only the address is known."""
     hider = hider_of(settings)
-    return lead_of_email(address if hider is None else hider.address(address))
+    email = identity_rules(settings).email_of(address) or spelled(address)
+    return lead_of_email(email if hider is None else hider.address(email))
 
 
 def lead_of_address(settings: Settings, client: ClickHouse, address: str) -> str:
@@ -41,4 +43,4 @@ def lead_of_address(settings: Settings, client: ClickHouse, address: str) -> str
     if len(found) > 1:
         shown = ", ".join(found[:LEADS_SHOWN])
         raise UserError(f"{len(found)} leads state that address: name one of them: {shown}")
-    return found[0] if found else lead_of_email(kept)
+    return found[0] if found else lead_of(settings, address)

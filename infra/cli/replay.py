@@ -80,8 +80,8 @@ _DECISIONS: Final = (Transition, SlaEvent, LeakEvent)
 @click.option(
     "--work-dir",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Where the log waits, split by lead, for several processes: about a third of its size; "
-    "default: the directory for temporary files.",
+    help="Where the log waits, split by lead, for several processes: about a third of its size, "
+    "and more where many ids are joined; default: the directory for temporary files.",
 )
 @click.pass_context
 def command(

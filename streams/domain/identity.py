@@ -6,7 +6,7 @@ import uuid
 from typing import Final
 
 from leadstream.schemas.addresses import EMAIL_FACT, spelled
-from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
+from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint, is_erasure
 
 ANONYMOUS_PREFIX: Final = "anon:"
 EXTERNAL_PREFIX: Final = "ext:"
@@ -14,6 +14,7 @@ EXTERNAL_FACT: Final = "external_id"
 """The property or attribute that holds the id of another system, as `system:id`."""
 PREVIOUS_FACT: Final = "previous_id"
 """The property of an `alias` that holds the id that its lead had before."""
+ALIAS: Final = "alias"
 LEAD_MERGED: Final = "lead_merged"
 LEAD_UNMERGED: Final = "lead_unmerged"
 OURSELVES: Final = "leadstream"
@@ -57,7 +58,7 @@ def external_id_in(event: Touchpoint | CrmEvent) -> str | None:
 def other_ids_in(event: LeadEvent) -> set[str]:
     """Return the other lead ids that an event states of its lead.
 
-    They are by e-mail, visitor, another system, or merged.
+    They are by e-mail, visitor, another system, merged, or what the lead was called before.
     """
     cause = event.touchpoint or event.crm
     if cause is None:
@@ -69,6 +70,9 @@ def other_ids_in(event: LeadEvent) -> set[str]:
     if isinstance(cause, Touchpoint):
         if cause.anonymous_id and cause.anonymous_id.strip():
             found.add(lead_of_anonymous(cause.anonymous_id))
+        previous = cause.properties.get(PREVIOUS_FACT) if cause.type == ALIAS else None
+        if previous and previous.strip():
+            found |= {previous.strip(), lead_of_anonymous(previous)}
     elif cause.type == LEAD_MERGED and cause.merged_lead_id and cause.merged_lead_id.strip():
         found.add(cause.merged_lead_id.strip())
     return found - {event.lead_id}
@@ -77,6 +81,6 @@ def other_ids_in(event: LeadEvent) -> set[str]:
 def states_lead(event: LeadEvent) -> bool:
     """Say whether an event states the id that it stands under as a lead's own."""
     if event.crm is not None:
-        return True
+        return not is_erasure(event)
     touch = event.touchpoint
     return touch is not None and (touch.lead_id or "").strip() == event.lead_id

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.identity import (
+    ALIAS,
     LEAD_MERGED,
     LEAD_UNMERGED,
     PREVIOUS_FACT,
@@ -19,7 +20,6 @@ from leadstream.streams.domain.identity import (
 from leadstream.streams.domain.identity_rules import IdentityRules
 from leadstream.streams.domain.link_records import Claimed, Merged
 
-_ALIAS = "alias"
 _BOTH = (LEAD_MERGED, LEAD_UNMERGED)
 
 
@@ -53,7 +53,7 @@ class StatedIdentity:
     ) -> None:
         self._rules = rules or IdentityRules()
         self._hider = hider
-        self.joining: Final = self._rules.identifying | {_ALIAS, *_BOTH}
+        self.joining: Final = self._rules.identifying | {ALIAS, *_BOTH}
 
     def leads_of(
         self, event: Touchpoint | CrmEvent, stated: Touchpoint | CrmEvent | None = None
@@ -99,7 +99,7 @@ class StatedIdentity:
                 return [Merged(merged, None, at, event.event_id)]
             return [Merged(merged, lead_id, at, event.event_id)] if merged != lead_id else []
         previous = id_of(event.properties.get(PREVIOUS_FACT))
-        if event.type != _ALIAS or previous is None or lead_id is None or previous == lead_id:
+        if event.type != ALIAS or previous is None or lead_id is None or previous == lead_id:
             return []
         return [Merged(previous, lead_id, at, event.event_id, is_told=False)]
 
@@ -127,7 +127,7 @@ class StatedIdentity:
                 keys.append(lead_of_email(email if hider is None else hider.address(email)))
         if isinstance(event, Touchpoint):
             visitors = [event.anonymous_id]
-            if joins and event.type == _ALIAS:
+            if joins and event.type == ALIAS:
                 visitors.append(event.properties.get(PREVIOUS_FACT))
             for visitor in map(rules.id_of, visitors):
                 if visitor is not None:

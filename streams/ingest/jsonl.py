@@ -11,6 +11,7 @@ import msgspec
 
 from leadstream.schemas.codec import DecodeError, from_json_object, iso, parse_number
 from leadstream.schemas.events import CrmEvent, Touchpoint
+from leadstream.streams.domain.identity import emails_in, external_id_in
 from leadstream.streams.ingest.errors import did_you_mean, listed
 from leadstream.streams.ingest.mapping_checks import STRUCT_OF_KIND, TIME_FIELDS
 from leadstream.streams.ingest.usual_lines import usual_event
@@ -25,7 +26,9 @@ def names_somebody(event: Touchpoint | CrmEvent) -> bool:
     """Return whether the event says whose it is."""
     if event.lead_id:
         return True
-    return isinstance(event, Touchpoint) and bool(event.email or event.anonymous_id)
+    if not isinstance(event, Touchpoint):
+        return False
+    return bool(event.anonymous_id or emails_in(event) or external_id_in(event))
 
 
 def event_to_json_line(event: Touchpoint | CrmEvent) -> str:

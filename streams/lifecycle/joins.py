@@ -175,7 +175,13 @@ def _retells(
 
 
 def _passed_on(entries: Iterable[TailEvent]) -> dict[str, TailEvent]:
-    return {entry.event_id: entry for entry in entries if passes_on(entry)}
+    """Return what an id gives on, once: of tellings that differ in time the earliest."""
+    found: dict[str, TailEvent] = {}
+    for entry in filter(passes_on, entries):
+        known = found.get(entry.event_id)
+        if known is None or entry.at < known.at:
+            found[entry.event_id] = entry
+    return found
 
 
 def link_of(record: Record) -> Link:
