@@ -7,6 +7,7 @@ from typing import Final
 
 from leadstream.schemas.addresses import EMAIL_FACT, spelled
 from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint, is_erasure
+from leadstream.streams.domain.ids import uuid5_of
 
 ANONYMOUS_PREFIX: Final = "anon:"
 EXTERNAL_PREFIX: Final = "ext:"
@@ -19,7 +20,7 @@ LEAD_MERGED: Final = "lead_merged"
 LEAD_UNMERGED: Final = "lead_unmerged"
 OURSELVES: Final = "leadstream"
 """The actor of what leadstream itself tells a lead: erased with another id, absorbed, or back."""
-_EMAIL_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:leadstream:email")
+_EMAIL_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:leadstream:email").bytes
 
 
 def lead_of_email(email: str) -> str:
@@ -27,7 +28,7 @@ def lead_of_email(email: str) -> str:
 
     Whoever has the id of an address in the clear finds that by trying; of a hidden one nobody does.
     """
-    return str(uuid.uuid5(_EMAIL_NAMESPACE, spelled(email)))
+    return uuid5_of(_EMAIL_NAMESPACE, spelled(email))
 
 
 def lead_of_anonymous(anonymous_id: str) -> str:
@@ -46,6 +47,8 @@ def emails_in(event: Touchpoint | CrmEvent) -> list[str]:
         stated = [event.attributes.get(EMAIL_FACT)]
     else:
         stated = [event.email, event.properties.get(EMAIL_FACT)]
+    if stated[0] == stated[-1]:
+        del stated[1:]
     return [email for email in stated if email and email.strip()]
 
 

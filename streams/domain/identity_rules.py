@@ -49,9 +49,9 @@ class IdentityRules:
         if stated is None:
             return None
         found = stated.strip()
-        if found.lower() in self.blocked_ids or _IDLE.issuperset(found):
+        if not found or found.lower() in self.blocked_ids:
             return None
-        return found
+        return None if found[0] in _IDLE and _IDLE.issuperset(found) else found
 
     def email_of(self, stated: str | None) -> str | None:
         """Return a stated address as it is compared; None where it is none."""

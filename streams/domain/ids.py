@@ -13,8 +13,11 @@ _VARIANTS: Final = {digit: f"{int(digit, 16) & 3 | 8:x}" for digit in "012345678
 
 def decision_id(*parts: object) -> str:
     """Return UUIDv5 of the parts, which say what was decided about whom, and what caused it."""
-    name = "\x1f".join([str(part) for part in parts])
-    # What uuid.uuid5 does, without its object: several ids are made for each decision.
-    digest = sha1(_NAMESPACE_BYTES + name.encode(), usedforsecurity=False).hexdigest()
+    return uuid5_of(_NAMESPACE_BYTES, "\x1f".join([str(part) for part in parts]))
+
+
+def uuid5_of(namespace: bytes, name: str) -> str:
+    """Return what `str(uuid.uuid5(namespace, name))` does, without its object: ids are many."""
+    digest = sha1(namespace + name.encode(), usedforsecurity=False).hexdigest()
     variant = _VARIANTS[digest[16]]
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"

@@ -143,7 +143,7 @@ class IdentifyPartition:
             Output(topics.LEAD_EVENTS, e.lead_id.encode(), self._encoder.encode(e))
             for e in lead_events
         ]
-        if self._joins:
+        if self._joins and event.type in self._resolver.joining:
             first = lead_events[0]
             at = first.occurred_at
             for key, claimed in self._resolver.claims_of(event, first.lead_id, at, stated):
