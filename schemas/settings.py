@@ -182,6 +182,11 @@ class Settings(BaseSettings):
         description="Most bytes of a lead's events that stay insertable, beside its newest event; "
         "wins over tail_min_events.",
     )
+    identity_joins: bool = Field(
+        False,
+        description="Make one person of a visitor, the addresses that it states and the leads that "
+        "the CRM merges. Off: each id is a lead of its own, and a merged one only ends.",
+    )
     identity_blocked_ids: str = Field(
         "",
         description="Ids that are none, separated by commas and compared without case, beside "

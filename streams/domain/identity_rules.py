@@ -36,6 +36,7 @@ class IdentityRules:
         blocked_ids: are no ids, without case; beside them whatever is made of zeros only.
         shared_mailboxes: names before the @ of addresses that join nobody.
         identifying: types of events that join the ids that they state.
+        joins: whether ids are joined at all.
         provider_rules: whether dots and tags that some mail providers ignore are left out.
     """
 
@@ -43,6 +44,7 @@ class IdentityRules:
     shared_mailboxes: frozenset[str] = SHARED_MAILBOXES
     identifying: frozenset[str] = IDENTIFYING
     provider_rules: bool = False
+    joins: bool = True
 
     def id_of(self, stated: str | None) -> str | None:
         """Return a stated id without its surrounding spaces; None where it is none."""

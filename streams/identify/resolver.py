@@ -53,7 +53,8 @@ class StatedIdentity:
     ) -> None:
         self._rules = rules or IdentityRules()
         self._hider = hider
-        self.joining: Final = self._rules.identifying | {ALIAS, *_BOTH}
+        joining = self._rules.identifying | {ALIAS, *_BOTH}
+        self.joining: Final = joining if self._rules.joins else frozenset[str]()
 
     def leads_of(
         self, event: Touchpoint | CrmEvent, stated: Touchpoint | CrmEvent | None = None
@@ -82,13 +83,16 @@ class StatedIdentity:
             at: when it happened.
             stated: as of `leads_of`.
         """
-        if event.type not in self._rules.identifying:
+        rules = self._rules
+        if not rules.joins or event.type not in rules.identifying:
             return []
         keys = dict.fromkeys(self._keys_of(event, stated, joins=True))
         return [(key, Claimed(lead_id, at, event.event_id)) for key in keys if key != lead_id]
 
     def merges_of(self, event: Touchpoint | CrmEvent, at: EpochMs) -> list[Merged]:
         """Return which lead ids the event says are another's now, or their own again."""
+        if event.type not in self.joining:
+            return []
         id_of = self._rules.id_of
         lead_id = id_of(event.lead_id)
         if isinstance(event, CrmEvent):

@@ -18,6 +18,8 @@ def identity_rules(settings: Settings) -> IdentityRules:
         shared_mailboxes=SHARED_MAILBOXES | _words(settings.identity_shared_mailboxes),
         identifying=IDENTIFYING | _words(settings.identity_types),
         provider_rules=settings.identity_provider_rules,
+        # Workers of release 0.1 read `lead.events` too, and know nothing of links.
+        joins=settings.identity_joins and settings.store_format > 1,
     )
 
 

@@ -44,8 +44,6 @@ class IdentifyStage:
         self._encoder = Encoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], lead_events, schemas)
         self._hider = hider_of(settings)
         self._resolver = StatedIdentity(identity_rules(settings), self._hider)
-        # Workers of release 0.1 read `lead.events` too, and know no such records.
-        self._joins = settings.store_format > 1
         self._key_replaces = settings.email_key_replaces
         self._encode_input = _encoding(settings, schemas) if self._hider is not None else None
 
@@ -57,7 +55,6 @@ class IdentifyStage:
             self._hider,
             KeyGuard(self._hider, self._key_replaces),
             self._encode_input,
-            joins=self._joins,
         )
 
 
@@ -84,8 +81,6 @@ class IdentifyPartition:
         hider: AddressHider | None = None,
         key_guard: KeyGuard | None = None,
         encode_input: Encode | None = None,
-        *,
-        joins: bool = True,
     ) -> None:
         self._decoders = decoders
         self._encoder = encoder
@@ -93,7 +88,6 @@ class IdentifyPartition:
         self._hider = hider
         self._key_guard = key_guard or KeyGuard(hider, None)
         self._encode_input = encode_input
-        self._joins = joins
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Accept the store's records; there are none of leads while the resolver keeps nothing."""
@@ -143,7 +137,7 @@ class IdentifyPartition:
             Output(topics.LEAD_EVENTS, e.lead_id.encode(), self._encoder.encode(e))
             for e in lead_events
         ]
-        if self._joins and event.type in self._resolver.joining:
+        if event.type in self._resolver.joining:
             first = lead_events[0]
             at = first.occurred_at
             for key, claimed in self._resolver.claims_of(event, first.lead_id, at, stated):

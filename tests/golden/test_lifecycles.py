@@ -2,7 +2,8 @@
 
 `outline.txt` was worked out from the design by hand and is never generated. It tells every
 transition, every clock of first_response, and all of each other policy or leak that it names; the
-rest is in `expected.jsonl` only. A story may bring its own `model.yaml`, or versions in `models/`.
+rest is in `expected.jsonl` only. A story may bring its own `model.yaml`, or versions in `models/`;
+a file `joined` says that ids are joined in it.
 After a wanted change of the outputs, `python tests/golden/test_lifecycles.py` writes every
 `expected.jsonl` again.
 """
@@ -27,7 +28,8 @@ def replayed(events: Path, story: str) -> list[dict[str, Any]]:
     """Return what `leadstream replay --sla` prints, under the story's model if it has one."""
     models = [FOLDER / story / name for name in ("model.yaml", "models")]
     options = [word for model in models if model.exists() for word in ("--model", str(model))]
-    result = CliRunner().invoke(cli, ["replay", str(events), "--sla", *options])
+    joins = {"LEADSTREAM_IDENTITY_JOINS": str((FOLDER / story / "joined").exists())}
+    result = CliRunner().invoke(cli, ["replay", str(events), "--sla", *options], env=joins)
     assert result.exit_code == 0, result.output
     return [json.loads(line) for line in result.output.splitlines()]
 

@@ -19,6 +19,7 @@ from people import people_of
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.streams.domain.lead import effective_decisions
 from leadstream.streams.domain.stages import Stage
+from leadstream.streams.identify.resolver import StatedIdentity
 from leadstream.streams.replay import Replay
 
 MODELS = lively_models()
@@ -51,7 +52,7 @@ def test_any_order_and_any_number_of_partitions_give_the_same_people(
 @examples(40)
 @given(histories())
 def test_a_replay_gives_the_same_people(log: list[Touchpoint | CrmEvent]) -> None:
-    run = Replay(MODELS)
+    run = Replay(MODELS, resolver=StatedIdentity())
     for event in log:
         run.feed(event)
     run.finish(END_MS)

@@ -41,7 +41,7 @@ class Pipeline:
     """
 
     def __init__(self, models: ModelSet, partitions: int, random: Random, **settings: Any) -> None:
-        given = Settings(clock="event", lateness_horizon_days=365, **settings)
+        given = Settings(clock="event", lateness_horizon_days=365, identity_joins=True, **settings)
         self._identify = IdentifyStage(given, SCHEMAS)
         self._stage = LifecycleStage(given, models, SCHEMAS)
         self._random = random

@@ -65,7 +65,7 @@ def records() -> list[Record]:
         # Refused: nobody, out of time, not readable.
         (topics.TOUCHPOINTS, avro(touch(4, email=ADDRESS, event_time=LATEST_MS, sent_at=0,
                                         received_at=LATEST_MS))),
-        (topics.TOUCHPOINTS, avro(touch(5, properties={"email": ADDRESS}))),
+        (topics.TOUCHPOINTS, avro(touch(5, properties={"note": ADDRESS}))),
         (topics.TOUCHPOINTS, b'{"event_id": 7, "email": "%s"' % ADDRESS.encode()),
         (topics.TOUCHPOINTS, avro(touch(6, email=ADDRESS))[:-3]),
         (topics.CRM_EVENTS, b"\x01\x02 " + ADDRESS.encode()),

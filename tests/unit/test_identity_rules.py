@@ -62,7 +62,9 @@ def test_an_event_at_which_nobody_says_who_it_is_claims_nothing() -> None:
 
 
 def test_a_type_of_the_settings_claims() -> None:
-    who = StatedIdentity(identity_rules(Settings(identity_types="page_viewed, other")))
+    who = StatedIdentity(
+        identity_rules(Settings(identity_joins=True, identity_types="page_viewed, other"))
+    )
     event = touch(type="page_viewed", lead_id="ada", anonymous_id="a1")
     assert claimed(who, event) == {"anon:a1": "ada"}
 
@@ -93,7 +95,11 @@ def test_provider_rules_make_one_of_an_addresss_spellings() -> None:
 
 def test_settings_block_ids_and_mailboxes() -> None:
     rules = identity_rules(
-        Settings(identity_blocked_ids="Test, demo-user", identity_shared_mailboxes="kontakt")
+        Settings(
+            identity_joins=True,
+            identity_blocked_ids="Test, demo-user",
+            identity_shared_mailboxes="kontakt",
+        )
     )
     who = StatedIdentity(rules)
     assert who.leads_of(touch(lead_id="TEST", anonymous_id="demo-user")) == ()
