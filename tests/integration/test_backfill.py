@@ -126,12 +126,14 @@ JOINED = (
 def test_ids_of_one_person_are_folded_together_and_their_events_stored_once(
     tmp_path: Path,
 ) -> None:
+    config = tmp_path / "leadstream.yaml"
+    config.write_text("identity_joins: true\n")
     file = tmp_path / "log.jsonl"
     file.write_text("".join(event_to_json_line(event) + "\n" for event in JOINED))
     settings = Settings(data_dir=tmp_path / "data")
     result = process_trees.run(
-        "replay", file, "--into-clickhouse", "--processes", 2, "--data-dir", settings.data_dir,
-        "--work-dir", tmp_path,
+        "--config", config, "replay", file, "--into-clickhouse", "--processes", 2,
+        "--data-dir", settings.data_dir, "--work-dir", tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     found = Backfill(load_models(None), 2, 1, {}).run(list(JOINED), 9, 1, None)

@@ -39,7 +39,7 @@ def send_as_others_do(live: Pipeline) -> None:
                               "properties": {"email": ADDRESS}}),
         (topics.CRM_EVENTS, {"type": "lead_created", "lead_id": "ada", "reason": f"by {ADDRESS}",
                              "attributes": {"email": ADDRESS}}),
-        (topics.TOUCHPOINTS, {"type": "page_viewed", "properties": {"email": ADDRESS}}),
+        (topics.TOUCHPOINTS, {"type": "page_viewed", "properties": {"note": ADDRESS}}),
         (topics.CRM_EVENTS, {"type": "lead_created", "lead_id": "bob",
                              "attributes": {"email": OF_BOB}}),
         (topics.CRM_EVENTS, b"\x01" + ADDRESS.encode()),
