@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from consents import MODELS, consent_logs, consenting, stopped
+from consents import MODELS, consent_logs, consenting, sections_of, stopped
 from effective import content, effective
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
@@ -25,6 +25,7 @@ from leadstream.streams.domain.view import view
 END_MS = START_MS + 2 * SPAN_DAYS * DAY_MS
 WIDE = Limits(horizon_ms=365 * DAY_MS)
 VERSIONS = {name: consenting(name) for name in MODELS}
+SECTIONS_AT = {name: sections_of(name) for name in VERSIONS}
 UNTIL_FOUND = settings(
     max_examples=3000, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
@@ -64,8 +65,7 @@ def test_what_is_forbidden_by_the_rule_of_thumb_is_not_done(log: Any, name: str)
         def is_stopped(
             use: str, at: int, cause: str | None, events: list[LeadEvent] = events
         ) -> bool:
-            section = sections[models.versions.index(models.at(at))]
-            return stopped(events, section, at, cause, use)
+            return stopped(events, SECTIONS_AT[name], at, cause, use)
 
         for told in effective_decisions(lead_id, events, models, END_MS):
             at = told.occurred_at
@@ -112,15 +112,16 @@ def test_a_handoff_that_waited_comes_once_for_each_time_that_it_was_held_back(
 @examples(100)
 @given(consent_logs(), NAMES)
 def test_what_is_stopped_in_the_end_is_what_the_rule_of_thumb_says(log: Any, name: str) -> None:
-    models, sections = VERSIONS[name], name.split(" then ")
+    models = VERSIONS[name]
     for lead_id, events in by_lead(log).items():
         record = new_record(lead_id)
         for event in events:
             absorb(record, [event], models, WIDE)
         at = record.head.last_at
-        section = sections[models.versions.index(models.at(at))]
         expected = [
-            use for use in ("scoring", "routing") if stopped(events, section, at, None, use)
+            use
+            for use in ("scoring", "routing")
+            if stopped(events, SECTIONS_AT[name], at, None, use)
         ]
         assert record.head.stops == expected
 

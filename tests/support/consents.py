@@ -5,7 +5,7 @@ The rule of thumb goes through all events each time and keeps nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import lead_logs
@@ -56,6 +56,12 @@ _said = st.one_of(
 )
 
 
+def sections_of(name: str) -> Callable[[int], str]:
+    """Return what tells the section of the version that is active at an instant."""
+    models, sections = consenting(name), name.split(" then ")
+    return lambda at: sections[models.versions.index(models.at(at))]
+
+
 @st.composite
 def _word(draw: Any, number: int) -> Touchpoint | CrmEvent:
     lead = draw(st.sampled_from(LEADS))
@@ -84,9 +90,18 @@ def consent_logs(draw: Any, max_size: int = 30) -> list[Touchpoint | CrmEvent]:
 
 
 def stopped(
-    events: Iterable[LeadEvent], section: str, at: int, until_id: str | None, use: str
+    events: Iterable[LeadEvent],
+    section_at: Callable[[int], str],
+    at: int,
+    until_id: str | None,
+    use: str,
 ) -> bool:
-    """Say whether a use is stopped right after an event, or at an instant after all events."""
+    """Say whether a use is stopped right after an event, or at an instant after all events.
+
+    Args:
+        section_at: tells the section of the version that is active at an instant.
+    """
+    section = section_at(at)
     words: dict[str, list[tuple[int, bool, str]]] = {}
     country = ""
     for event in sorted(events, key=lambda e: (e.occurred_at, e.event_id)):
@@ -99,13 +114,16 @@ def stopped(
             country = facts.get("country", country)
         said: list[tuple[str, str]] = []
         if kind == "consent_changed":
-            # Two spellings of one purpose are two words at one instant.
-            said = [(n.lower().replace(" ", "_"), w) for n, w in facts.items() if n != "country"]
+            # Two spellings of one purpose are two words at one instant, in the order of names.
+            told = sorted(facts.items())
+            said = [(n.lower().replace(" ", "_"), w) for n, w in told if n != "country"]
         if kind == "email_unsubscribed":
             said = [("marketing_email", "denied")]
-        if section == "strict" and kind == "chat_started":
+        # Which types deny or grant is a matter of the version that heard them.
+        heard_by = section_at(event.occurred_at)
+        if heard_by == "strict" and kind == "chat_started":
             said = [("sales_contact", "denied")]
-        if section == "strict" and kind == "meeting_booked":
+        if heard_by == "strict" and kind == "meeting_booked":
             said = [("sales_contact", "granted")]
         for purpose, word in said:
             is_no = word in ("denied", "Opt-out", "as you like")
@@ -124,6 +142,6 @@ def stopped(
         if any(is_no for is_no, _ in last):
             return True
         asks = section == "strict" and use == "routing" and country.strip().upper() == "DE"
-        if asks and not any(meant == "yes" for _, meant in last):
+        if asks and (not last or last[-1][1] != "yes"):
             return True
     return False
