@@ -10,16 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from kafka.admin import KafkaAdminClient
-from kafka.errors import for_code
 
-from leadstream.infra.topics import TopicsError, open_admin
+from leadstream.infra.topics import TopicsError, create_topics, open_admin
 from leadstream.infra.topics_file import load_plan
 from leadstream.schemas.exit_codes import ExitCode
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.processor import Stage
 
 CONFIGS: Final = {"cleanup.policy": "compact", "segment.bytes": "67108864"}
-_TOPIC_ALREADY_EXISTS: Final = 36
 
 
 class SourceTopicsError(TopicsError):
@@ -73,26 +71,9 @@ def _counts(admin: KafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
 
 
 def _create(admin: KafkaAdminClient, settings: Settings, wanted: Mapping[str, int]) -> None:
-    if not wanted:
-        return
     defaults = load_plan(settings).defaults
     configs = dict(CONFIGS)
     if defaults.min_insync_replicas is not None:
         configs["min.insync.replicas"] = str(defaults.min_insync_replicas)
-    topics = {
-        name: {
-            "num_partitions": count,
-            "replication_factor": defaults.replication_factor or -1,
-            "configs": configs,
-        }
-        for name, count in wanted.items()
-    }
-    answers = admin.create_topics(topics, raise_errors=False)["topics"]
-    faults = [
-        f"{answer['name']}: {answer['error_message'] or for_code(answer['error_code']).__name__}"
-        for answer in answers
-        if answer["error_code"] not in (0, _TOPIC_ALREADY_EXISTS)
-    ]
-    if faults:
-        raise TopicsError("Kafka refuses to create topics:\n" + "\n".join(faults))
-    admin.wait_for_topics(list(topics))
+    topics = {name: (partitions, configs) for name, partitions in wanted.items()}
+    create_topics(admin, topics, defaults.replication_factor)

@@ -237,17 +237,33 @@ def _check_copies(plan: TopicPlan, copies: int | None) -> None:
 def _create(
     admin: KafkaAdminClient, missing: list[TopicState], partitions: int, copies: int | None
 ) -> None:
-    if not missing:
+    create_topics(admin, {state.name: (partitions, state.declared) for state in missing}, copies)
+
+
+def create_topics(
+    admin: KafkaAdminClient,
+    wanted: Mapping[str, tuple[int, Mapping[str, str]]],
+    copies: int | None,
+) -> None:
+    """Create topics, and wait until they are there; one that came meanwhile is left as it is.
+
+    Args:
+        wanted: partitions and configurations by full name.
+        copies: None: as many as the broker's default.
+    Raises:
+        TopicsError: Kafka refuses; the message has its reasons.
+    """
+    if not wanted:
         return
-    wanted = {
-        state.name: {
+    topics = {
+        name: {
             "num_partitions": partitions,
             "replication_factor": copies or -1,
-            "configs": dict(state.declared),
+            "configs": dict(configs),
         }
-        for state in missing
+        for name, (partitions, configs) in wanted.items()
     }
-    answers = admin.create_topics(wanted, raise_errors=False)["topics"]
+    answers = admin.create_topics(topics, raise_errors=False)["topics"]
     faults = [
         f"{answer['name']}: {answer['error_message'] or for_code(answer['error_code']).__name__}"
         for answer in answers
@@ -255,7 +271,7 @@ def _create(
     ]
     if faults:
         raise TopicsError("Kafka refuses to create topics:\n" + "\n".join(faults))
-    admin.wait_for_topics(list(wanted))
+    admin.wait_for_topics(list(topics))
 
 
 def _alter(admin: KafkaAdminClient, differing: list[TopicState]) -> None:
