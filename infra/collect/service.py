@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import socket
 import ssl
 from pathlib import Path
@@ -19,7 +18,7 @@ from leadstream.infra.ops.collecting import collect_less
 from leadstream.infra.ops.listen import address_of, bound_socket, is_loopback
 from leadstream.infra.ops.probes import Answer, Probes
 from leadstream.infra.ops.server import OpsServer
-from leadstream.infra.ops.shutdown import SIGNALS, BoundedShutdown
+from leadstream.infra.ops.shutdown import BoundedShutdown, stop_on_signals
 from leadstream.schemas.codec import WriterSchemas
 from leadstream.schemas.settings import Settings, SettingsError, variable_of
 from leadstream.streams.engine.faults import explain
@@ -88,15 +87,7 @@ async def run_collector(
     ops.probes.delivery = delivery
     shutdown = BoundedShutdown(settings.shutdown_timeout_s)
     stopped = asyncio.Event()
-
-    def stop(number: signal.Signals) -> None:
-        ops.probes.stopping = True
-        shutdown.begin(number)
-        stopped.set()
-
-    loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        loop.add_signal_handler(number, stop, number)
+    stop_on_signals(ops.probes, shutdown, stopped.set)
     context = _tls(settings)
     app = Collector(settings, sources, delivery, schemas).application()
     runner = web.AppRunner(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import faulthandler
 import logging
 import signal
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from leadstream.infra.ops.probes import Probes
 from leadstream.schemas.exit_codes import ExitCode
 from leadstream.streams.engine.fail_stop import hard_exit
 
@@ -57,3 +59,16 @@ class BoundedShutdown:
         )
         faulthandler.dump_traceback()
         self._end_process(ExitCode.TEMPORARY)
+
+
+def stop_on_signals(probes: Probes, shutdown: BoundedShutdown, stop: Callable[[], None]) -> None:
+    """Let the first signal tell the probes, start the clock, and stop what the process does."""
+
+    def begin(number: signal.Signals) -> None:
+        probes.stopping = True
+        shutdown.begin(number)
+        stop()
+
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, begin, number)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from typing import Final
 
 from leadstream.infra.ops.collecting import collect_less
 from leadstream.infra.ops.probes import Probes
 from leadstream.infra.ops.server import OpsServer
-from leadstream.infra.ops.shutdown import SIGNALS, BoundedShutdown
+from leadstream.infra.ops.shutdown import BoundedShutdown, stop_on_signals
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.consumer import Sink
 
@@ -30,15 +28,7 @@ async def run_sink(settings: Settings, ops: OpsServer, sink: Sink) -> None:
     """Run until SIGTERM or Ctrl-C; raises as `Sink.run`."""
     ops.probes.watch(lambda: [sink.status()])
     shutdown = BoundedShutdown(settings.shutdown_timeout_s)
-
-    def stop(number: signal.Signals) -> None:
-        ops.probes.stopping = True
-        shutdown.begin(number)
-        sink.stop()
-
-    loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        loop.add_signal_handler(number, stop, number)
+    stop_on_signals(ops.probes, shutdown, sink.stop)
     async with ops:
         # What waits for its insert is a million objects; looking through them costs as they do.
         collect_less()
