@@ -73,14 +73,14 @@ class Limits:
     """How much of a lead stays insertable: all of the horizon, within these bounds.
 
     `tail_max_bytes` is of the encoded events, and wins over `tail_min_events`. What has settled is
-    kept beside, for a merge with another lead, up to `past_max_events`.
+    kept beside, for a merge with another lead, up to `past_max_events`; 0 where none is to come.
     """
 
     horizon_ms: int = 30 * MS_PER_DAY
     tail_min_events: int = 64
     tail_max_events: int = 1000
     tail_max_bytes: int = 1024 * 1024
-    past_max_events: int = 20_000
+    past_max_events: int = 0
 
 
 def absorb(
@@ -373,10 +373,11 @@ def _keep_past(record: LeadRecord, chunk: Chunk, limits: Limits) -> None:
     """Keep what has settled, unless a part of it is lost or there is too much of it."""
     if record.past == PAST_LOST:
         return
+    if record.past + len(chunk.events) > limits.past_max_events:
+        lose_past(record)
+        return
     record.past += len(chunk.events)
     record.settling.append(encode_chunk(chunk))
-    if record.past > limits.past_max_events:
-        lose_past(record)
 
 
 def _surplus(record: LeadRecord, limits: Limits) -> int:
