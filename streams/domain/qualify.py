@@ -46,11 +46,7 @@ def qualify(
         if criterion is not None and is_held:
             _hold(state, criterion)
         elif criterion is not None:
-            if state.stage is Stage.NURTURE:
-                state.cycle += 1
-            state.spent = [*state.spent, criterion.name]
-            cause = "hand_raise" if criterion.hand_raise else "criteria"
-            decisions += move_to(state, model, Stage.MQL, at, cause, event, criterion)
+            decisions += hand_over(state, model, criterion, event, at)
     if sql and not is_held and state.stage in (Stage.MQL, Stage.SAL):
         criterion = first_holding(state, sql, of)
         if criterion is not None:
@@ -61,6 +57,21 @@ def qualify(
                 state, model, Stage.SALES_QUALIFIED, at, "criteria", event, criterion
             )
     return decisions
+
+
+def hand_over(
+    state: FoldState,
+    model: CompiledModel,
+    criterion: CompiledCriterion,
+    event: Touchpoint | CrmEvent | None,
+    at: EpochMs,
+) -> list[Decision]:
+    """Make an MQL of a lead for which a criterion holds; out of nurture in its next cycle."""
+    if state.stage is Stage.NURTURE:
+        state.cycle += 1
+    state.spent = [*state.spent, criterion.name]
+    cause = "hand_raise" if criterion.hand_raise else "criteria"
+    return move_to(state, model, Stage.MQL, at, cause, event, criterion)
 
 
 def _hold(state: FoldState, criterion: CompiledCriterion) -> None:

@@ -14,6 +14,7 @@ from leadstream.streams.domain import leaks, sla
 from leadstream.streams.domain.compiled import CompiledModel
 from leadstream.streams.domain.consent import ROUTING, SCORING, stops_of
 from leadstream.streams.domain.moves import Move
+from leadstream.streams.domain.qualify import hand_over
 from leadstream.streams.domain.reasons import OPTED_OUT
 from leadstream.streams.domain.returns import begin_rest, start_afresh
 from leadstream.streams.domain.stages import HANDED_OVER, QUALIFIABLE, Stage
@@ -81,13 +82,10 @@ def _hand_over_after_all(
     criterion = next((each for each in model.mql if each.name == held), None)
     if criterion is None or state.stage not in QUALIFIABLE:
         return []
-    if state.stage is Stage.NURTURE:
-        if not criterion.hand_raise and (state.cooldown_until or 0) > at:
-            return []
-        state.cycle += 1
-    state.spent = [*state.spent, criterion.name]
-    cause = "hand_raise" if criterion.hand_raise else "criteria"
-    return move_to(state, model, Stage.MQL, at, cause, event, criterion)
+    resting = state.stage is Stage.NURTURE and (state.cooldown_until or 0) > at
+    if resting and not criterion.hand_raise:
+        return []
+    return hand_over(state, model, criterion, event, at)
 
 
 def _hand_over_again(
