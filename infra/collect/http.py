@@ -20,11 +20,11 @@ from leadstream.infra.collect.sources_file import LoadedSources
 from leadstream.infra.collect.webhook_doors import HubspotDoor, WebhookDoor
 from leadstream.schemas import metrics
 from leadstream.schemas.clock import wall_clock_ms
-from leadstream.schemas.codec import Encoder, WriterSchemas
-from leadstream.schemas.events import Touchpoint
+from leadstream.schemas.codec import WriterSchemas
+from leadstream.schemas.email_key import hider_of
+from leadstream.schemas.input_records import InputRecords
 from leadstream.schemas.settings import Settings
-from leadstream.schemas.topics import CRM_EVENTS, INPUTS, SCHEMA_OF, TOUCHPOINTS, dlq_of
-from leadstream.streams.ingest.producer import key_of
+from leadstream.schemas.topics import dlq_of
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +56,8 @@ class Collector:
         self._read_timeout_s = settings.collect_read_timeout_s
         self._pending = PendingBytes(settings.collect_pending_max_bytes)
         self._delivery = delivery
-        self._encoders = {
-            topic: Encoder(SCHEMA_OF[topic], settings.topics.full(topic), schemas)
-            for topic in INPUTS
-        }
+        self._inputs = InputRecords(settings, schemas)
+        self._hider = hider_of(settings)
         most = settings.collect_item_max_bytes
         self._segment = SegmentDoor(sources.segment, most)
         self._webhooks: dict[tuple[str, str], _Collect] = {
@@ -145,15 +143,11 @@ class Collector:
         )  # fmt: skip
 
     def _records(self, found: Collected, now_ms: int) -> list[Outgoing]:
-        records = []
-        for event in found.events:
-            topic = TOUCHPOINTS if isinstance(event, Touchpoint) else CRM_EVENTS
-            value = self._encoders[topic].encode(event)
-            records.append(Outgoing(topic, key_of(event), value))
+        records = [Outgoing(*self._inputs.of(event)) for event in found.events]
         if found.unmapped and not self._delivery.partitions:
             return records  # Kafka was never there, and `send` says so
         for item in found.unmapped:
-            letter = letter_of(item, found.source, self._delivery.partitions, now_ms)
+            letter = letter_of(item, found.source, self._delivery.partitions, now_ms, self._hider)
             records.append(Outgoing(dlq_of(item.topic), *letter))
         return records
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.events import CrmEvent, Touchpoint
+from leadstream.schemas.input_records import InputRecords
 from leadstream.streams.engine.faults import SetupError
 from leadstream.streams.engine.processor import Record
 
@@ -19,7 +20,6 @@ KEY_OF_STORE: Final = b"\x00email_key"
 _WRITTEN_AS_JSON: Final = b"{"
 
 Decode = Callable[[Record], Touchpoint | CrmEvent]
-Encode = Callable[[str, Touchpoint | CrmEvent], bytes]
 
 
 class KeyGuard:
@@ -60,7 +60,7 @@ class KeyGuard:
         return {KEY_OF_STORE: None if self._ours is None else self._ours.encode()}
 
 
-def refused_record(record: Record, hider: AddressHider, decode: Decode, encode: Encode) -> Record:
+def refused_record(record: Record, inputs: InputRecords, decode: Decode) -> Record:
     """Return a refused record without addresses; what can be read stays readable.
 
     What cannot is left to the dead letters, where addresses are blanked.
@@ -69,7 +69,7 @@ def refused_record(record: Record, hider: AddressHider, decode: Decode, encode: 
     if not value or value.lstrip().startswith(_WRITTEN_AS_JSON):
         return record
     try:
-        hidden = encode(record.topic, hider.event(decode(record)))
+        hidden = inputs.of(decode(record)).value
     except Exception:
         return record
     return Record(

@@ -10,6 +10,7 @@ from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchema
 from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.headers import CONTROL_LINK, CONTROL_MERGE, content_type_of
+from leadstream.schemas.input_records import InputRecords
 from leadstream.schemas.settings import Settings
 from leadstream.streams.domain.link_records import Claimed, Merged, encode_link
 from leadstream.streams.engine.processor import (
@@ -20,7 +21,7 @@ from leadstream.streams.engine.processor import (
     Record,
 )
 from leadstream.streams.identify.accept import accept
-from leadstream.streams.identify.hiding import Encode, KeyGuard, refused_record
+from leadstream.streams.identify.hiding import KeyGuard, refused_record
 from leadstream.streams.identify.resolver import StatedIdentity
 from leadstream.streams.identify.rules import identity_rules
 
@@ -45,7 +46,7 @@ class IdentifyStage:
         self._hider = hider_of(settings)
         self._resolver = StatedIdentity(identity_rules(settings), self._hider)
         self._key_replaces = settings.email_key_replaces
-        self._encode_input = _encoding(settings, schemas) if self._hider is not None else None
+        self._inputs = InputRecords(settings, schemas) if self._hider is not None else None
 
     def open(self, partition: int) -> PartitionLogic:
         return IdentifyPartition(
@@ -54,23 +55,15 @@ class IdentifyStage:
             self._resolver,
             self._hider,
             KeyGuard(self._hider, self._key_replaces),
-            self._encode_input,
+            self._inputs,
         )
-
-
-def _encoding(settings: Settings, schemas: WriterSchemas) -> Encode:
-    encoders = {
-        topic: Encoder(topics.SCHEMA_OF[topic], settings.topics.full(topic), schemas)
-        for topic in topics.INPUTS
-    }
-    return lambda topic, event: encoders[topic].encode(event)
 
 
 class IdentifyPartition:
     """One partition of the inputs; of leads it keeps nothing, since each event names its own.
 
     Args:
-        encode_input: writes an event as its input has it, where addresses are hidden.
+        inputs: writes a refused event as its input has it, where addresses are hidden.
     """
 
     def __init__(
@@ -80,14 +73,14 @@ class IdentifyPartition:
         resolver: StatedIdentity,
         hider: AddressHider | None = None,
         key_guard: KeyGuard | None = None,
-        encode_input: Encode | None = None,
+        inputs: InputRecords | None = None,
     ) -> None:
         self._decoders = decoders
         self._encoder = encoder
         self._resolver = resolver
         self._hider = hider
         self._key_guard = key_guard or KeyGuard(hider, None)
-        self._encode_input = encode_input
+        self._inputs = inputs
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Accept the store's records; there are none of leads while the resolver keeps nothing."""
@@ -107,9 +100,9 @@ class IdentifyPartition:
         return None
 
     def _without_addresses(self, record: Record) -> Record:
-        if self._hider is None or self._encode_input is None:
-            return record
-        return refused_record(record, self._hider, self._decoded, self._encode_input)
+        return (
+            record if self._inputs is None else refused_record(record, self._inputs, self._decoded)
+        )
 
     def _decoded(self, record: Record) -> Touchpoint | CrmEvent:
         content_type = content_type_of(record.headers) if record.headers else None

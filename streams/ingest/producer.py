@@ -14,15 +14,15 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from leadstream.schemas.codec import Encoder, SingleObject, WriterSchemas
+from leadstream.schemas.codec import SingleObject, WriterSchemas
 from leadstream.schemas.connections import aiokafka_options
-from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.headers import CONTROL_CLOCK
+from leadstream.schemas.input_records import InputRecords
 from leadstream.schemas.kafka_access import KafkaAccessError, KafkaAwayError, await_kafka
 from leadstream.schemas.kafka_rights import WRITE, KafkaRightsError, check_topic_rights
 from leadstream.schemas.settings import Settings
-from leadstream.schemas.topics import CRM_EVENTS, LEAD_EVENTS, SCHEMA_OF, TOUCHPOINTS
+from leadstream.schemas.topics import INPUTS, LEAD_EVENTS
 from leadstream.streams.engine.faults import explain
 from leadstream.streams.ingest.errors import IngestError
 
@@ -52,16 +52,8 @@ async def send_events(
         IngestError: the broker is unreachable, a topic is missing, or a record is refused.
         Exception: whatever `events` raises, after what it gave before was acknowledged.
     """
-    writer_schemas = schemas or SingleObject()
-    names = {
-        Touchpoint: settings.topics.full(TOUCHPOINTS),
-        CrmEvent: settings.topics.full(CRM_EVENTS),
-    }
-    encoders = {
-        Touchpoint: Encoder(SCHEMA_OF[TOUCHPOINTS], names[Touchpoint], writer_schemas),
-        CrmEvent: Encoder(SCHEMA_OF[CRM_EVENTS], names[CrmEvent], writer_schemas),
-    }
-    hider = hider_of(settings)
+    records = InputRecords(settings, schemas or SingleObject())
+    names = {topic: settings.topics.full(topic) for topic in INPUTS}
     acknowledged = 0
     async with _producer(settings, list(names.values())) as producer:
         in_flight: deque[asyncio.Future[object]] = deque()
@@ -77,25 +69,15 @@ async def send_events(
 
         try:
             try:
-                for given in events:
-                    event = given if hider is None else hider.event(given)
-                    topic = names[type(event)]
-                    value = encoders[type(event)].encode(event)
-                    in_flight.append(await producer.send(topic, value, key=key_of(event)))
+                for event in events:
+                    topic, key, value = records.of(event)
+                    in_flight.append(await producer.send(names[topic], value, key=key))
                     await settle(IN_FLIGHT_MAX)
             finally:
                 await settle(0)
         finally:
             await asyncio.gather(*in_flight, return_exceptions=True)
     return acknowledged
-
-
-def key_of(event: Touchpoint | CrmEvent) -> bytes | None:
-    """Return the key of an event on its input topic: its lead, else its visitor."""
-    key = event.lead_id
-    if not key and isinstance(event, Touchpoint):
-        key = event.anonymous_id
-    return key.encode() if key else None
 
 
 async def advance_clock(settings: Settings, at_ms: int) -> int:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from leadstream.schemas import metrics
-from leadstream.schemas.codec import DecodeError, Encoder, WriterSchemas
+from leadstream.schemas.codec import DecodeError, WriterSchemas
 from leadstream.schemas.events import CrmEvent, Touchpoint
+from leadstream.schemas.input_records import InputRecords
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import (
     CRM_EVENTS,
-    SCHEMA_OF,
     TOUCHPOINTS,
     source_store_of,
     source_topic,
@@ -29,7 +29,6 @@ from leadstream.streams.engine.processor import (
     Record,
 )
 from leadstream.streams.ingest.errors import RowError
-from leadstream.streams.ingest.producer import key_of
 from leadstream.streams.sources.change import Change
 from leadstream.streams.sources.debezium import Debezium
 from leadstream.streams.sources.entity import Entity
@@ -84,10 +83,7 @@ class SourceReader:
         is_salesforce = source.spec.kind == "salesforce"
         self._debezium = Debezium()
         self._changes: Changes = self._of_salesforce if is_salesforce else self._of_debezium
-        self._encoders = {
-            topic: Encoder(SCHEMA_OF[topic], settings.topics.full(topic), schemas)
-            for topic in SourceStage.outputs
-        }
+        self._records = InputRecords(settings, schemas)
 
     def read(self, record: Record, counts: Counter[tuple[str, str]]) -> list[Output]:
         """Return the events of a record, ready to be sent.
@@ -133,8 +129,7 @@ class SourceReader:
         return self._payloads.read(record.value or b"", record.headers)
 
     def _output(self, event: Event) -> Output:
-        topic = TOUCHPOINTS if isinstance(event, Touchpoint) else CRM_EVENTS
-        return Output(topic, key_of(event), self._encoders[topic].encode(event))
+        return Output(*self._records.of(event))
 
 
 class SourcePartition:

@@ -12,6 +12,7 @@ from vendor_payloads import SOURCES, payload
 
 from leadstream.schemas.codec import Decoder, Encoder, SingleObject
 from leadstream.schemas.events import CrmEvent, Touchpoint
+from leadstream.schemas.input_records import key_of
 from leadstream.streams.collect.hubspot import HubspotNotifications
 from leadstream.streams.collect.hubspot_rules import property_rules
 from leadstream.streams.collect.mapped import MappedObjects
@@ -19,7 +20,6 @@ from leadstream.streams.collect.segment import METHODS, SegmentMessages
 from leadstream.streams.collect.segment_names import event_names
 from leadstream.streams.collect.unmapped import UnmappedError
 from leadstream.streams.ingest.mapping_file import load_mapping
-from leadstream.streams.ingest.producer import key_of
 
 NOW = 1_800_000_000_000
 SEGMENT = SegmentMessages("website", event_names(), "{userId}")

@@ -8,10 +8,11 @@ from typing import Any
 from effective import content, effective, latest_states
 from hypothesis import given
 from hypothesis import strategies as st
+from identity_pipeline import DECODERS
 from lead_logs import DAY_MS, SPAN_DAYS, START_MS, by_lead, disturbed, examples, lively_models, logs
 
 from leadstream.schemas import topics
-from leadstream.schemas.codec import Decoder, Encoder, SingleObject
+from leadstream.schemas.codec import Encoder, SingleObject
 from leadstream.schemas.events import LeadEvent
 from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.schemas.settings import Settings
@@ -23,15 +24,6 @@ MODELS = lively_models()
 SCHEMAS = SingleObject()
 END_MS = START_MS + 2 * SPAN_DAYS * DAY_MS
 ENCODER = Encoder("lead_event", topics.LEAD_EVENTS, SCHEMAS)
-DECODERS = {
-    topic: Decoder(topics.SCHEMA_OF[topic], SCHEMAS)
-    for topic in (
-        topics.LEAD_TRANSITIONS,
-        topics.LEAD_SLA,
-        topics.LEAD_LEAKS,
-        topics.LEAD_STATE,
-    )
-}
 STAGES = {
     clock: LifecycleStage(Settings(clock=clock, lateness_horizon_days=365), MODELS, SCHEMAS)
     for clock in ("event", "wall")

@@ -187,6 +187,24 @@ def test_a_batch_gives_events_and_letters_and_is_taken(run: Callable[..., None])
     run(asking)
 
 
+def test_with_an_email_key_no_address_goes_to_kafka(run: Callable[..., None]) -> None:
+    async def asking(client: TestClient[Any, Any], kafka: KafkaOfTheTest) -> None:
+        address = "needle@x.example"
+        batch = [
+            {"type": "identify", "messageId": "a", "traits": {"email": address}, "userId": address},
+            {"type": "track", "messageId": "b", "userId": address, "timestamp": "then"},
+        ]
+        await told(await client.post("/v1/batch", json={"batch": batch, "writeKey": KEY}), 200)
+        assert [record.topic for record in kafka.sent] == ["touchpoints", "touchpoints.dlq"]
+        for record in kafka.sent:
+            assert (
+                b"needle" not in (record.key or b"") + record.value + repr(record.headers).encode()
+            )
+            assert b"hmac:" in record.value
+
+    run(asking, email_key="k" * 32)
+
+
 def test_the_context_of_a_batch_is_that_of_its_messages(run: Callable[..., None]) -> None:
     async def asking(client: TestClient[Any, Any], kafka: KafkaOfTheTest) -> None:
         own = {"campaign": {"name": "own"}}
