@@ -183,6 +183,13 @@ class Consents(msgspec.Struct, frozen=True, kw_only=True):
     stops: list[str] = []
 
 
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """To whom an id belongs, and from when on; None: from the first on."""
+
+    lead_id: str
+    since: EpochMs | None = None
+
+
 class LeadState(msgspec.Struct, frozen=True, kw_only=True):
     """The latest state of a lead, as others read it."""
 
@@ -226,3 +233,4 @@ class LeadState(msgspec.Struct, frozen=True, kw_only=True):
     hot: bool = False
     next_mql: list[str] = []
     consent: Consents | None = None
+    owners: list[Owner] | None = None

@@ -69,11 +69,13 @@ def _reached(row: dict[str, Any]) -> dict[str, Any]:
 def lead(client: ClickHouse, lead_id: str) -> dict[str, Any] | None:
     """Return a lead's state, its transitions with their reasons, and its timeline; None: unknown.
 
-    The timeline is in time order; each entry has `at`, `kind`, `what` and `detail`.
+    The timeline is in time order; each entry has `at`, `kind`, `what` and `detail`. What happened
+    under ids that belong to the lead is in it, and `told_as` there names the id.
     """
     states = _of_lead(client, "lead_state", lead_id, "lead_id")
-    touchpoints = _of_lead(client, "touchpoints", lead_id, "occurred_at, event_id")
-    crm_events = _of_lead(client, "crm_events", lead_id, "occurred_at, event_id")
+    periods = _periods(client, lead_id)
+    touchpoints = _by_person(client, "touchpoints", lead_id, periods)
+    crm_events = _by_person(client, "crm_events", lead_id, periods)
     transitions = _of_lead(client, "transitions", lead_id, "seq")
     clocks = _of_lead(client, "sla", lead_id, "started_at, clock")
     leaks = _of_lead(client, "leaks", lead_id, "opened_at, leak")
@@ -108,6 +110,40 @@ def _of_lead(client: ClickHouse, table: str, lead_id: str, order: str) -> list[d
     ]
 
 
+Periods = dict[str, list[tuple[datetime, datetime]]]
+"""Ids that belong to a lead, and from when until when."""
+
+
+def _periods(client: ClickHouse, lead_id: str) -> Periods:
+    found = client.query(
+        "SELECT id, since, until FROM v_identities WHERE lead_id = {lead:String}",
+        {"lead": lead_id},
+    )
+    periods: Periods = {}
+    for other, since, until in found.rows:
+        periods.setdefault(other, []).append((since, until))
+    return periods
+
+
+def _by_person(
+    client: ClickHouse, table: str, lead_id: str, periods: Periods
+) -> list[dict[str, Any]]:
+    """Return the events of a lead, whatever ids they came under: the first telling of each."""
+    rows = _of_lead(client, table, lead_id, "occurred_at, event_id")
+    if not periods:
+        return rows
+    for other, owned in periods.items():
+        rows += [
+            row | {"told_as": other}
+            for row in _of_lead(client, table, other, "occurred_at, event_id")
+            if any(since <= row["occurred_at"] < until for since, until in owned)
+        ]
+    first: dict[Any, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: row["occurred_at"]):
+        first.setdefault(row["event_id"], row)
+    return list(first.values())
+
+
 def _explained(transition: dict[str, Any]) -> dict[str, Any]:
     """Return a transition with its nested columns as objects, the weightiest rule first."""
     plain = {key: value for key, value in transition.items() if "." not in key}
@@ -135,14 +171,14 @@ def _entry(at: datetime, kind: str, what: str, **facts: Any) -> dict[str, Any]:
 
 def _touch_entry(touch: dict[str, Any]) -> dict[str, Any]:
     names = ("channel", "campaign", "asset", "category", "url", "properties")
-    return _entry(
-        touch["occurred_at"], "touchpoint", touch["type"], **{name: touch[name] for name in names}
-    )
+    facts = {name: touch[name] for name in names} | {"told_as": touch.get("told_as")}
+    return _entry(touch["occurred_at"], "touchpoint", touch["type"], **facts)
 
 
 def _crm_entry(event: dict[str, Any]) -> dict[str, Any]:
     names = ("actor", "owner", "reason", "stage", "opportunity_id", "amount", "currency")
     facts = {name: event[name] for name in (*names, "attributes", "merged_lead_id")}
+    facts["told_as"] = event.get("told_as")
     return _entry(event["occurred_at"], "crm", event["type"], **facts)
 
 

@@ -25,7 +25,7 @@ TABLES_OF: Final[Mapping[str, tuple[str, ...]]] = {
     LEAD_TRANSITIONS: ("transitions", "score_history"),
     LEAD_SLA: ("sla",),
     LEAD_LEAKS: ("leaks",),
-    LEAD_STATE: ("lead_state",),
+    LEAD_STATE: ("lead_state", "identities"),
     LEAD_SHADOW: ("shadow_transitions",),
 }
 """What each topic tells of leads by null values, too."""
@@ -39,6 +39,7 @@ _BEGAN: Final[Mapping[str, tuple[str, str]]] = {
     "leaks": ("lead_id", "opened_at"),
     "shadow_transitions": ("lead_id", "occurred_at"),
     "lead_state": ("lead_id", "first_event_at"),
+    "identities": ("lead_id", "first_event_at"),
     "dead_letters": ("key", "failed_at"),
 }
 """Per table, whose a row is, and when that of which it tells began."""

@@ -21,7 +21,7 @@ from leadstream.schemas.decisions import (
     SlaEvent,
     Transition,
 )
-from leadstream.schemas.events import LeadEvent
+from leadstream.schemas.events import EARLIEST_MS, LeadEvent
 from leadstream.sinks.ids import as_uuid, uuid_ints
 
 Columns = dict[str, Sequence[Any]]
@@ -234,6 +234,22 @@ def lead_state_columns(states: Sequence[LeadState], at: Sequence[Place]) -> Colu
     }
 
 
+def identity_columns(states: Sequence[LeadState], at: Sequence[Place]) -> Columns:
+    """Return the columns of `identities`: of the ids that others had, to whom they belong."""
+    told = [(s, place) for s, place in zip(states, at, strict=True) if s.owners is not None]
+    owners = [state.owners or [] for state, _ in told]
+    return {
+        "lead_id": [state.lead_id for state, _ in told],
+        "revision": [state.revision for state, _ in told],
+        "owners.since": [
+            [EARLIEST_MS if owner.since is None else owner.since for owner in of] for of in owners
+        ],
+        "owners.lead_id": [[owner.lead_id for owner in of] for of in owners],
+        "first_event_at": [state.first_event_at for state, _ in told],
+        **_position([place for _, place in told]),
+    }
+
+
 def sla_columns(events: Sequence[SlaEvent], at: Sequence[Place]) -> Columns:
     """Return the columns of `sla`; a clock disappears when its start is retracted."""
     return {
@@ -377,7 +393,7 @@ TABLES: Final[Mapping[str, Mapping[str, ColumnsOf]]] = {
     "touchpoints": {"touchpoints": touchpoint_columns},
     "crm_events": {"crm_events": crm_event_columns},
     "transitions": {"transitions": transition_columns, "score_history": score_history_columns},
-    "lead_state": {"lead_state": lead_state_columns},
+    "lead_state": {"lead_state": lead_state_columns, "identities": identity_columns},
     "sla": {"sla": sla_columns},
     "leaks": {"leaks": leak_columns},
     "shadow_transitions": {"shadow_transitions": shadow_columns},

@@ -143,9 +143,10 @@ class Replay:
 
     def states(self) -> Iterator[LeadState]:
         """Give the state of every lead that is known, and not erased since."""
-        for record in self._records.values():
+        for lead_id, record in self._records.items():
             if record.head.event_count or record.is_joined:
-                yield view(record, self._models)
+                links = self._identities.links_of(lead_id.encode())
+                yield view(record, self._models, links)
 
     def _take(self, visit: _Visit) -> list[Saying]:
         """Fold what a lead is told, and the erasures and moves of events to which it leads."""

@@ -188,7 +188,7 @@ FROM
             ))) AS told,
             -- Of tellings of one event that differ in time the earliest counts, as in the streams.
             arrayFilter((event, nth) -> nth = 1, told, arrayEnumerateUniq(told.key)) AS events
-        FROM {database}.crm_events
+        FROM {database}.v_crm_events
         WHERE lead_id IN (SELECT lead_id FROM candidates) AND (owner != '' OR has(responses, type))
         GROUP BY lead_id
     ) AS sales USING (lead_id)

@@ -2,7 +2,7 @@
 -- who it is, is no touch. Of tellings of one event that differ in time the earliest counts, as in the
 -- streams.
 -- Columns:
---   lead_id: The lead it belongs to, or anon:<anonymous_id> while nobody is known.
+--   lead_id: The lead to whom it belongs, or the visitor's own id while nobody is known.
 --   occurred_at: When it happened, corrected for a skewed device clock, UTC.
 --   event_id: Id of the touchpoint, as touchpoints.event_id.
 --   type: Type of the touchpoint, e.g. form_submitted.

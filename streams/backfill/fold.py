@@ -23,6 +23,7 @@ from leadstream.streams.domain.joining import told_by
 from leadstream.streams.domain.kept import TailEvent
 from leadstream.streams.domain.lead import Limits, absorb, new_record
 from leadstream.streams.domain.link_records import decode_link
+from leadstream.streams.domain.links import Links
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.domain.stored import Decision, event_of
 from leadstream.streams.domain.view import view
@@ -50,7 +51,7 @@ def fold_lead(
         joined: what is folded beside them; an id that has no event, given or its own, says nothing.
     """
     record = new_record(lead_id)
-    others = [] if joined is ALONE else _others(lead_id, bodies, joined, erased_at)
+    others, links = ([], None) if joined is ALONE else _others(lead_id, bodies, joined, erased_at)
     limits = _ALL if len(bodies) + len(others) <= AT_ONCE else Limits()
     holds = Effective()
     known: set[str] = set()
@@ -71,13 +72,16 @@ def fold_lead(
         holds.hear(saying)
     yield from holds.decisions()
     if record.head.event_count:
-        yield view(record, models)
+        yield view(record, models, links)
 
 
 def _others(
     lead_id: str, bodies: Sequence[bytes], joined: Joined, erased_at: EpochMs
-) -> list[TailEvent]:
-    """Return what is not the lead's own: what it was given, and what identity tells it."""
+) -> tuple[list[TailEvent], Links | None]:
+    """Return what is not the lead's own, and whose it is.
+
+    What it was given, and what identity tells it; of an id that nobody ever had, no links.
+    """
     held: Held = {}
     for body in joined.given:
         hear(held, decode_link(body), erased_at)
@@ -89,10 +93,10 @@ def _others(
                 if is_lead or not joined.claims:
                     break
     others = list(earliest(held).values())
+    links = links_of(joined, erased_at, is_lead=is_lead)
     if is_alive:
-        links = links_of(joined, erased_at, is_lead=is_lead)
         others += [told for told in told_by(lead_id, links).values() if told.at > erased_at]
-    return others
+    return others, links if joined.claims or joined.rooted is not None else None
 
 
 def _parts(

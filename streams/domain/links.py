@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from typing import Final
 
+from leadstream.schemas.decisions import Owner
 from leadstream.streams.domain.link_records import Claimed, Rooted
 from leadstream.streams.domain.state_parts import EpochMs
 
@@ -75,6 +76,22 @@ def owner_at(links: Links, own_id: str, at: EpochMs) -> str:
     # Of two claims at one instant the later in order holds from then on.
     place = bisect_right(links.claims, at, key=_instant)
     return links.claims[max(0, place - 1)][2]
+
+
+def owners_of(links: Links, own_id: str) -> list[Owner]:
+    """Return to whom belongs what happens under an id, in turn; nobody: to itself."""
+    root = links.rooted.root
+    if root and root != own_id:
+        return [Owner(lead_id=root)]
+    if links.is_lead or not links.claims:
+        return []
+    owners = [Owner(lead_id=links.claims[0][2])]
+    for at, _, claimant in links.claims:
+        if owners[-1].since == at:
+            owners.pop()
+        if not owners or owners[-1].lead_id != claimant:
+            owners.append(Owner(lead_id=claimant, since=at))
+    return owners
 
 
 def absorbed_by(links: Links, own_id: str) -> Place | None:

@@ -9,6 +9,7 @@ from leadstream.streams.domain import sla
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.explain import shortfall
 from leadstream.streams.domain.lead import LeadRecord
+from leadstream.streams.domain.links import Links, owners_of
 from leadstream.streams.domain.scoring import circumstances
 from leadstream.streams.domain.state import FoldState
 from leadstream.streams.domain.state_parts import Origin
@@ -17,8 +18,12 @@ from leadstream.streams.domain.transitions import track_of
 _NOWHERE: Final = Origin()
 
 
-def view(record: LeadRecord, models: ModelSet) -> LeadState:
-    """Return the state as others read it."""
+def view(record: LeadRecord, models: ModelSet, links: Links | None = None) -> LeadState:
+    """Return the state as others read it.
+
+    Args:
+        links: whose the id is; None: nobody ever had it but itself.
+    """
     state = record.head
     as_of = max(state.last_at, state.last_fired_at)
     model = models.at(as_of)
@@ -64,6 +69,7 @@ def view(record: LeadRecord, models: ModelSet) -> LeadState:
         hot=state.hot_since is not None,
         next_mql=shortfall(state, model, of),
         consent=None if model.consent is None else _consents(state),
+        owners=None if links is None else owners_of(links, state.lead_id),
         model_version=model.version,
     )
 

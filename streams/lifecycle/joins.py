@@ -15,6 +15,7 @@ import msgspec
 
 from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError
+from leadstream.schemas.decisions import Owner
 from leadstream.schemas.events import LeadEvent, is_erasure
 from leadstream.schemas.headers import CONTROL_LINK
 from leadstream.streams.domain.erasure import erased_until
@@ -41,7 +42,7 @@ from leadstream.streams.domain.link_records import (
     decode_merge,
     encode_link,
 )
-from leadstream.streams.domain.links import Links
+from leadstream.streams.domain.links import Links, owners_of
 from leadstream.streams.domain.record import LeadRecord
 from leadstream.streams.domain.stored import event_of, tail_event
 from leadstream.streams.engine.processor import BatchResult, Output, Record
@@ -97,6 +98,8 @@ class Joins:
         now = self._linked(key, record, events, was, links)
         if now is not was:
             self._identities.keep_links(key, now, result)
+            if record.head.event_count and _owners(record, was) != _owners(record, now):
+                record.revision += 1  # whose it is belongs to its state
         given = [link for link in links if isinstance(link, (Moved, Withdrawn))]
         had_life = record.head.event_count > 0
         if had_life or events or any(isinstance(each, Moved) for each in given):
@@ -163,6 +166,10 @@ class Joins:
             for chunk in (*kept, *record.settling):
                 yield from map(as_it_happened, decode_chunk(chunk).events)
         yield from map(as_it_happened, record.tail)
+
+
+def _owners(record: LeadRecord, links: Links) -> list[Owner]:
+    return owners_of(links, record.lead_id)
 
 
 def _retells(

@@ -281,7 +281,8 @@ class LifecyclePartition:
             result.outputs += self._outputs_of(key, saying)
         if record.head.event_count or record.is_joined:
             encoder = self._stage.encoders[topics.LEAD_STATE]
-            encoded_state = encoder.encode(view(record, judges.models))
+            links = self._identities.links_of(key)
+            encoded_state = encoder.encode(view(record, judges.models, links))
             result.outputs.append(Output(topics.LEAD_STATE, key, encoded_state))
         self._keep_past(key, record, result)
         result.store[key] = self._records.keep(key, record, judges)

@@ -1,0 +1,13 @@
+CREATE TABLE IF NOT EXISTS {database}.identities
+(
+    lead_id String COMMENT 'An id that others claimed or that was merged, now or before: a visitor, an address, another system''s id, a lead.',
+    revision UInt64 COMMENT 'The highest one of an id wins.',
+    owners Nested(since DateTime64(3, 'UTC'), lead_id String) COMMENT 'To whom belongs what happened under it, in turn: from since on, 1900 is from the first on. Empty: to itself again.',
+    first_event_at DateTime64(3, 'UTC') COMMENT 'First thing that happened under it.',
+    topic LowCardinality(String) COMMENT 'Topic that the sink read; empty for a replay.',
+    partition Int32 COMMENT '-1 for a replay.',
+    offset Int64 COMMENT '-1 for a replay.' CODEC(Delta, ZSTD)
+)
+ENGINE = ReplacingMergeTree(revision)
+ORDER BY lead_id
+COMMENT 'Whose an id is, after FINAL; v_identities follows it to the lead in the end.'
