@@ -9,7 +9,7 @@ from leadstream.schemas.events import EpochMs
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.erasure import erase, merge, read_erased
 from leadstream.sinks.kept import Kept, Record, kind_of
-from leadstream.sinks.rows import TABLES, Columns, Position
+from leadstream.sinks.rows import Columns, Position
 
 BATCH_ROWS = 50_000
 
@@ -42,10 +42,9 @@ def load(
 
     def insert(kept: Kept) -> None:
         kept.drop_erased(known)
-        for table in TABLES[kept.kind]:
-            loaded[table] += len(kept.values)
         for table, columns in kept.columns().items():
             insert_columns(client, table, columns)
+            loaded[table] += len(columns["offset"])
 
     for record in records:
         kind = kind_of(record)

@@ -144,7 +144,7 @@ class Replay:
     def states(self) -> Iterator[LeadState]:
         """Give the state of every lead that is known, and not erased since."""
         for lead_id, record in self._records.items():
-            if record.head.event_count or record.is_joined:
+            if record.head.event_count or (record.is_joined and record.revision):
                 links = self._identities.links_of(lead_id.encode())
                 yield view(record, self._models, links)
 

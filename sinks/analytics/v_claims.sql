@@ -10,4 +10,4 @@ FROM {database}.identities AS kept FINAL
 ARRAY JOIN
     owners.lead_id AS owner,
     owners.since AS since,
-    arrayPushBack(arrayPopFront(owners.since), toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC')) AS until
+    arrayPopFront(arrayPushBack(owners.since, toDateTime64('2299-12-31 23:59:59.999', 3, 'UTC'))) AS until
