@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Final
 
@@ -97,6 +98,16 @@ CRM_EVENT_TYPES = frozenset(
 def is_erasure(event: LeadEvent) -> bool:
     """Return whether the event asks to erase its lead."""
     return event.crm is not None and event.crm.type == ERASURE_REQUESTED
+
+
+def each_once(events: Iterable[LeadEvent]) -> list[LeadEvent]:
+    """Return each event once; of tellings that differ in time the earliest counts."""
+    found: dict[str, LeadEvent] = {}
+    for event in events:
+        known = found.setdefault(event.event_id, event)
+        if event.occurred_at < known.occurred_at:
+            found[event.event_id] = event
+    return list(found.values())
 
 
 def corrected_time(event: Touchpoint | CrmEvent) -> EpochMs:

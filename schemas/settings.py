@@ -183,9 +183,10 @@ class Settings(BaseSettings):
         "wins over tail_min_events.",
     )
     identity_joins: bool = Field(
-        False,
+        True,
         description="Make one person of a visitor, the addresses that it states and the leads that "
-        "the CRM merges. Off: each id is a lead of its own, and a merged one only ends.",
+        "the CRM merges. Off: each id is a lead of its own, and a merged one only ends. The same "
+        "for all workers and commands.",
     )
     identity_blocked_ids: str = Field(
         "",

@@ -16,7 +16,6 @@ from leadstream.schemas.decisions import LeadState
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.erasure import erase, erasure_of
-from leadstream.streams.domain.identity_rules import IdentityRules
 from leadstream.streams.domain.lead import (
     Change,
     LeadRecord,
@@ -85,7 +84,7 @@ class Replay:
     ) -> None:
         self._models = models
         self._limits = limits or Limits()
-        self._resolver = resolver or StatedIdentity(IdentityRules(joins=False), hider)
+        self._resolver = resolver or StatedIdentity(hider=hider)
         self._hider = hider
         self._records: dict[str, LeadRecord] = {}
         self._identities = Identities()

@@ -37,8 +37,7 @@ from leadstream.streams.backfill.shards import (
 from leadstream.streams.backfill.split import SplitBlock, split
 from leadstream.streams.domain.link_records import Rooted
 from leadstream.streams.domain.state import NEVER_MS
-from leadstream.streams.identify.resolver import StatedIdentity
-from leadstream.streams.identify.rules import identity_rules
+from leadstream.streams.identify.rules import resolver_of
 from leadstream.streams.models import load_models
 
 PAUSES_S: Final = (1, 2, 5, 10, 20, 30)
@@ -97,7 +96,7 @@ class Worker:
         self._native = NativeRows(plan.types) if plan.types is not None else None
         self._client: ClickHouse | None = None
         self._hider = hider_of(plan.settings)
-        self._resolver = StatedIdentity(identity_rules(plan.settings), self._hider)
+        self._resolver = resolver_of(plan.settings)
 
     def __enter__(self) -> Self:
         # Many objects wait and none makes a cycle: looking for cycles took half of making rows.

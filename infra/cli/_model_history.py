@@ -19,6 +19,7 @@ from leadstream.schemas.events import EARLIEST_MS, LATEST_MS, EpochMs, LeadEvent
 from leadstream.sinks.history import find_history, read_leads
 from leadstream.streams.backtest.files import HistoryError, read_files
 from leadstream.streams.backtest.lead import Period
+from leadstream.streams.identify.rules import resolver_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,13 @@ def _of_files(
     ctx: click.Context, files: tuple[Path, ...], display: Display, wanted_by: str
 ) -> Iterator[ModelHistory]:
     where = ", ".join(map(str, files))
+    settings = settings_of(ctx)
     try:
         read = read_files(
             files,
             lambda done: display.report("events read", done, None),
-            hider_of(settings_of(ctx)),
+            hider_of(settings),
+            resolver_of(settings),
         )
     except HistoryError as error:
         raise UserError(str(error)) from None

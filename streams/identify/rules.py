@@ -1,7 +1,8 @@
-"""The rules of identity as the settings have them."""
+"""The rules of identity, and who goes by them, as the settings have it."""
 
 from __future__ import annotations
 
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.settings import Settings
 from leadstream.streams.domain.identity_rules import (
     IDENTIFYING,
@@ -9,6 +10,12 @@ from leadstream.streams.domain.identity_rules import (
     SHARED_MAILBOXES,
     IdentityRules,
 )
+from leadstream.streams.identify.resolver import StatedIdentity
+
+
+def resolver_of(settings: Settings) -> StatedIdentity:
+    """Return who says which ids are one person's, wherever events become leads."""
+    return StatedIdentity(identity_rules(settings), hider_of(settings))
 
 
 def identity_rules(settings: Settings) -> IdentityRules:

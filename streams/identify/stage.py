@@ -23,7 +23,7 @@ from leadstream.streams.engine.processor import (
 from leadstream.streams.identify.accept import accept
 from leadstream.streams.identify.hiding import KeyGuard, refused_record
 from leadstream.streams.identify.resolver import StatedIdentity
-from leadstream.streams.identify.rules import identity_rules
+from leadstream.streams.identify.rules import resolver_of
 
 MERGES_KEY = b"\x00merges"
 """All merges go to one partition, whose graph of them says what they come to."""
@@ -44,7 +44,7 @@ class IdentifyStage:
         lead_events = settings.topics.full(topics.LEAD_EVENTS)
         self._encoder = Encoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], lead_events, schemas)
         self._hider = hider_of(settings)
-        self._resolver = StatedIdentity(identity_rules(settings), self._hider)
+        self._resolver = resolver_of(settings)
         self._key_replaces = settings.email_key_replaces
         self._inputs = InputRecords(settings, schemas) if self._hider is not None else None
 

@@ -21,8 +21,7 @@ from leadstream.schemas.settings import Settings, load_settings
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.load import load
 from leadstream.sinks.migrate import migrate
-from leadstream.streams.identify.resolver import StatedIdentity
-from leadstream.streams.identify.rules import identity_rules
+from leadstream.streams.identify.rules import resolver_of
 from leadstream.streams.lifecycle.stage import limits_of
 from leadstream.streams.models import load_models
 from leadstream.streams.replay import Replay
@@ -159,8 +158,7 @@ def _replayed(settings: Settings, log: list[Any]) -> _Expected:
         except DecodeError:
             dead[place] = (message.key(), message.value())
     events.sort(key=lambda entry: entry[:3])
-    rules = StatedIdentity(identity_rules(settings))
-    run = Replay(load_models(settings.model_path), limits_of(settings), rules)
+    run = Replay(load_models(settings.model_path), limits_of(settings), resolver_of(settings))
     accepted: list[LeadEvent] = []
     for _, _, place, event, message in events:
         try:
