@@ -12,6 +12,7 @@ from typing import Any
 
 import olist
 import pytest
+from people import people_of
 from process_trees import processes_of, run, start, wait_until, workers_of
 
 from leadstream.infra.cli.demo import FUNNEL_SHOWN, HISTORY_DAYS
@@ -49,23 +50,9 @@ def funnel(data_dir: Path, by: str = "channel") -> list[dict[str, Any]]:
 
 
 def histories(end: datetime) -> dict[str, list[LeadEvent]]:
-    """Return each lead's events as the identify stage would accept them."""
-    found: dict[str, list[LeadEvent]] = defaultdict(list)
-    for event in generate(LEADS, SEED, end, HISTORY_DAYS):
-        touch = event if isinstance(event, Touchpoint) else None
-        crm = event if isinstance(event, CrmEvent) else None
-        if event.lead_id is None:
-            continue
-        found[event.lead_id].append(
-            LeadEvent(
-                lead_id=event.lead_id,
-                event_id=event.event_id,
-                occurred_at=corrected_time(event),
-                touchpoint=touch,
-                crm=crm,
-            )
-        )
-    return found
+    """Return each person's events, as a union-find gathers them."""
+    log = {event.event_id: event for event in generate(LEADS, SEED, end, HISTORY_DAYS)}
+    return people_of(list(log.values())).events
 
 
 def counted_by_hand(end: datetime) -> dict[str, list[int]]:

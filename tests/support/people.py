@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
+from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint, corrected_time
 from leadstream.streams.domain.identity import lead_of_anonymous, lead_of_email
 from leadstream.streams.domain.identity_rules import IDENTIFYING
 from leadstream.streams.domain.ids import decision_id
@@ -40,7 +40,7 @@ def people_of(log: list[Event], erased: Mapping[str, EpochMs] | None = None) -> 
         for lead_event in accept(event, StatedIdentity()):
             if _is_kept(lead_event.lead_id, lead_event.occurred_at, erased):
                 own[lead_event.lead_id].append(lead_event)
-    stated = {x for event in log for x in _stated(event) if _is_kept(x, event.event_time, erased)}
+    stated = {x for event in log for x in _stated(event) if _is_kept(x, corrected_time(event), erased)}
     claims = _claims(log, stated, erased)
     roots, backs, merged_at = _roots(log)
     found = People()
@@ -112,8 +112,8 @@ def _claims(
                 ids.append(lead_of_anonymous(previous))
         for key in ids[1:]:
             is_free = key != ids[0] and key not in stated
-            if is_free and _is_kept(key, event.event_time, erased):
-                claims[key].append((event.event_time, event.event_id, ids[0]))
+            if is_free and _is_kept(key, corrected_time(event), erased):
+                claims[key].append((corrected_time(event), event.event_id, ids[0]))
     return dict(claims)
 
 
@@ -134,7 +134,7 @@ def _roots(
         elif event.type == "alias" and event.lead_id:
             merged, survivor = event.properties.get("previous_id"), event.lead_id
         if merged and survivor != merged:
-            told = (event.event_time, event.event_id, survivor)
+            told = (corrected_time(event), event.event_id, survivor)
             if merged not in latest or told[:2] > latest[merged][:2]:
                 latest[merged] = told
     arrows = {m: told for m, told in latest.items() if told[2] is not None}
