@@ -143,7 +143,8 @@ class Replay:
     def states(self) -> Iterator[LeadState]:
         """Give the state of every lead that is known, and not erased since."""
         for lead_id, record in self._records.items():
-            if record.head.event_count or (record.is_joined and record.revision):
+            is_left = record.is_joined and record.revision and record.erased_at == -NEVER_MS
+            if record.head.event_count or is_left:
                 links = self._identities.links_of(lead_id.encode())
                 yield view(record, self._models, links)
 

@@ -279,11 +279,14 @@ class LifecyclePartition:
             return
         for saying in sayings:
             result.outputs += self._outputs_of(key, saying)
-        if record.head.event_count or record.is_joined:
+        if record.head.event_count or (record.is_joined and record.erased_at == -NEVER_MS):
             encoder = self._stage.encoders[topics.LEAD_STATE]
             links = self._identities.links_of(key)
             encoded_state = encoder.encode(view(record, judges.models, links))
             result.outputs.append(Output(topics.LEAD_STATE, key, encoded_state))
+        elif record.is_joined:
+            # Else compaction would keep that an erased id was somebody's.
+            result.outputs.append(Output(topics.LEAD_STATE, key, None))
         self._keep_past(key, record, result)
         result.store[key] = self._records.keep(key, record, judges)
 

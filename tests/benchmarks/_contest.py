@@ -51,6 +51,7 @@ class Contender:
         ready: what it writes when it is ready.
         quiet_s: for so long nothing may follow the last output; longer than its checkpoints.
         needs: the module without which it cannot run.
+        joins: it makes one person of ids, which no peer does; else each id is a lead of its own.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Contender:
     ready: str = r"^ready$"
     quiet_s: float = 3.0
     needs: str = ""
+    joins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,9 @@ class Run:
         return self.broker_cpu_s / self.events * 1e6
 
 
-def _worker(name: str, about: str, *stages: str) -> Contender:
-    return Contender(name, about, stages, ready="partition [0-9]+: processing from")
+def _worker(name: str, about: str, *stages: str, joins: bool = False) -> Contender:
+    ready = "partition [0-9]+: processing from"
+    return Contender(name, about, stages, ready=ready, joins=joins)
 
 
 def _limit(name: str, about: str, *stages: str) -> Contender:
@@ -101,7 +104,8 @@ def _peer(name: str, about: str, file: str, **options: Any) -> Contender:
 
 
 CONTENDERS = (
-    _worker("leadstream", "as shipped, both stages", "identify", "lifecycle"),
+    _worker("leadstream", "as shipped, both stages", "identify", "lifecycle", joins=True),
+    _worker("leadstream-alone", "both stages, ids not joined", "identify", "lifecycle"),
     _limit("limit", "both hops in one bare loop", "identify", "lifecycle"),
     _worker("leadstream-identify", "the first stage alone", "identify"),
     _limit("limit-identify", "its bare loop", "identify"),
@@ -144,7 +148,10 @@ class Contest:
         log = self._logs[contender.is_slow]
         is_second_alone = contender.stages == ("lifecycle",)
         settings = self._settings_of[None if is_second_alone else contender.is_slow].model_copy(
-            update={"app_id": f"run{self._runs}-{contender.name}"}
+            update={
+                "app_id": f"run{self._runs}-{contender.name}",
+                "identity_joins": contender.joins,
+            }
         )
         self._renew(settings, keep_lead_events=is_second_alone)
         arguments = ("--stages", ",".join(contender.stages), "--web-port", "0")
@@ -235,7 +242,8 @@ class Contest:
 
     def _check(self, contender: Contender, settings: Settings, log: Log) -> None:
         if "lifecycle" in contender.stages:
-            log.answer.check(read_answer(settings), contender.name)
+            answer = log.joined if contender.joins else log.answer
+            answer.check(read_answer(settings), contender.name)
         else:
             check_lead_events(settings, log, contender.name)
 

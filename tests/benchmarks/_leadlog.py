@@ -21,6 +21,8 @@ from leadstream.schemas import topics
 from leadstream.schemas.codec import Decoder, Encoder, SingleObject
 from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
 from leadstream.schemas.settings import Settings
+from leadstream.streams.domain.identity_rules import IdentityRules
+from leadstream.streams.identify.resolver import StatedIdentity
 from leadstream.streams.ingest.producer import send_events
 from leadstream.streams.models import load_models
 from leadstream.streams.replay import Replay
@@ -65,28 +67,39 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The events in their order of arrival, what follows from them, and how many they become."""
+    """The events in their order of arrival, what follows from them, and how many they become.
+
+    Attributes:
+        answer: where each id is a lead of its own: the job that all can do.
+        joined: where ids are joined, as leadstream is shipped.
+    """
 
     events: list[Event]
     lead_events: list[LeadEvent]
     answer: Answer
+    joined: Answer
 
 
 def make_log(events: int) -> Log:
-    """Return a log of about so many events, and the oracle's answer.
+    """Return a log of about so many events, and the oracle's answers.
 
     A shorter log holds the whole histories of fewer leads, so that an event of it costs as much.
     """
     made = list(generate(math.ceil(events / EVENTS_A_LEAD), SEED, HISTORY_END, HISTORY_DAYS))
-    oracle = Replay(load_models(None))
+    alone = Replay(load_models(None), resolver=StatedIdentity(IdentityRules(joins=False)))
+    joined = Replay(load_models(None))
     lead_events: list[LeadEvent] = []
     for offset, event in enumerate(made):
         topic = topics.TOUCHPOINTS if isinstance(event, Touchpoint) else topics.CRM_EVENTS
-        accepted, _ = oracle.feed(event, topic=topic, offset=offset)
+        accepted, _ = alone.feed(event, topic=topic, offset=offset)
+        joined.feed(event, topic=topic, offset=offset)
         lead_events += accepted
+    return Log(made, lead_events, _answer_of(alone), _answer_of(joined))
+
+
+def _answer_of(oracle: Replay) -> Answer:
     decisions = [content(decision) for decision in oracle.effective.decisions()]
-    states = {state.lead_id: content(state) for state in oracle.states()}
-    return Log(made, lead_events, Answer(decisions, states))
+    return Answer(decisions, {state.lead_id: content(state) for state in oracle.states()})
 
 
 def fill_inputs(settings: Settings, log: Log) -> None:

@@ -18,7 +18,7 @@ from leadstream.schemas import native, topics
 from leadstream.schemas.codec import Decoder, Encoder, SingleObject
 from leadstream.schemas.events import Touchpoint
 from leadstream.schemas.settings import Settings
-from leadstream.streams.engine.processor import PartitionLogic, Record
+from leadstream.streams.engine.processor import Output, PartitionLogic, Record
 from leadstream.streams.identify.resolver import StatedIdentity
 from leadstream.streams.identify.stage import IdentifyPartition
 from leadstream.streams.lifecycle.stage import lifecycle_stage
@@ -91,16 +91,22 @@ def outputs_of(inputs: Sequence[Record]) -> Values:
     values: Values = {}
     said = list(inputs)
     for output in batches(identify(compiled=True), inputs):
-        said.append(Record(output.topic, 0, len(said), 0, output.key, output.value))
+        said.append(record_of(output, len(said)))
     events = [record for record in said if record.topic == topics.LEAD_EVENTS]
     lifecycle = lifecycle_stage(Settings(clock="event"), SCHEMAS).open(0)
     for output in batches(lifecycle, events):
-        said.append(Record(output.topic, 0, len(said), 0, output.key, output.value))
+        said.append(record_of(output, len(said)))
     for record in said:
+        if record.headers:
+            continue  # what the stages tell themselves is in no schema
         kept = values.setdefault(record.topic, [])
         if record.topic in topics.SCHEMA_OF and record.value and len(kept) < MOST_A_TOPIC:
             kept.append(record.value)
     return {topic: kept for topic, kept in values.items() if kept}
+
+
+def record_of(output: Output, offset: int) -> Record:
+    return Record(output.topic, 0, offset, 0, output.key, output.value, output.headers)
 
 
 def batches(logic: PartitionLogic, records: Sequence[Record]) -> list[Any]:

@@ -3,7 +3,9 @@
 The job is the same for all: two input topics (Avro), the lead of each event, `lead.events`, the
 fold with the shipped model, then transitions, SLA events, leaks and states; what is measured of it,
 from when to when, stands in `_contest.py`. Each run is a fresh process on empty output topics,
-each answer is compared with the replay's. A benchmark's round runs every contender once, in an
+each answer is compared with the replay's. Only leadstream as shipped makes one person of several
+ids, which is more work; `leadstream-alone`, and each stage alone, do not (`identity_joins` off),
+as the peers and the limit. A benchmark's round runs every contender once, in an
 order that turns; ratios are of the same round. Events a second are input events (of the second
 stage alone: lead events).
 

@@ -162,8 +162,8 @@ def model(tmp_path: Path) -> dict[str, Path]:
 def test_a_person_is_forgotten_everywhere_and_stays_so(
     kafka: Any, topic_prefix: str, tmp_path: Path, model: dict[str, Path]
 ) -> None:
-    ada, bob = ids_of("ada"), ids_of("bob")
-    log = [*life("ada"), *life("bob")]
+    nora, bob = ids_of("nora"), ids_of("bob")
+    log = [*life("nora"), *life("bob")]
     with Pipeline(
         kafka.bootstrap,
         topic_prefix,
@@ -174,7 +174,7 @@ def test_a_person_is_forgotten_everywhere_and_stays_so(
         **model,
     ) as live:
         live.send(log)
-        for name in ("ada", "bob"):
+        for name in ("nora", "bob"):
             poison(live, name)
         live.wait_until_through()
         live.advance_clock(BEGAN_MS + 24 * HOUR_MS)
@@ -182,44 +182,44 @@ def test_a_person_is_forgotten_everywhere_and_stays_so(
         with ClickHouse(live.settings) as client:
             migrate(client)
             asyncio.run(sink_all(live.settings, client))
-            assert all(rows(client, ada).values()), "there is something to forget in every table"
+            assert all(rows(client, nora).values()), "there is something to forget in every table"
             of_bob = rows(client, bob)
 
         sink = started_sink(live, tmp_path)
-        forgotten = run(live, "forget", "ada", "--yes", "--wait", str(DEADLINE_S))
+        forgotten = run(live, "forget", "nora", "--yes", "--wait", str(DEADLINE_S))
         assert forgotten.returncode == 0, forgotten.stderr + (tmp_path / "sink.log").read_text()
         assert "dead letters: 3" in forgotten.stdout
-        assert all(lead_id in forgotten.stdout for lead_id in ada)
+        assert all(lead_id in forgotten.stdout for lead_id in nora)
         assert WORD + "@" not in forgotten.stdout + forgotten.stderr
         at = forgotten.stderr.partition("request of ")[2].split()[0]
-        again = run(live, "forget", "ada", "--yes", "--at", at, "--wait", str(DEADLINE_S))
+        again = run(live, "forget", "nora", "--yes", "--at", at, "--wait", str(DEADLINE_S))
         assert again.returncode == 0, again.stderr
-        assert all(lead_id in again.stdout for lead_id in ada), "it is found where it had begun"
+        assert all(lead_id in again.stdout for lead_id in nora), "it is found where it had begun"
         stop(sink)
 
         with ClickHouse(live.settings) as client:
             client.require_database()
-            assert not any(rows(client, ada).values())
+            assert not any(rows(client, nora).values())
             assert rows(client, bob) == of_bob
         for number in range(2):
             stop(live.children[number])
         live.children.clear()
         for _ in range(2):
             live.start_worker()
-        late = msgspec.structs.replace(life("ada")[4], event_id="late")
+        late = msgspec.structs.replace(life("nora")[4], event_id="late")
         after = Touchpoint(
             event_id="new",
             event_time=time.time_ns() // 1_000_000 + HOUR_MS,
             type="page_viewed",
-            lead_id="ada",
+            lead_id="nora",
         )
-        live.send([late, life("ada")[3], after])
+        live.send([late, life("nora")[3], after])
         live.wait_until_through()
 
         with ClickHouse(live.settings) as client:
             client.require_database()
             asyncio.run(sink_all(live.settings, client, reread=True))
-            held = {table: len(found) for table, found in rows(client, ada).items() if found}
+            held = {table: len(found) for table, found in rows(client, nora).items() if found}
             assert held == {
                 "touchpoints": 1,
                 "transitions": 1,
@@ -229,21 +229,21 @@ def test_a_person_is_forgotten_everywhere_and_stays_so(
             }
             assert rows(client, bob) == of_bob
         states = compacted(live, topics.LEAD_STATE)
-        state = Decoder("lead_state", SingleObject()).decode(states[b"ada"])
+        state = Decoder("lead_state", SingleObject()).decode(states[b"nora"])
         assert (state.stage, state.cycle, state.event_count) == ("known", 1, 1)
-        assert not {lead_id.encode() for lead_id in ada[1:]} & states.keys()
+        assert not {lead_id.encode() for lead_id in nora[1:]} & states.keys()
         for key, value in compacted(live, topics.LIFECYCLE_STORE).items():
             lead_id = key.removeprefix(b"\x01shadow:").decode("latin-1")
-            if lead_id in ada:
+            if lead_id in nora:
                 records = LeadRecords()
                 records.restore(key, value)
                 kept = records.load(key, Judges(load_models(None)))
                 assert kept is not None
-                assert kept.head.event_count == (lead_id == "ada")
+                assert kept.head.event_count == (lead_id == "nora")
                 assert WORD not in repr(kept).replace(lead_id, "")
         for topic in topics.DEAD_LETTERS:
             values = list(compacted(live, topic).values())
-            assert not any(b"ada" in value for value in values)
+            assert not any(b"nora" in value for value in values)
         logs = "".join(path.read_text("utf-8", "replace") for path in tmp_path.glob("*.log"))
         assert f"-{WORD}@" not in logs
         decoder = Decoder("crm_event", SingleObject())
@@ -262,8 +262,8 @@ def test_a_person_is_forgotten_everywhere_and_stays_so(
     result = CliRunner().invoke(cli, ["replay", str(replayed), *options])
     assert result.exit_code == 0, result.output
     told = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [t["to_stage"] for t in told if t["lead_id"] in ada] == ["known"]
+    assert [t["to_stage"] for t in told if t["lead_id"] in nora] == ["known"]
     with ClickHouse(Settings(data_dir=data)) as client:
         client.require_database()
-        held = {table: len(found) for table, found in rows(client, ada).items() if found}
+        held = {table: len(found) for table, found in rows(client, nora).items() if found}
         assert held == {"touchpoints": 1, "transitions": 1, "score_history": 1, "lead_state": 1}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from fuzz_records import (
@@ -23,6 +23,7 @@ from leadstream.schemas.codec import DecodeError
 from leadstream.schemas.events import LeadEvent, Touchpoint
 from leadstream.schemas.settings import Settings
 from leadstream.schemas.topics import SCHEMA_OF
+from leadstream.streams.domain.link_records import decode_link, decode_merge
 from leadstream.streams.engine.faults import EngineError
 from leadstream.streams.engine.positions import Meta, decode_meta, encode_meta
 from leadstream.streams.engine.processor import Record
@@ -87,6 +88,12 @@ def json_line_seeds() -> list[bytes]:
     ]
 
 
+READERS_OF_IDS: Final = {
+    (headers.CONTROL_LINK,): decode_link,
+    (headers.CONTROL_MERGE,): decode_merge,
+}
+
+
 @cache
 def _identify() -> Any:
     return IdentifyStage(Settings(), Registry())
@@ -103,7 +110,11 @@ def identify(data: bytes) -> None:
     result = _identify().open(0).process([record], START_MS)
     assert bool(result.outputs) != bool(result.dead_letters)
     for output in result.outputs:
-        decoders()["lead_event"].decode(output.value)
+        said_of_ids = READERS_OF_IDS.get(output.headers)
+        if said_of_ids is None:
+            decoders()["lead_event"].decode(output.value)
+        else:
+            said_of_ids(output.value or b"")
 
 
 def identify_seeds() -> list[bytes]:

@@ -171,13 +171,19 @@ class Flow:
         for start in range(0, len(records), BATCH):
             batch = records[start : start + BATCH]
             lead_events = self._process("identify", batch, batch[-1].timestamp_ms)
-            self._process("lifecycle", lead_events, batch[-1].timestamp_ms)
+            self._fold(lead_events, batch[-1].timestamp_ms)
 
     def tell_time(self, at_ms: int) -> None:
         """Put a clock record on lead.events and fold it."""
         value = json.dumps({"clock": at_ms}).encode()
         record = self._append(topics.LEAD_EVENTS, None, value, [CONTROL_CLOCK], at_ms)
-        self._process("lifecycle", [record], at_ms)
+        self._fold([record], at_ms)
+
+    def _fold(self, records: list[Record], now_ms: int) -> None:
+        """Let the lifecycle hear records, and what it tells itself of who is who."""
+        while records:
+            said = self._process("lifecycle", records, now_ms)
+            records = [record for record in said if record.topic == topics.LEAD_EVENTS]
 
     def _process(self, name: str, records: list[Record], now_ms: int) -> list[Record]:
         _, logic = self.logics[name]

@@ -10,10 +10,12 @@ from small_models import DAY_MS, MONDAY_MS, models
 from leadstream.schemas import topics
 from leadstream.schemas.codec import Decoder, Encoder, SingleObject
 from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
+from leadstream.schemas.headers import CONTROL_LINK
 from leadstream.schemas.settings import Settings
 from leadstream.streams.domain import scoring
 from leadstream.streams.domain.erasure import erasure_of
 from leadstream.streams.domain.identity import lead_of_email
+from leadstream.streams.domain.link_records import Claimed, encode_link
 from leadstream.streams.engine.processor import BatchResult, PartitionLogic, Record
 from leadstream.streams.identify.accept import accept
 from leadstream.streams.identify.resolver import StatedIdentity
@@ -150,6 +152,17 @@ def test_a_late_event_still_tells_of_another_id(logic: PartitionLogic) -> None:
     fed(logic, erased(1))
     (spread,) = said(fed(logic, touched(0, anonymous_id="a1")), topics.LEAD_EVENTS)
     assert spread == erasure_of("anon:a1", MONDAY_MS + DAY_MS)
+
+
+def test_that_an_erased_id_was_somebody_s_is_kept_nowhere(logic: PartitionLogic) -> None:
+    fed(logic, touched(0, "page_viewed", lead_id=None, anonymous_id="a1"))
+    claim = Claimed("ada", MONDAY_MS + DAY_MS // 2, "form")
+    told = logic.process(
+        [Record(topics.LEAD_EVENTS, 0, 1, 0, b"anon:a1", encode_link(claim), (CONTROL_LINK,))],
+        MONDAY_MS,
+    )
+    assert [owner.lead_id for owner in said(told, topics.LEAD_STATE)[-1].owners] == ["ada"]
+    assert said(fed(logic, erased(1, "anon:a1")), topics.LEAD_STATE)[-1] is None
 
 
 def test_a_timer_of_the_erased_life_never_fires(logic: PartitionLogic) -> None:
