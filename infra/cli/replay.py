@@ -28,8 +28,7 @@ from leadstream.streams.backfill.inputs import (
     size_of,
 )
 from leadstream.streams.domain.errors import ModelError
-from leadstream.streams.identify.resolver import StatedIdentity
-from leadstream.streams.identify.rules import identity_rules
+from leadstream.streams.identify.rules import resolver_of
 from leadstream.streams.models import load_models
 from leadstream.streams.replay import Replay
 
@@ -144,7 +143,7 @@ def command(
 
 
 def _run(models: ModelSet, settings: Settings, hider: AddressHider | None) -> Replay:
-    return Replay(models, resolver=StatedIdentity(identity_rules(settings), hider), hider=hider)
+    return Replay(models, resolver=resolver_of(settings), hider=hider)
 
 
 class Refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leadstream.schemas.email_key import hider_of
 from leadstream.schemas.settings import Settings
 from leadstream.streams.domain.identity_rules import (
     IDENTIFYING,
@@ -9,6 +10,12 @@ from leadstream.streams.domain.identity_rules import (
     SHARED_MAILBOXES,
     IdentityRules,
 )
+from leadstream.streams.identify.resolver import StatedIdentity
+
+
+def resolver_of(settings: Settings) -> StatedIdentity:
+    """Return who says who it is, as the settings have it."""
+    return StatedIdentity(identity_rules(settings), hider_of(settings))
 
 
 def identity_rules(settings: Settings) -> IdentityRules:
@@ -18,8 +25,7 @@ def identity_rules(settings: Settings) -> IdentityRules:
         shared_mailboxes=SHARED_MAILBOXES | _words(settings.identity_shared_mailboxes),
         identifying=IDENTIFYING | _words(settings.identity_types),
         provider_rules=settings.identity_provider_rules,
-        # Workers of release 0.1 read `lead.events` too, and know nothing of links.
-        joins=settings.identity_joins and settings.store_format > 1,
+        joins=settings.is_joining,
     )
 
 

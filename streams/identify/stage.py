@@ -12,7 +12,7 @@ from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.headers import CONTROL_LINK, CONTROL_MERGE, content_type_of
 from leadstream.schemas.input_records import InputRecords
 from leadstream.schemas.settings import Settings
-from leadstream.streams.domain.link_records import Claimed, Merged, encode_link
+from leadstream.streams.domain.link_records import Claimed, Merging, encode_link
 from leadstream.streams.engine.processor import (
     BatchResult,
     DeadLetter,
@@ -23,7 +23,7 @@ from leadstream.streams.engine.processor import (
 from leadstream.streams.identify.accept import accept
 from leadstream.streams.identify.hiding import KeyGuard, refused_record
 from leadstream.streams.identify.resolver import StatedIdentity
-from leadstream.streams.identify.rules import identity_rules
+from leadstream.streams.identify.rules import resolver_of
 
 MERGES_KEY = b"\x00merges"
 """All merges go to one partition, whose graph of them says what they come to."""
@@ -44,7 +44,7 @@ class IdentifyStage:
         lead_events = settings.topics.full(topics.LEAD_EVENTS)
         self._encoder = Encoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], lead_events, schemas)
         self._hider = hider_of(settings)
-        self._resolver = StatedIdentity(identity_rules(settings), self._hider)
+        self._resolver = resolver_of(settings)
         self._key_replaces = settings.email_key_replaces
         self._inputs = InputRecords(settings, schemas) if self._hider is not None else None
 
@@ -135,10 +135,10 @@ class IdentifyPartition:
             at = first.occurred_at
             for key, claimed in self._resolver.claims_of(event, first.lead_id, at, stated):
                 outputs.append(_control(key.encode(), CONTROL_LINK, claimed))
-            for merge in self._resolver.merges_of(event, at):
+            for merge in self._resolver.merges_of(event, first.lead_id, at, stated):
                 outputs.append(_control(MERGES_KEY, CONTROL_MERGE, merge))
         return outputs
 
 
-def _control(key: bytes, header: tuple[str, bytes], said: Claimed | Merged) -> Output:
+def _control(key: bytes, header: tuple[str, bytes], said: Claimed | Merging) -> Output:
     return Output(topics.LEAD_EVENTS, key, encode_link(said), (header,))
