@@ -426,6 +426,11 @@ class Settings(BaseSettings):
         return TopicNames(self.topic_prefix)
 
     @property
+    def is_joining(self) -> bool:
+        """Whether ids are joined; workers of release 0.1, beside others, know nothing of that."""
+        return self.identity_joins and self.store_format > 1
+
+    @property
     def effective_clickhouse_url(self) -> str:
         return self.clickhouse_url or f"chdb:///{self.data_dir.resolve() / 'clickhouse'}"
 

@@ -17,6 +17,7 @@ from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.erasure import erase, erasure_of
 from leadstream.streams.domain.lead import (
+    PAST_MAX_EVENTS,
     Change,
     LeadRecord,
     Limits,
@@ -83,8 +84,9 @@ class Replay:
         hider: AddressHider | None = None,
     ) -> None:
         self._models = models
-        self._limits = limits or Limits()
         self._resolver = resolver or StatedIdentity(hider=hider)
+        past_max_events = PAST_MAX_EVENTS if self._resolver.joining else 0
+        self._limits = limits or Limits(past_max_events=past_max_events)
         self._hider = hider
         self._records: dict[str, LeadRecord] = {}
         self._identities = Identities()
@@ -113,9 +115,9 @@ class Replay:
         lead_id, at = accepted[0].lead_id, accepted[0].occurred_at
         for key, claimed in self._resolver.claims_of(event, lead_id, at, stated):
             sayings += self._take(_Visit(key, links=[claimed]))
-        for merge in self._resolver.merges_of(event, at):
-            for lead_id, rooted in self._identities.merge(merge, BatchResult()).items():
-                sayings += self._take(_Visit(lead_id, links=[rooted]))
+        for merge in self._resolver.merges_of(event, lead_id, at, stated):
+            for merged, link in self._identities.merge(merge, BatchResult()).items():
+                sayings += self._take(_Visit(merged, links=[link]))
         return accepted, sayings
 
     def erase(self, erased: Mapping[str, EpochMs]) -> None:

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from leadstream.infra.backfill.crew import Crew
 from leadstream.infra.backfill.progress import Progress
 from leadstream.infra.backfill.worker import Plan, Worker
 from leadstream.schemas.events import EpochMs
+from leadstream.streams.backfill.joined import UNSAID, Said
 from leadstream.streams.backfill.shards import SHARD_BYTES, number_of
-from leadstream.streams.domain.link_records import Merged, Rooted
+from leadstream.streams.domain.alias_graph import AliasGraph
+from leadstream.streams.domain.link_records import Alike, Merging
 from leadstream.streams.domain.merge_graph import MergeGraph
 
 
-class Roots:
-    """What all merges of a log come to."""
+class Merges:
+    """What all merges of a log come to, by id."""
 
     def __init__(self) -> None:
         self._graph = MergeGraph()
-        self.of: dict[str, Rooted] = {}
+        self._aliases = AliasGraph()
+        self.said: dict[str, Said] = {}
 
-    def add(self, merge: Merged) -> None:
-        self.of |= self._graph.add(merge)
+    def add(self, merge: Merging) -> None:
+        if isinstance(merge, Alike):
+            for key, aliased in self._aliases.add(merge).items():
+                self.said[key] = self.said.get(key, UNSAID)._replace(aliased=aliased)
+            return
+        for lead_id, rooted in self._graph.add(merge).items():
+            self.said[lead_id] = self.said.get(lead_id, UNSAID)._replace(rooted=rooted)
+
+    def in_shard(self, ids: Iterable[str]) -> dict[str, Said]:
+        """Return what is said of some ids."""
+        return {each: self.said[each] for each in ids}
 
 
 @dataclass(slots=True)
@@ -36,7 +48,7 @@ class Joining:
         steps: in how many steps that was written.
     """
 
-    roots: Roots = field(default_factory=Roots)
+    merges: Merges = field(default_factory=Merges)
     claimed: Counter[int] = field(default_factory=Counter)
     given: Counter[int] = field(default_factory=Counter)
     steps: int = 0
@@ -54,9 +66,9 @@ class Joining:
         Args:
             sizes: bytes of events in each shard.
         """
-        roots_in = by_shard(self.roots.of, plan.shards)
+        merges_in = by_shard(self.merges.said, plan.shards)
         erased_in = by_shard(erased, plan.shards)
-        joined = self.claimed.keys() | roots_in.keys()
+        joined = self.claimed.keys() | merges_in.keys()
         waiting = sorted(joined & sizes.keys())
         moved = 0
         while waiting:
@@ -65,7 +77,7 @@ class Joining:
                     shard,
                     passes_for(self.bytes_in(shard, sizes)),
                     self.steps,
-                    {lead_id: self.roots.of[lead_id] for lead_id in roots_in.get(shard, ())},
+                    self.merges.in_shard(merges_in.get(shard, ())),
                     {lead_id: erased[lead_id] for lead_id in erased_in.get(shard, ())},
                 )
                 for shard in waiting

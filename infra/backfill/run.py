@@ -129,7 +129,7 @@ def _split_log(asked: Asked, crew: Crew, progress: Progress, log_bytes: int | No
         split.sizes.update(found.sizes)
         split.joining.claimed.update(found.claimed)
         for one in found.merges:
-            split.joining.roots.add(one)
+            split.joining.merges.add(one)
         merge(split.erased, found.erased)
         consumed += found.consumed
         share = consumed / log_bytes if log_bytes else None
@@ -163,7 +163,7 @@ def _fold_shards(
     """Fold every shard, insert what workers do not insert; return the parts to be printed."""
     joining = split.joining
     erased_in = by_shard(erased, plan.shards)
-    roots_in = by_shard(joining.roots.of, plan.shards)
+    merges_in = by_shard(joining.merges.said, plan.shards)
     # Ids that have no events of their own may have been given some.
     sizes = {s: joining.bytes_in(s, split.sizes) for s in (split.sizes | joining.given)}
     tasks = (
@@ -172,7 +172,7 @@ def _fold_shards(
             passes_for(size),
             now,
             joining.steps,
-            {lead_id: joining.roots.of[lead_id] for lead_id in roots_in.get(shard, ())},
+            joining.merges.in_shard(merges_in.get(shard, ())),
             {lead_id: erased[lead_id] for lead_id in erased_in.get(shard, ())},
         )
         for shard, size in sizes.items()

@@ -24,7 +24,7 @@ from leadstream.sinks.rows import COLUMNS
 from leadstream.streams.backfill.erasures import Links, links_of
 from leadstream.streams.backfill.fold import fold_lead
 from leadstream.streams.backfill.inputs import Block
-from leadstream.streams.backfill.joined import ALONE, Joined
+from leadstream.streams.backfill.joined import ALONE, UNSAID, Joined, Said
 from leadstream.streams.backfill.moving import MovedOn, move
 from leadstream.streams.backfill.shards import (
     CLAIMS,
@@ -35,7 +35,6 @@ from leadstream.streams.backfill.shards import (
     remove_shard,
 )
 from leadstream.streams.backfill.split import SplitBlock, split
-from leadstream.streams.domain.link_records import Rooted
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.identify.rules import resolver_of
 from leadstream.streams.models import load_models
@@ -128,10 +127,10 @@ class Worker:
         shard: int,
         passes: int,
         step: int,
-        roots: dict[str, Rooted],
+        merges: dict[str, Said],
         erased: dict[str, EpochMs],
     ) -> MovedOn:
-        """Let a shard's ids give on what is new; `roots` and `erased` are of ids that are in it."""
+        """Let a shard's ids give on what is new; `merges` and `erased` are of ids in it."""
         plan = self._plan
         kind = given_in(step)
         if kind not in self._writers:
@@ -140,7 +139,7 @@ class Worker:
         with _room(plan.directory):
             found = MovedOn()
             for part in parts_of(plan.directory, shard, plan.shards, passes):
-                moved = move(part, step, roots, erased, self._writer(kind))
+                moved = move(part, step, merges, erased, self._writer(kind))
                 found.events += moved.events
                 for to, size in moved.sizes.items():
                     found.sizes[to] = found.sizes.get(to, 0) + size
@@ -152,20 +151,20 @@ class Worker:
         passes: int,
         now: EpochMs,
         steps: int,
-        roots: dict[str, Rooted],
+        merges: dict[str, Said],
         erased: dict[str, EpochMs],
     ) -> FoldedShard:
         """Fold every lead of a shard, and remove the shard.
 
         Args:
             steps: in how many steps ids gave each other events.
-            roots: what the merges come to, for ids that are in the shard.
+            merges: what they come to, for ids that are in the shard.
             erased: those that are in it.
         """
         # A removed file keeps its space for as long as it is open.
         self._close_files()
         with _room(self._plan.directory):
-            return self._fold(shard, passes, now, steps, roots, erased)
+            return self._fold(shard, passes, now, steps, merges, erased)
 
     def _fold(
         self,
@@ -173,7 +172,7 @@ class Worker:
         passes: int,
         now: EpochMs,
         steps: int,
-        roots: Mapping[str, Rooted],
+        merges: Mapping[str, Said],
         erased: Mapping[str, EpochMs],
     ) -> FoldedShard:
         plan = self._plan
@@ -190,10 +189,9 @@ class Worker:
             while leads:
                 lead_id, bodies = leads.popitem()
                 joined = ALONE
-                if lead_id in claims or lead_id in given or lead_id in roots:
-                    joined = Joined(
-                        claims.pop(lead_id, ()), given.pop(lead_id, ()), roots.get(lead_id)
-                    )
+                if lead_id in claims or lead_id in given or lead_id in merges:
+                    said = merges.get(lead_id, UNSAID)
+                    joined = Joined(claims.pop(lead_id, ()), given.pop(lead_id, ()), said)
                 at = erased.get(lead_id, -NEVER_MS)
                 for record in fold_lead(lead_id, bodies, self._models, now, at, joined):
                     if output is not None:

@@ -10,6 +10,7 @@ from leadstream.schemas.decisions import LeadState
 from leadstream.schemas.events import EpochMs, LeadEvent
 from leadstream.streams.backfill.joined import (
     ALONE,
+    UNSAID,
     Held,
     Joined,
     earliest,
@@ -86,17 +87,18 @@ def _others(
     for body in joined.given:
         hear(held, decode_link(body), erased_at)
     is_alive, is_lead = bool(held), False
-    if joined.claims or not held:
+    is_claimed = bool(joined.claims or joined.said.aliased)
+    if is_claimed or not held:
         for event in map(decode_event, bodies):
             if event.occurred_at > erased_at:
                 is_alive, is_lead = True, states_lead(event)
-                if is_lead or not joined.claims:
+                if is_lead or not is_claimed:
                     break
     others = list(earliest(held).values())
     links = links_of(joined, erased_at, is_lead=is_lead)
     if is_alive:
         others += [told for told in told_by(lead_id, links).values() if told.at > erased_at]
-    return others, links if joined.claims or joined.rooted is not None else None
+    return others, links if joined.claims or joined.said != UNSAID else None
 
 
 def _parts(

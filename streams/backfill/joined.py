@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from leadstream.schemas.events import EpochMs
+from leadstream.streams.domain.alias_graph import UNALIASED
 from leadstream.streams.domain.kept import TailEvent
 from leadstream.streams.domain.link_records import (
+    Aliased,
     Claimed,
     Link,
     Moved,
@@ -22,18 +25,38 @@ Held = dict[tuple[str, str], TailEvent]
 """Events by their ids and the ids that they come from."""
 
 
+class Said(NamedTuple):
+    """What all merges of a log come to for one id.
+
+    Attributes:
+        rooted: the lead that is left of it; None: nobody merged it.
+        aliased: claims on it by ids of its own rank; None: there are none.
+    """
+
+    rooted: Rooted | None = None
+    aliased: Aliased | None = None
+
+    def takes_away(self, own_id: str) -> bool:
+        """Say whether what happens under the id may belong to another."""
+        rooted, aliased = self.rooted, self.aliased
+        return (rooted is not None and rooted.root != own_id) or bool(aliased and aliased.claims)
+
+
+UNSAID = Said()
+
+
 class Joined(msgspec.Struct, frozen=True):
     """What is said of an id, encoded.
 
     Attributes:
         claims: on it, in any order, repeated ones as often as they are said.
         given: what other ids gave it and took back, in this order.
-        rooted: what all merges come to for it; None: nobody merged it.
+        said: what all merges come to for it.
     """
 
     claims: Sequence[bytes] = ()
     given: Sequence[bytes] = ()
-    rooted: Rooted | None = None
+    said: Said = UNSAID
 
 
 ALONE = Joined()
@@ -51,7 +74,13 @@ def links_of(joined: Joined, erased_at: EpochMs, *, is_lead: bool) -> Links:
         claim = decode_link(body)
         if isinstance(claim, Claimed) and claim.at > erased_at:
             found.add((claim.at, claim.event_id, claim.owner))
-    return Links(sorted(found), joined.rooted or UNROOTED, is_lead=is_lead)
+    links = Links(
+        sorted(found),
+        joined.said.rooted or UNROOTED,
+        is_lead=is_lead,
+        aliased=joined.said.aliased or UNALIASED,
+    )
+    return links.without_claims_until(erased_at)
 
 
 def hear(held: Held, link: Link, erased_at: EpochMs) -> None:

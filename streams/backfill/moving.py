@@ -15,8 +15,10 @@ import msgspec
 
 from leadstream.schemas.events import EpochMs
 from leadstream.streams.backfill.joined import (
+    UNSAID,
     Held,
     Joined,
+    Said,
     earliest,
     events_in,
     hear,
@@ -37,7 +39,6 @@ from leadstream.streams.domain.identity import states_lead
 from leadstream.streams.domain.kept import OWN, TailEvent
 from leadstream.streams.domain.link_records import (
     Moved,
-    Rooted,
     Withdrawn,
     decode_link,
     encode_link,
@@ -65,7 +66,7 @@ class MovedOn(msgspec.Struct, kw_only=True):
 def move(
     part: Part,
     step: int,
-    roots: Mapping[str, Rooted],
+    merges: Mapping[str, Said],
     erased: Mapping[str, EpochMs],
     writer: ShardWriter,
 ) -> MovedOn:
@@ -73,12 +74,12 @@ def move(
 
     Args:
         step: from 0; what the steps before wrote is complete.
-        roots: what the merges come to, for those of the shard's ids that they name.
+        merges: what they come to, for those of the shard's ids that they name.
         erased: those of the shard's ids that are erased, and up to when.
         writer: of this step's kind of files.
     """
     claims = part.read(CLAIMS)
-    giving = claims.keys() | {id_ for id_, rooted in roots.items() if rooted.root != id_}
+    giving = claims.keys() | {id_ for id_, said in merges.items() if said.takes_away(id_)}
     news: dict[str, list[bytes]] = {}
     earlier: dict[str, list[bytes]] = {}
     if step:
@@ -88,7 +89,9 @@ def move(
     own = part.read(EVENTS, only=giving)
     outgoing = _Outgoing(part.shards, writer)
     for lead_id in giving:
-        joined = Joined(claims.get(lead_id, ()), earlier.get(lead_id, ()), roots.get(lead_id))
+        joined = Joined(
+            claims.get(lead_id, ()), earlier.get(lead_id, ()), merges.get(lead_id, UNSAID)
+        )
         erased_at = erased.get(lead_id, -NEVER_MS)
         fresh = news.get(lead_id, ()) if step else None
         for owner, link in _given_on(lead_id, own.get(lead_id, ()), joined, fresh, erased_at):

@@ -15,7 +15,7 @@ from leadstream.schemas.codec import DecodeError
 from leadstream.schemas.events import EpochMs, is_erasure
 from leadstream.streams.backfill.inputs import Block, events_of
 from leadstream.streams.backfill.shards import Entries, ShardWriter, encode_event, number_of
-from leadstream.streams.domain.link_records import Merged, encode_link
+from leadstream.streams.domain.link_records import Merging, encode_link
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.identify.accept import accept
 from leadstream.streams.identify.resolver import StatedIdentity
@@ -39,7 +39,7 @@ class SplitBlock(msgspec.Struct, kw_only=True):
     events: int = 0
     latest: EpochMs = 0
     erased: dict[str, EpochMs] = {}
-    merges: list[Merged] = []
+    merges: list[Merging] = []
     faults: list[tuple[int, str]] = []
     sizes: dict[int, int] = {}
     claimed: dict[int, int] = {}
@@ -89,7 +89,7 @@ def split(
         at = first.occurred_at
         for key, claim in resolver.claims_of(told, first.lead_id, at, event):
             claimed[number_of(key) % shards].append((key, encode_link(claim)))
-        found.merges += resolver.merges_of(told, at)
+        found.merges += resolver.merges_of(told, first.lead_id, at, event)
     found.sizes = events.add(block.seq, waiting)
     found.claimed = claims.add(block.seq, claimed)
     return found

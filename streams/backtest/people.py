@@ -13,10 +13,11 @@ from msgspec.structs import asdict, replace
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint, is_erasure
 from leadstream.streams.backfill.erasures import Links as OtherIds
 from leadstream.streams.backfill.erasures import spread
+from leadstream.streams.domain.alias_graph import UNALIASED, AliasGraph
 from leadstream.streams.domain.identity import other_ids_in, states_lead
 from leadstream.streams.domain.joining import told_by
-from leadstream.streams.domain.link_records import Rooted
-from leadstream.streams.domain.links import UNROOTED, Links, Place, owner_at
+from leadstream.streams.domain.link_records import Aliased, Alike, Place, Rooted
+from leadstream.streams.domain.links import UNROOTED, Links, owner_at
 from leadstream.streams.domain.merge_graph import MergeGraph
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.domain.stored import event_of
@@ -33,8 +34,10 @@ class People:
     def __init__(self, resolver: StatedIdentity) -> None:
         self._resolver = resolver
         self._claims: defaultdict[str, set[Place]] = defaultdict(set)
-        self._graph = MergeGraph()
+        self._merges = MergeGraph()
+        self._aliases = AliasGraph()
         self._rooted: dict[str, Rooted] = {}
+        self._aliased: dict[str, Aliased] = {}
         self._erased: dict[str, EpochMs] = {}
 
     def hear(
@@ -57,8 +60,11 @@ class People:
             self._erased[first.lead_id] = max(at, self._erased.get(first.lead_id, at))
         for key, claimed in self._resolver.claims_of(event, first.lead_id, at, stated):
             self._claims[key].add((claimed.at, claimed.event_id, claimed.owner))
-        for merge in self._resolver.merges_of(event, at):
-            self._rooted |= self._graph.add(merge)
+        for merge in self._resolver.merges_of(event, first.lead_id, at, stated):
+            if isinstance(merge, Alike):
+                self._aliased |= self._aliases.add(merge)
+            else:
+                self._rooted |= self._merges.add(merge)
 
     def settled(self, events_of: EventsOf) -> Owners:
         """Return whose everything is, when all was heard."""
@@ -73,14 +79,17 @@ class People:
 
         erased = spread(self._erased, other_ids)
         links = {}
-        for lead_id in self._claims.keys() | self._rooted.keys():
+        for lead_id in self._claims.keys() | self._aliased.keys() | self._rooted.keys():
             until = erased.get(lead_id, -NEVER_MS)
-            places = sorted(place for place in self._claims.get(lead_id, ()) if place[0] > until)
-            is_lead = bool(places) and any(
+            known = Links(
+                sorted(self._claims.get(lead_id, ())),
+                self._rooted.get(lead_id, UNROOTED),
+                aliased=self._aliased.get(lead_id, UNALIASED),
+            ).without_claims_until(until)
+            is_lead = bool(known.claims) and any(
                 event.occurred_at > until and states_lead(event) for event in events_of(lead_id)
             )
-            rooted = self._rooted.get(lead_id, UNROOTED)
-            links[lead_id] = Links(places, rooted, is_lead=is_lead)
+            links[lead_id] = known.as_lead() if is_lead else known
         return Owners(links, erased)
 
 
@@ -105,7 +114,7 @@ class Owners:
                 return None
             way.append(lead_id)
             lead_id = owner_at(self._links.get(lead_id, _NOBODY), lead_id, at)
-        # Ids that claim each other are one person's; so whichever is asked for, it is the same one.
+        # Nobody should be in a circle; were it so, it is the same lead whichever id is asked for.
         return min(way[way.index(lead_id) :])
 
     def told(self, lead_id: str) -> list[LeadEvent]:

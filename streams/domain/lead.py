@@ -64,6 +64,8 @@ __all__ = [
 Unfolded = tuple[EpochMs, bool, LeadEvent]
 """Where an event counts, whether it came too late for its own time, and the event."""
 SETTLED_IDS = 1024
+PAST_MAX_EVENTS = 20_000
+"""So many settled events of a lead are kept where ids are joined."""
 # A hot lead keeps so many times `tail_min_events` at most: each of its events costs its tail.
 HOT_TAIL_FACTOR = 4
 

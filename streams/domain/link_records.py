@@ -13,6 +13,9 @@ import msgspec
 from leadstream.streams.domain.kept import TailEvent
 from leadstream.streams.domain.state_parts import EpochMs
 
+Place = tuple[EpochMs, str, str]
+"""Instant, event and claimant, in the order in which claims count."""
+
 
 class Merged(msgspec.Struct, tag="merged", array_like=True, frozen=True, gc=False):
     """Somebody said that an id is another lead's now, or its own again.
@@ -29,12 +32,32 @@ class Merged(msgspec.Struct, tag="merged", array_like=True, frozen=True, gc=Fals
     is_told: bool = True
 
 
+class Alike(msgspec.Struct, tag="alike", array_like=True, frozen=True, gc=False):
+    """An event stated a key together with another of its rank, to which it belongs from then on."""
+
+    key: str
+    owner: str
+    at: EpochMs
+    event_id: str
+
+
 class Claimed(msgspec.Struct, tag="claimed", array_like=True, frozen=True, gc=False):
     """An event stated a key together with a stronger id, which claims it."""
 
     owner: str
     at: EpochMs
     event_id: str
+
+
+class Aliased(msgspec.Struct, tag="aliased", array_like=True, frozen=True, gc=False):
+    """All claims on a key by others of its rank that count.
+
+    Attributes:
+        version: grows with each word on this key.
+    """
+
+    version: int
+    claims: list[Place]
 
 
 class Rooted(msgspec.Struct, tag="rooted", array_like=True, frozen=True, gc=False):
@@ -72,13 +95,15 @@ class Withdrawn(msgspec.Struct, tag="withdrawn", array_like=True, frozen=True, g
     event_ids: list[str]
 
 
-Link = Claimed | Rooted | Moved | Withdrawn
+Link = Claimed | Aliased | Rooted | Moved | Withdrawn
+Merging = Merged | Alike
+"""What goes to the one partition that knows all of its kind."""
 _encode: Final = msgspec.msgpack.Encoder().encode
 _links: Final[msgspec.msgpack.Decoder[Link]] = msgspec.msgpack.Decoder(Link)
-_merges: Final = msgspec.msgpack.Decoder(Merged)
+_merges: Final[msgspec.msgpack.Decoder[Merging]] = msgspec.msgpack.Decoder(Merging)
 
 
-def encode_link(link: Link | Merged) -> bytes:
+def encode_link(link: Link | Merging) -> bytes:
     """Return a record's value."""
     return _encode(link)
 
@@ -88,6 +113,6 @@ def decode_link(value: bytes) -> Link:
     return _links.decode(value)
 
 
-def decode_merge(value: bytes) -> Merged:
-    """Return the merge that a record says; raises as `decode_link`."""
+def decode_merge(value: bytes) -> Merging:
+    """Return what a record says of a merge; raises as `decode_link`."""
     return _merges.decode(value)

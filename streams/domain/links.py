@@ -1,7 +1,8 @@
 """Whose an id is: claims of it by leads, and the lead that a merge left of it.
 
 A visitor's id, an address and another system's id are keys. Whoever says who it is claims the keys
-that the event states. A key is its claimants' in turn: what happened under it belongs to the last
+that the event states; of two of one rank, which belongs to which, alias_graph.py says. A key is its
+claimants' in turn: what happened under it belongs to the last
 claim up to then, and what happened before any claim to the first. So a device that a second lead
 signs in on is the second one's from then on, and nothing of the first one's moves.
 
@@ -12,14 +13,14 @@ is said by the graph of them (merge_graph.py).
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from heapq import merge
 from typing import Final
 
 from leadstream.schemas.decisions import Owner
-from leadstream.streams.domain.link_records import Claimed, Rooted
+from leadstream.streams.domain.alias_graph import UNALIASED
+from leadstream.streams.domain.link_records import Aliased, Claimed, Place, Rooted
 from leadstream.streams.domain.state_parts import EpochMs
 
-Place = tuple[EpochMs, str, str]
-"""Instant, event and claimant, in the order in which claims count."""
 UNROOTED: Final = Rooted(root="", version=-1, at=0, event_id="")
 
 
@@ -27,43 +28,60 @@ class Links:
     """All that is known about whose an id is.
 
     Attributes:
-        claims: in their order.
+        stated: claims by ids of a higher rank, in their order.
+        aliased: claims by ids of its own rank.
+        claims: both, in their order.
         is_lead: somebody states the id as a lead's own, so it is no key.
         rooted: what the merges say.
     """
 
     def __init__(
-        self, claims: list[Place], rooted: Rooted = UNROOTED, *, is_lead: bool = False
+        self,
+        stated: list[Place],
+        rooted: Rooted = UNROOTED,
+        *,
+        is_lead: bool = False,
+        aliased: Aliased = UNALIASED,
     ) -> None:
-        self.claims = claims
+        self.stated = stated
+        self.aliased = aliased
+        self.claims = list(merge(stated, aliased.claims)) if aliased.claims else stated
         self.rooted = rooted
         self.is_lead = is_lead
 
     def with_claim(self, claimed: Claimed) -> Links:
         """Return what is known with another claim."""
         place = (claimed.at, claimed.event_id, claimed.owner)
-        if place in self.claims:
+        if place in self.stated:
             return self
-        claims = list(self.claims)
-        insort(claims, place)
-        return Links(claims, self.rooted, is_lead=self.is_lead)
+        stated = list(self.stated)
+        insort(stated, place)
+        return Links(stated, self.rooted, is_lead=self.is_lead, aliased=self.aliased)
+
+    def with_aliases(self, aliased: Aliased) -> Links:
+        """Return what is known with the claims by others of its rank, unless that is older."""
+        if aliased.version <= self.aliased.version:
+            return self
+        return Links(self.stated, self.rooted, is_lead=self.is_lead, aliased=aliased)
 
     def with_root(self, rooted: Rooted) -> Links:
         """Return what is known with what the merges say, unless that is older."""
         if rooted.version <= self.rooted.version:
             return self
-        return Links(self.claims, rooted, is_lead=self.is_lead)
+        return Links(self.stated, rooted, is_lead=self.is_lead, aliased=self.aliased)
 
     def as_lead(self) -> Links:
         """Return what is known of an id that is a lead's own."""
-        return Links(self.claims, self.rooted, is_lead=True)
+        return Links(self.stated, self.rooted, is_lead=True, aliased=self.aliased)
 
     def without_claims_until(self, at: EpochMs) -> Links:
         """Return what is known when everything up to an instant is erased."""
-        left = [claim for claim in self.claims if claim[0] > at]
-        if len(left) == len(self.claims):
+        if all(claim[0] > at for claim in self.claims):
             return self
-        return Links(left, self.rooted, is_lead=self.is_lead)
+        stated = [claim for claim in self.stated if claim[0] > at]
+        by_others = [claim for claim in self.aliased.claims if claim[0] > at]
+        aliased = Aliased(self.aliased.version, by_others)
+        return Links(stated, self.rooted, is_lead=self.is_lead, aliased=aliased)
 
 
 def owner_at(links: Links, own_id: str, at: EpochMs) -> str:

@@ -18,9 +18,12 @@ from leadstream.streams.domain.identity import (
     lead_of_external,
 )
 from leadstream.streams.domain.identity_rules import IdentityRules
-from leadstream.streams.domain.link_records import Claimed, Merged
+from leadstream.streams.domain.link_records import Alike, Claimed, Merged, Merging
 
 _BOTH = (LEAD_MERGED, LEAD_UNMERGED)
+_LEAD, _EXTERNAL, _ADDRESS, _VISITOR = range(4)
+_Key = tuple[int, str]
+"""The rank of a key, and the key."""
 
 
 class Resolver(Protocol):
@@ -67,7 +70,7 @@ class StatedIdentity:
         if lead_id is not None:
             return (lead_id,)
         keys = self._keys_of(event, stated) if isinstance(event, Touchpoint) else []
-        return (keys[0],) if keys else ()
+        return (keys[0][1],) if keys else ()
 
     def claims_of(
         self,
@@ -76,21 +79,56 @@ class StatedIdentity:
         at: EpochMs,
         stated: Touchpoint | CrmEvent | None = None,
     ) -> list[tuple[str, Claimed]]:
-        """Return the keys that the event states beside its lead, each with the claim on it.
+        """Return the weaker keys that the event states beside its lead, with the claim on each.
 
         Args:
             lead_id: under which the event belongs by itself.
             at: when it happened.
             stated: as of `leads_of`.
         """
+        own_rank, keys = self._joined_keys(event, lead_id, stated)
+        claimed = Claimed(lead_id, at, event.event_id)
+        return [(key, claimed) for rank, key in keys if rank > own_rank]
+
+    def merges_of(
+        self,
+        event: Touchpoint | CrmEvent,
+        lead_id: str,
+        at: EpochMs,
+        stated: Touchpoint | CrmEvent | None = None,
+    ) -> list[Merging]:
+        """Return which ids the event says are another's of their rank, or their own again.
+
+        Args:
+            lead_id: under which the event belongs by itself.
+            at: when it happened.
+            stated: as of `leads_of`.
+        """
+        own_rank, keys = self._joined_keys(event, lead_id, stated)
+        return [
+            *self._merges_of(event, at),
+            *(Alike(key, lead_id, at, event.event_id) for rank, key in keys if rank == own_rank),
+        ]
+
+    def _joined_keys(
+        self,
+        event: Touchpoint | CrmEvent,
+        lead_id: str,
+        stated: Touchpoint | CrmEvent | None,
+    ) -> tuple[int, list[_Key]]:
+        """Return the rank of the event's lead, and the keys that the event joins to it."""
         rules = self._rules
         if not rules.joins or event.type not in rules.identifying:
-            return []
+            return _LEAD, []
         keys = dict.fromkeys(self._keys_of(event, stated, joins=True))
-        return [(key, Claimed(lead_id, at, event.event_id)) for key in keys if key != lead_id]
+        others = [found for found in keys if found[1] != lead_id]
+        if rules.id_of(event.lead_id) is not None:
+            return _LEAD, others
+        # Nothing is joined to a shared mailbox, also where it is the strongest id.
+        own = [rank for rank, key in keys if key == lead_id]
+        return (own[0], others) if own else (_LEAD, [])
 
-    def merges_of(self, event: Touchpoint | CrmEvent, at: EpochMs) -> list[Merged]:
-        """Return which lead ids the event says are another's now, or their own again."""
+    def _merges_of(self, event: Touchpoint | CrmEvent, at: EpochMs) -> list[Merged]:
         if event.type not in self.joining:
             return []
         id_of = self._rules.id_of
@@ -113,27 +151,28 @@ class StatedIdentity:
         stated: Touchpoint | CrmEvent | None,
         *,
         joins: bool = False,
-    ) -> list[str]:
+    ) -> list[_Key]:
         """Return the keys that an event states, the strongest first.
 
         Args:
             joins: only those that may join an event to others.
         """
         rules = self._rules
-        keys = []
+        keys: list[_Key] = []
         external_id = rules.id_of(external_id_in(event))
         if external_id is not None:
-            keys.append(lead_of_external(external_id))
+            keys.append((_EXTERNAL, lead_of_external(external_id)))
         for found in emails_in(event if stated is None else stated):
             email = rules.email_of(found)
             if email is not None and not (joins and rules.is_shared(email)):
                 hider = self._hider
-                keys.append(lead_of_email(email if hider is None else hider.address(email)))
+                address = email if hider is None else hider.address(email)
+                keys.append((_ADDRESS, lead_of_email(address)))
         if isinstance(event, Touchpoint):
             visitors = [event.anonymous_id]
             if joins and event.type == ALIAS:
                 visitors.append(event.properties.get(PREVIOUS_FACT))
             for visitor in map(rules.id_of, visitors):
                 if visitor is not None:
-                    keys.append(lead_of_anonymous(visitor))
+                    keys.append((_VISITOR, lead_of_anonymous(visitor)))
         return keys

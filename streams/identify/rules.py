@@ -14,7 +14,7 @@ from leadstream.streams.identify.resolver import StatedIdentity
 
 
 def resolver_of(settings: Settings) -> StatedIdentity:
-    """Return who says which ids are one person's, wherever events become leads."""
+    """Return who says who it is, as the settings have it."""
     return StatedIdentity(identity_rules(settings), hider_of(settings))
 
 
@@ -25,8 +25,7 @@ def identity_rules(settings: Settings) -> IdentityRules:
         shared_mailboxes=SHARED_MAILBOXES | _words(settings.identity_shared_mailboxes),
         identifying=IDENTIFYING | _words(settings.identity_types),
         provider_rules=settings.identity_provider_rules,
-        # Workers of release 0.1 read `lead.events` too, and know nothing of links.
-        joins=settings.identity_joins and settings.store_format > 1,
+        joins=settings.is_joining,
     )
 
 

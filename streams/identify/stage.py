@@ -12,7 +12,7 @@ from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.headers import CONTROL_LINK, CONTROL_MERGE, content_type_of
 from leadstream.schemas.input_records import InputRecords
 from leadstream.schemas.settings import Settings
-from leadstream.streams.domain.link_records import Claimed, Merged, encode_link
+from leadstream.streams.domain.link_records import Claimed, Merging, encode_link
 from leadstream.streams.engine.processor import (
     BatchResult,
     DeadLetter,
@@ -135,10 +135,10 @@ class IdentifyPartition:
             at = first.occurred_at
             for key, claimed in self._resolver.claims_of(event, first.lead_id, at, stated):
                 outputs.append(_control(key.encode(), CONTROL_LINK, claimed))
-            for merge in self._resolver.merges_of(event, at):
+            for merge in self._resolver.merges_of(event, first.lead_id, at, stated):
                 outputs.append(_control(MERGES_KEY, CONTROL_MERGE, merge))
         return outputs
 
 
-def _control(key: bytes, header: tuple[str, bytes], said: Claimed | Merged) -> Output:
+def _control(key: bytes, header: tuple[str, bytes], said: Claimed | Merging) -> Output:
     return Output(topics.LEAD_EVENTS, key, encode_link(said), (header,))

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
 import zstandard
 
-from leadstream.streams.domain.link_records import Merged, Rooted
-from leadstream.streams.domain.links import UNROOTED, Links, Place
+from leadstream.streams.domain.alias_graph import UNALIASED, AliasGraph
+from leadstream.streams.domain.link_records import (
+    Aliased,
+    Alike,
+    Merged,
+    Merging,
+    Place,
+    Rooted,
+)
+from leadstream.streams.domain.links import UNROOTED, Links
 from leadstream.streams.domain.merge_graph import MergeGraph
 from leadstream.streams.domain.record import LeadRecord, lose_past
 from leadstream.streams.engine.processor import BatchResult
@@ -18,6 +26,7 @@ from leadstream.streams.engine.processor import BatchResult
 LINKS_KEY: Final = b"\x00links:"
 PAST_KEY: Final = b"\x00past:"
 MERGE_KEY: Final = b"\x00merge:"
+ALIKE_KEY: Final = b"\x00alike:"
 _NUMBER: Final = struct.Struct(">I")
 _LEVEL: Final = 3
 
@@ -28,11 +37,17 @@ class _StoredLinks(msgspec.Struct, array_like=True):
     claims: list[Place]
     rooted: Rooted | None
     is_lead: bool
+    aliased: Aliased | None = None
 
 
 class _StoredMerge(msgspec.Struct, array_like=True):
     merge: Merged
     said: Rooted | None
+
+
+class _StoredAlike(msgspec.Struct, array_like=True):
+    words: list[Place]
+    said: Aliased
 
 
 class Identities:
@@ -42,6 +57,7 @@ class Identities:
         self._links: dict[bytes, bytes] = {}
         self._past: dict[bytes, dict[int, bytes]] = {}
         self._graph = MergeGraph()
+        self._aliases = AliasGraph()
         self._packer = zstandard.ZstdCompressor(level=_LEVEL)
         self._unpacker = zstandard.ZstdDecompressor()
 
@@ -57,6 +73,11 @@ class Identities:
             if value is not None:
                 stored = _merge_decoder.decode(value)
                 self._graph.restore(stored.merge, stored.said)
+        elif key.startswith(ALIKE_KEY):
+            if value is not None:
+                alike = _alike_decoder.decode(value)
+                found = key.removeprefix(ALIKE_KEY).decode()
+                self._aliases.restore(found, alike.words, alike.said)
         else:
             return False
         return True
@@ -67,12 +88,18 @@ class Identities:
         if value is None:
             return None
         stored = _links_decoder.decode(value)
-        return Links(stored.claims, stored.rooted or UNROOTED, is_lead=stored.is_lead)
+        return Links(
+            stored.claims,
+            stored.rooted or UNROOTED,
+            is_lead=stored.is_lead,
+            aliased=stored.aliased or UNALIASED,
+        )
 
     def keep_links(self, key: bytes, links: Links, result: BatchResult) -> None:
         """Keep whose an id is."""
         rooted = None if links.rooted is UNROOTED else links.rooted
-        value = _encode(_StoredLinks(links.claims, rooted, links.is_lead))
+        aliased = None if links.aliased is UNALIASED else links.aliased
+        value = _encode(_StoredLinks(links.stated, rooted, links.is_lead, aliased))
         self._keep_links(key, value)
         result.store[LINKS_KEY + key] = value
 
@@ -96,8 +123,10 @@ class Identities:
             record.chunks += 1
         record.settling = []
 
-    def merge(self, merge: Merged, result: BatchResult) -> dict[str, Rooted]:
-        """Take a merge into the graph; return what is to be said of which ids."""
+    def merge(self, merge: Merging, result: BatchResult) -> Mapping[str, Rooted | Aliased]:
+        """Take a merge into its graph; return what is to be said of which ids."""
+        if isinstance(merge, Alike):
+            return self._alias(merge, result)
         news = self._graph.add(merge)
         for lead_id, rooted in news.items():
             stored = _StoredMerge(self._graph.latest_of(lead_id), rooted)
@@ -105,6 +134,13 @@ class Identities:
         if merge.merged not in news and self._graph.holds(merge):
             stored = _StoredMerge(merge, self._graph.said_of(merge.merged))
             result.store[MERGE_KEY + merge.merged.encode()] = _encode(stored)
+        return news
+
+    def _alias(self, alike: Alike, result: BatchResult) -> dict[str, Aliased]:
+        news = self._aliases.add(alike)
+        for key in {alike.key, *news}:
+            stored = _StoredAlike(self._aliases.words_of(key), self._aliases.said_of(key))
+            result.store[ALIKE_KEY + key.encode()] = _encode(stored)
         return news
 
     def _keep_links(self, key: bytes, value: bytes | None) -> None:
@@ -137,3 +173,4 @@ def _past_key(key: bytes, number: int) -> bytes:
 _encode = msgspec.msgpack.Encoder().encode
 _links_decoder = msgspec.msgpack.Decoder(_StoredLinks)
 _merge_decoder = msgspec.msgpack.Decoder(_StoredMerge)
+_alike_decoder = msgspec.msgpack.Decoder(_StoredAlike)

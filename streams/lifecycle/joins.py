@@ -32,9 +32,10 @@ from leadstream.streams.domain.joining import (
 )
 from leadstream.streams.domain.kept import OWN, TailEvent, decode_chunk
 from leadstream.streams.domain.link_records import (
+    Aliased,
     Claimed,
     Link,
-    Merged,
+    Merging,
     Moved,
     Rooted,
     Withdrawn,
@@ -98,7 +99,7 @@ class Joins:
         now = self._linked(key, record, events, was, links)
         if now is not was:
             self._identities.keep_links(key, now, result)
-            if record.head.event_count and _owners(record, was) != _owners(record, now):
+            if record.head.event_count and _owners(record, known) != _owners(record, now):
                 record.revision += 1  # whose it is belongs to its state
         given = [link for link in links if isinstance(link, (Moved, Withdrawn))]
         had_life = record.head.event_count > 0
@@ -147,6 +148,8 @@ class Joins:
         for link in links:
             if isinstance(link, Claimed) and link.at > erased_at:
                 now = now.with_claim(link)
+            elif isinstance(link, Aliased):
+                now = now.with_aliases(link)
             elif isinstance(link, Rooted):
                 now = now.with_root(link)
         now = now.without_claims_until(erased_at)
@@ -168,8 +171,8 @@ class Joins:
         yield from map(as_it_happened, record.tail)
 
 
-def _owners(record: LeadRecord, links: Links) -> list[Owner]:
-    return owners_of(links, record.lead_id)
+def _owners(record: LeadRecord, links: Links | None) -> list[Owner] | None:
+    return None if links is None else owners_of(links, record.lead_id)
 
 
 def _retells(
@@ -199,7 +202,7 @@ def link_of(record: Record) -> Link:
         raise DecodeError("bad_link", f"not what processors tell each other: {error}") from None
 
 
-def merge_of(record: Record) -> Merged:
+def merge_of(record: Record) -> Merging:
     """Return the merge that a record tells; raises as `link_of`."""
     try:
         return decode_merge(record.value or b"")

@@ -21,6 +21,7 @@ from leadstream.streams.domain.durations import MS_PER_DAY
 from leadstream.streams.domain.erasure import erase, erasure_of
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.domain.lead import (
+    PAST_MAX_EVENTS,
     Change,
     LeadRecord,
     Limits,
@@ -125,12 +126,13 @@ def _load(setting: str, path: Path | None) -> ModelSet:
 
 
 def limits_of(settings: Settings) -> Limits:
-    """Return how much of a lead stays insertable."""
+    """Return how much of a lead stays insertable, and is kept of what has settled."""
     return Limits(
         horizon_ms=int(settings.lateness_horizon_days * MS_PER_DAY),
         tail_min_events=settings.tail_min_events,
         tail_max_events=settings.tail_max_events,
         tail_max_bytes=settings.tail_max_bytes,
+        past_max_events=PAST_MAX_EVENTS if settings.is_joining else 0,
     )
 
 

@@ -15,7 +15,7 @@ from leadstream.schemas.events import LeadEvent
 from leadstream.streams.backfill.erasures import Links, links_of, spread
 from leadstream.streams.backfill.fold import fold_lead
 from leadstream.streams.backfill.inputs import Block
-from leadstream.streams.backfill.joined import Joined
+from leadstream.streams.backfill.joined import UNSAID, Joined, Said
 from leadstream.streams.backfill.moving import MovedOn, move
 from leadstream.streams.backfill.shards import (
     CLAIMS,
@@ -26,7 +26,6 @@ from leadstream.streams.backfill.shards import (
 )
 from leadstream.streams.backfill.split import split
 from leadstream.streams.domain.compiled import ModelSet
-from leadstream.streams.domain.link_records import Rooted
 from leadstream.streams.ingest.jsonl import event_to_json_line
 
 NEVER_MS = 2**62
@@ -52,13 +51,13 @@ class Hands:
         self._random.shuffle(waiting)
         return map(self._move, waiting)
 
-    def _move(self, task: tuple[int, int, int, dict[str, Rooted], dict[str, int]]) -> MovedOn:
-        shard, _, step, roots, erased = task
+    def _move(self, task: tuple[int, int, int, dict[str, Said], dict[str, int]]) -> MovedOn:
+        shard, _, step, merges, erased = task
         found = MovedOn()
         number = self._random.randrange(self.writers)
         with ShardWriter(self.directory, number, given_in(step)) as writer:
             for part in parts_of(self.directory, shard, self.shards, self.passes):
-                moved = move(part, step, roots, erased, writer)
+                moved = move(part, step, merges, erased, writer)
                 found.events += moved.events
                 for to, size in moved.sizes.items():
                     found.sizes[to] = found.sizes.get(to, 0) + size
@@ -119,7 +118,7 @@ class Backfill:
                 sizes |= found.sizes
                 self.joining.claimed.update(found.claimed)
                 for merge in found.merges:
-                    self.joining.roots.add(merge)
+                    self.joining.merges.add(merge)
                 for lead_id, at in found.erased.items():
                     asked[lead_id] = max(at, asked.get(lead_id, at))
         return latest, asked, sizes
@@ -129,12 +128,13 @@ class Backfill:
             yield links_of(directory, shard, inside)
 
     def _fold(self, directory: Path, shard: int, now: int) -> None:
-        roots = self.joining.roots.of
+        merges = self.joining.merges.said
         for part in parts_of(directory, shard, self.shards, self.passes):
             own, claims = part.read(EVENTS), part.read(CLAIMS)
             given = part.read(*map(given_in, range(self.joining.steps)))
             for lead_id in own.keys() | given.keys():
-                joined = Joined(claims.get(lead_id, ()), given.get(lead_id, ()), roots.get(lead_id))
+                said = merges.get(lead_id, UNSAID)
+                joined = Joined(claims.get(lead_id, ()), given.get(lead_id, ()), said)
                 at = self.erased.get(lead_id, -NEVER_MS)
                 bodies = own.get(lead_id, [])
                 self._keep(fold_lead(lead_id, bodies, self.models, now, at, joined))

@@ -13,12 +13,12 @@ from leadstream.schemas.events import CrmEvent, Touchpoint
 END_MS = START_MS + 2 * SPAN_DAYS * DAY_MS
 LEADS = ("ada", "bob", "cyd", "dee")
 ADDRESSES = ("a@x.example", "b@x.example")
-DEVICES = ("phone", "laptop")
+DEVICES = ("phone", "laptop", "tv")
 
 _times = st.integers(0, SPAN_DAYS * 8).map(lambda slot: START_MS + slot * 3 * HOUR_MS)
 _ANONYMOUS = ("page_viewed", "page_viewed", "content_downloaded", "email_opened")
 _NAMING = ("identify", "identify", "form_submitted", "demo_requested", "content_downloaded")
-_KINDS = ("anonymous",) * 4 + ("names",) * 4 + ("merge",) * 2 + ("crm", "alias")
+_KINDS = ("anonymous",) * 4 + ("names",) * 4 + ("merge",) * 2 + ("crm",) + ("alias",) * 2
 _SALES = ("lead_accepted", "sales_activity_logged", "lead_recycled", "lead_created")
 
 
@@ -26,11 +26,11 @@ _SALES = ("lead_accepted", "sales_activity_logged", "lead_recycled", "lead_creat
 def _event(draw: Any, number: int) -> Touchpoint | CrmEvent:
     # Ids must not sort as the list does, or a lost tie-break would go unseen.
     event_id, at = f"e{number * 37 % 101:03d}", draw(_times)
-    kind = draw(
-        st.sampled_from(["anonymous"] * 4 + ["names"] * 4 + ["merge"] * 2 + ["crm", "alias"])
-    )
+    kind = draw(st.sampled_from(_KINDS))
     lead, other = draw(st.permutations(LEADS))[:2]
-    device, address = draw(st.sampled_from(DEVICES)), draw(st.sampled_from(ADDRESSES))
+    device, another = draw(st.permutations(DEVICES))[:2]
+    address = draw(st.sampled_from(ADDRESSES))
+    second = draw(st.sampled_from([None, None, None, *ADDRESSES]))
     if kind == "anonymous":
         return Touchpoint(
             event_id=event_id,
@@ -47,13 +47,16 @@ def _event(draw: Any, number: int) -> Touchpoint | CrmEvent:
             lead_id=draw(st.sampled_from([None, lead])),
             anonymous_id=draw(st.sampled_from([None, device])),
             email=draw(st.sampled_from([address, address.upper()])),
+            properties={"email": second} if second else {},
         )
     if kind == "alias":
+        named = draw(st.booleans())
         return Touchpoint(
             event_id=event_id,
             event_time=at,
             type="alias",
-            lead_id=lead,
+            lead_id=lead if named else None,
+            anonymous_id=None if named else another,
             properties={"previous_id": draw(st.sampled_from([other, device]))},
         )
     if kind == "merge":
@@ -86,7 +89,7 @@ def histories(draw: Any) -> list[Touchpoint | CrmEvent]:
 def _stating(draw: Any, number: int) -> Touchpoint:
     """Return an event that may state any ids together, as clients do that nobody tested."""
     mails = st.sampled_from([None, *ADDRESSES, "info@x.example"])
-    devices = st.sampled_from([None, *DEVICES, "tv"])
+    devices = st.sampled_from([None, *DEVICES])
     facts = {
         "email": draw(mails),
         "external_id": draw(st.sampled_from([None, None, "s:1", "s:2"])),

@@ -40,7 +40,12 @@ def people_of(log: list[Event], erased: Mapping[str, EpochMs] | None = None) -> 
         for lead_event in accept(event, StatedIdentity()):
             if _is_kept(lead_event.lead_id, lead_event.occurred_at, erased):
                 own[lead_event.lead_id].append(lead_event)
-    stated = {x for event in log for x in _stated(event) if _is_kept(x, corrected_time(event), erased)}
+    stated = {
+        key
+        for event in log
+        for key in _stated(event)
+        if _is_kept(key, corrected_time(event), erased)
+    }
     claims = _claims(log, stated, erased)
     roots, backs, merged_at = _roots(log)
     found = People()
@@ -94,27 +99,53 @@ def _stated(event: Event) -> list[str]:
 def _claims(
     log: list[Event], stated: set[str], erased: Mapping[str, EpochMs]
 ) -> dict[str, list[tuple[EpochMs, str, str]]]:
-    claims: defaultdict[str, list[tuple[EpochMs, str, str]]] = defaultdict(list)
+    told: list[tuple[EpochMs, str, str, str]] = []
+    alike: list[tuple[EpochMs, str, str, str]] = []
     for event in log:
-        if event.type not in IDENTIFYING:
-            continue
-        ids = [event.lead_id] if event.lead_id else []
-        if isinstance(event, CrmEvent):
-            if email := event.attributes.get("email"):
-                ids.append(lead_of_email(email))
-        else:
-            for email in (event.email, event.properties.get("email")):
-                if email:
-                    ids.append(lead_of_email(email))
-            if event.anonymous_id:
-                ids.append(lead_of_anonymous(event.anonymous_id))
-            if event.type == "alias" and (previous := event.properties.get("previous_id")):
-                ids.append(lead_of_anonymous(previous))
-        for key in ids[1:]:
-            is_free = key != ids[0] and key not in stated
-            if is_free and _is_kept(key, corrected_time(event), erased):
-                claims[key].append((corrected_time(event), event.event_id, ids[0]))
+        if event.type in IDENTIFYING:
+            ids = _ids_in(event)
+            for kind, key in ids[1:]:
+                word = (corrected_time(event), event.event_id, ids[0][1], key)
+                if key != ids[0][1]:
+                    (alike if kind == ids[0][0] else told).append(word)
+    claims: defaultdict[str, list[tuple[EpochMs, str, str]]] = defaultdict(list)
+    for at, event_id, owner, key in (*told, *_without_circles(alike)):
+        if key not in stated and _is_kept(key, at, erased):
+            claims[key].append((at, event_id, owner))
     return dict(claims)
+
+
+def _ids_in(event: Event) -> list[tuple[str, str]]:
+    """Return the kinds and ids that an event states, the strongest first."""
+    ids = [("lead", event.lead_id)] if event.lead_id else []
+    if isinstance(event, CrmEvent):
+        if email := event.attributes.get("email"):
+            ids.append(("address", lead_of_email(email)))
+        return ids
+    for email in (event.email, event.properties.get("email")):
+        if email:
+            ids.append(("address", lead_of_email(email)))
+    if event.anonymous_id:
+        ids.append(("visitor", lead_of_anonymous(event.anonymous_id)))
+    if event.type == "alias" and (previous := event.properties.get("previous_id")):
+        ids.append(("visitor", lead_of_anonymous(previous)))
+    return ids
+
+
+def _without_circles(
+    words: list[tuple[EpochMs, str, str, str]],
+) -> list[tuple[EpochMs, str, str, str]]:
+    """Return the words in their order without those whose owner is the key's already."""
+    owners: defaultdict[str, set[str]] = defaultdict(set)
+    found = []
+    for word in sorted(set(words)):
+        _, _, owner, key = word
+        if key not in owners[owner]:
+            found.append(word)
+            gained = {owner, *owners[owner]}
+            for each in [key, *(k for k, of in owners.items() if key in of)]:
+                owners[each] |= gained
+    return found
 
 
 def _roots(

@@ -71,7 +71,7 @@ def test_an_event_goes_from_device_to_address_to_lead_to_root_in_three_steps() -
 
 def test_a_log_that_joins_nobody_moves_nothing() -> None:
     found = backfilled(touch("p", 1, anonymous_id="phone"), touch("q", 2, lead_id="ada"))
-    assert (found.joining.steps, found.joining.claimed, found.joining.roots.of) == (0, {}, {})
+    assert (found.joining.steps, found.joining.claimed, found.joining.merges.said) == (0, {}, {})
 
 
 def test_a_key_that_nothing_happened_under_tells_nothing() -> None:
@@ -120,14 +120,15 @@ def test_an_id_that_one_of_its_own_events_states_as_a_lead_is_no_key() -> None:
     assert counts(found) == {"anon:phone": 2, "ada": 1}
 
 
-def test_addresses_that_claim_each_other_come_to_rest() -> None:
+def test_addresses_that_claim_each_other_are_one_person_s_under_the_first_claim() -> None:
     other = "eve@x.example"
     found = backfilled(
         touch("i", 1, "identify", email=MAIL, properties={"email": other}),
         touch("j", 2, "identify", email=other, properties={"email": MAIL}),
     )
-    assert found.joining.steps == 2
-    assert counts(found) == {BY_MAIL: 3, lead_of_email(other): 3}
+    assert counts(found) == {BY_MAIL: 2, lead_of_email(other): 2}
+    assert found.states[BY_MAIL].merged_into is None
+    assert found.states[lead_of_email(other)].merged_into == BY_MAIL
 
 
 def test_an_event_told_again_of_an_earlier_time_leaves_whom_it_went_to() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -9,12 +10,13 @@ import pytest
 from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.settings import Settings
+from leadstream.streams.domain.alias_graph import AliasGraph
 from leadstream.streams.domain.identity import (
     lead_of_anonymous,
     lead_of_email,
     lead_of_external,
 )
-from leadstream.streams.domain.link_records import Merged
+from leadstream.streams.domain.link_records import Alike, Merged
 from leadstream.streams.domain.merge_graph import MergeGraph
 from leadstream.streams.identify.resolver import StatedIdentity
 from leadstream.streams.identify.rules import identity_rules
@@ -108,7 +110,7 @@ def test_settings_block_ids_and_mailboxes() -> None:
 
 def test_an_alias_merges_a_lead_and_claims_a_visitor() -> None:
     event = touch(type="alias", lead_id="ada", properties={"previous_id": "old"})
-    assert WHO.merges_of(event, AT) == [Merged("old", "ada", AT, "e", is_told=False)]
+    assert WHO.merges_of(event, "ada", AT) == [Merged("old", "ada", AT, "e", is_told=False)]
     assert claimed(WHO, event) == {"anon:old": "ada"}
 
 
@@ -117,7 +119,35 @@ def test_an_unmerge_belongs_to_both_leads() -> None:
         event_id="e", event_time=AT, lead_id="ada", type="lead_unmerged", merged_lead_id="bob"
     )
     assert WHO.leads_of(event) == ("ada", "bob")
-    assert WHO.merges_of(event, AT) == [Merged("bob", None, AT, "e")]
+    assert WHO.merges_of(event, "ada", AT) == [Merged("bob", None, AT, "e")]
+
+
+def test_ids_of_one_rank_belong_to_each_other_and_weaker_ones_to_the_first() -> None:
+    event = touch(email="Ada@x.example", anonymous_id="a1", properties={"email": "a@y.example"})
+    ada, other = lead_of_email("ada@x.example"), lead_of_email("a@y.example")
+    assert claimed(WHO, event) == {"anon:a1": ada}
+    assert WHO.merges_of(event, ada, AT) == [Alike(other, ada, AT, "e")]
+
+
+def test_nothing_is_joined_to_a_shared_mailbox() -> None:
+    event = touch(email="info@x.example", anonymous_id="a1")
+    assert claimed(WHO, event) == {}
+    assert WHO.merges_of(event, lead_of_email("info@x.example"), AT) == []
+
+
+def test_of_aliases_in_a_circle_the_one_that_would_close_it_does_not_count() -> None:
+    words = [
+        Alike("b", "a", 1, "e1"), Alike("c", "b", 2, "e2"), Alike("a", "c", 3, "e3"),
+        Alike("a", "d", 4, "e4"),
+    ]  # fmt: skip
+    for order in permutations(words):
+        graph = AliasGraph()
+        said: dict[str, list[tuple[int, str, str]]] = {}
+        for word in order:
+            said |= {key: aliased.claims for key, aliased in graph.add(word).items()}
+        assert {key: claims for key, claims in said.items() if claims} == {
+            "b": [(1, "e1", "a")], "c": [(2, "e2", "b")], "a": [(4, "e4", "d")],
+        }  # fmt: skip
 
 
 def test_in_a_circle_of_merges_the_latest_says_who_survives() -> None:
