@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner
+from people import people_of
 
 from leadstream.infra.cli import cli
-from leadstream.infra.embedded.generator import generate
-from leadstream.schemas.events import LeadEvent
+from leadstream.infra.embedded.generator import generate, lead_id_of
+from leadstream.schemas.events import CrmEvent, LeadEvent
 from leadstream.schemas.settings import load_settings
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.history import find_history, read_leads
@@ -19,8 +20,20 @@ from leadstream.sinks.load import load
 from leadstream.sinks.migrate import migrate
 from leadstream.streams.identify.accept import accept
 from leadstream.streams.identify.resolver import StatedIdentity
+from leadstream.streams.models import load_models
+from leadstream.streams.replay import Replay
 
 END = datetime(2026, 6, 1, tzinfo=UTC)
+MERGES = [
+    CrmEvent(
+        event_id=f"merge-{number}",
+        event_time=int(END.timestamp() * 1000) - 1,
+        lead_id=lead_id_of(3, 2 * number),
+        type="lead_merged",
+        merged_lead_id=lead_id_of(3, 2 * number + 1),
+    )
+    for number in range(2)
+]
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +84,28 @@ def test_every_lead_comes_once_with_all_of_its_events(
         assert {event.event_id: event for event in log} == expected[lead]
     assert history.first_at == min(event.occurred_at for event in events)
     assert history.last_at == max(event.occurred_at for event in events)
+
+
+def test_every_person_comes_once_with_what_happened_under_all_of_its_ids(tmp_path: Path) -> None:
+    log = [*{event.event_id: event for event in generate(60, 3, END, 60)}.values(), *MERGES]
+    run = Replay(load_models(None))
+    events = [found for event in log for found in run.feed(event)[0]]
+    run.finish()
+    with ClickHouse(load_settings(data_dir=tmp_path)) as client:
+        migrate(client)
+        client.require_database()
+        load(client, events)
+        load(client, events[::2])
+        load(client, run.states())
+        history = find_history(client)
+        assert history is not None
+        found = list(read_leads(client, history, 200))
+    people = people_of(log).events
+    assert len(people) < len({event.lead_id for event in events}), "somebody is joined"
+    assert [lead for lead, _ in found] == sorted(people)
+    for lead, told in found:
+        assert {event.lead_id for event in told} == {lead}
+        assert sorted(e.event_id for e in told) == sorted({e.event_id for e in people[lead]})
 
 
 def test_without_a_shadow_the_command_says_how_to_run_one(directory: Path) -> None:

@@ -19,7 +19,7 @@ from leadstream.infra.cli.demo import FUNNEL_SHOWN, HISTORY_DAYS
 from leadstream.infra.embedded.generator import generate
 from leadstream.infra.embedded.lock import DataDirLock
 from leadstream.schemas.decisions import LeakEvent, Transition
-from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint, corrected_time
+from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain.lead import effective_decisions
 from leadstream.streams.models import load_models
 
