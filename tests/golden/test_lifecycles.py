@@ -2,8 +2,7 @@
 
 `outline.txt` was worked out from the design by hand and is never generated. It tells every
 transition, every clock of first_response, and all of each other policy or leak that it names; the
-rest is in `expected.jsonl` only. A story may bring its own `model.yaml`, or versions in `models/`;
-a file `joined` says that ids are joined in it.
+rest is in `expected.jsonl` only. A story may bring its own `model.yaml`, or versions in `models/`.
 After a wanted change of the outputs, `python tests/golden/test_lifecycles.py` writes every
 `expected.jsonl` again.
 """
@@ -28,8 +27,7 @@ def replayed(events: Path, story: str) -> list[dict[str, Any]]:
     """Return what `leadstream replay --sla` prints, under the story's model if it has one."""
     models = [FOLDER / story / name for name in ("model.yaml", "models")]
     options = [word for model in models if model.exists() for word in ("--model", str(model))]
-    joins = {"LEADSTREAM_IDENTITY_JOINS": str((FOLDER / story / "joined").exists())}
-    result = CliRunner().invoke(cli, ["replay", str(events), "--sla", *options], env=joins)
+    result = CliRunner().invoke(cli, ["replay", str(events), "--sla", *options])
     assert result.exit_code == 0, result.output
     return [json.loads(line) for line in result.output.splitlines()]
 
