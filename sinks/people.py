@@ -9,12 +9,12 @@ from leadstream.sinks.clickhouse import ClickHouse
 
 
 def leads_of_address(client: ClickHouse, spellings: Collection[str]) -> list[str]:
-    """Return the leads with an event that states the address, those merged away last.
+    """Return the leads to whom an event belongs that states the address, those merged away last.
 
     Args:
         spellings: the address in lower case, and what stands for it.
     """
-    touchpoints, crm_events = client.table("touchpoints"), client.table("crm_events")
+    touchpoints, crm_events = client.table("v_touchpoints"), client.table("v_crm_events")
     places = ", ".join(f"{{spelled{number}:String}}" for number, _ in enumerate(spellings))
     of_touch, of_properties, of_crm = (
         f"lower(trimBoth({column})) IN ({places})"

@@ -182,6 +182,10 @@ def written(directory: Path) -> Path:
          "type": "lead_created", "attributes": {"email": ADDRESS}},
         {"kind": "crm", "event_id": "d", "event_time": "2026-03-02T11:00:00Z", "lead_id": "m",
          "type": "lead_created", "attributes": {"email": "bob@firm.example"}},
+        {"kind": "crm", "event_id": "e", "event_time": "2026-03-02T11:00:00Z", "lead_id": "l",
+         "type": "lead_updated", "attributes": {"email": "both@firm.example"}},
+        {"kind": "crm", "event_id": "f", "event_time": "2026-03-02T12:00:00Z", "lead_id": "m",
+         "type": "lead_updated", "attributes": {"email": "both@firm.example"}},
         {"kind": "crm", "event_id": ADDRESS, "event_time": ADDRESS, "lead_id": "l",
          "type": "lead_created"},
     ]  # fmt: skip
@@ -206,9 +210,12 @@ def test_a_replay_puts_no_address_into_clickhouse_and_people_are_found_with_the_
             spelled = ", ".join(f"ifNull(toString(`{column}`), '')" for column in columns)
             sql = f"SELECT lower(concat_ws('|', {spelled})) FROM {table}"
             assert not any(MARK in row for (row,) in client.query(sql).rows), table
-    several = CliRunner().invoke(cli, ["lead", ADDRESS, "--data-dir", data])
+    several = CliRunner().invoke(cli, ["lead", "both@firm.example", "--data-dir", data])
     assert several.exit_code == 1
     assert "2 leads state that address" in several.output
+    joined = CliRunner().invoke(cli, ["lead", ADDRESS, "--data-dir", data])
+    assert joined.exit_code == 0, joined.output
+    assert "Lead l" in joined.output
     found = CliRunner().invoke(cli, ["lead", " Bob@firm.example", "--data-dir", data])
     assert found.exit_code == 0, found.output
     assert "Lead m" in found.output
