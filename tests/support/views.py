@@ -31,8 +31,8 @@ PARAMETERS: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
 }
 """Of each view with parameters, the values of each; a test asks all combinations."""
 
-AS_TOLD: Final = frozenset({"v_tellings"})
-"""Views of rows as they were told, which only other views ask; tests ask for distinct rows."""
+AS_TOLD: Final = frozenset({"v_tellings", "v_touchpoints", "v_crm_events"})
+"""Views of rows as they were told, perhaps repeatedly; tests ask for distinct rows."""
 
 _PARAMETER: Final = re.compile(r"\{(\w+):[^{}]+\}")
 
