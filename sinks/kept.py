@@ -63,7 +63,8 @@ class Kept:
             self.leave(stays)
 
     def columns(self) -> dict[str, Columns]:
-        """Return the columns of each table that the records fill; none where there are none."""
+        """Return the columns of each table that gets rows of the records."""
         if not self.values:
             return {}
-        return {table: of(self.values, self.at) for table, of in TABLES[self.kind].items()}
+        made = {table: of(self.values, self.at) for table, of in TABLES[self.kind].items()}
+        return {table: columns for table, columns in made.items() if columns["offset"]}

@@ -42,6 +42,7 @@ def load(
 
     def insert(kept: Kept) -> None:
         kept.drop_erased(known)
+        loaded[kept.kind] += 0
         for table, columns in kept.columns().items():
             insert_columns(client, table, columns)
             loaded[table] += len(columns["offset"])

@@ -20,6 +20,7 @@ HEAD: Final = """\
 SOURCE: Final = "leads"
 
 VIEW_KEYS: Final[Mapping[str, Sequence[str]]] = {
+    "v_claims": ("id", "since"),
     "v_cohorts": ("grain", "cohort", "channel", "source", "grade", "persona"),
     "v_conversions": ("lead_id", "cycle", "conversion"),
     "v_dead_letters": ("id",),
@@ -28,6 +29,7 @@ VIEW_KEYS: Final[Mapping[str, Sequence[str]]] = {
     "v_funnel": ("dimension", "value"),
     "v_handoffs": ("lead_id", "cycle", "stage"),
     "v_handovers": ("id",),
+    "v_identities": ("id", "since"),
     "v_leads": ("lead_id",),
     "v_leaks": ("lead_id", "leak", "cycle"),
     "v_pipeline": ("lead_id",),
@@ -86,7 +88,7 @@ def _document(client: ClickHouse) -> dict[str, Any]:
 def _tables(client: ClickHouse) -> Sequence[tuple[Any, ...]]:
     return client.query(
         "SELECT name, comment, engine LIKE '%MergeTree', sorting_key FROM system.tables "
-        "WHERE database = {database:String} AND name IN "
+        "WHERE database = {database:String} AND engine != 'Dictionary' AND name IN "
         "(SELECT table FROM system.columns WHERE database = {database:String}) ORDER BY name",
         {"database": client.database},
     ).rows

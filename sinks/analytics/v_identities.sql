@@ -8,23 +8,22 @@
 --   lead_id: The lead to whom it belongs.
 --   since: From when on, UTC; 1900: from the first on.
 --   until: Up to when, UTC, not included; 2299: for good so far.
-WITH twice AS
+WITH RECURSIVE reached AS
 (
+    SELECT id, lead_id, since, until, 1 AS steps
+    FROM {database}.v_claims
+    UNION ALL
     SELECT
         link.id AS id,
-        if(further.id != '', further.lead_id, link.lead_id) AS lead_id,
-        if(further.id != '', greatest(link.since, further.since), link.since) AS since,
-        if(further.id != '', least(link.until, further.until), link.until) AS until
-    FROM {database}.v_claims AS link
-    LEFT JOIN {database}.v_claims AS further ON further.id = link.lead_id
-    WHERE ifNull(further.id, '') = '' OR (further.since < link.until AND link.since < further.until)
+        further.lead_id AS lead_id,
+        greatest(link.since, further.since) AS since,
+        least(link.until, further.until) AS until,
+        link.steps + 1 AS steps
+    FROM reached AS link
+    INNER JOIN {database}.v_claims AS further ON further.id = link.lead_id
+    -- Claims are in no circle but for the moment in which merges are on their way.
+    WHERE further.since < link.until AND link.since < further.until AND link.steps < 64
 )
--- Four steps are the most: a visitor, its address, another system's id, the CRM's lead, the survivor.
-SELECT
-    link.id AS id,
-    if(further.id != '', further.lead_id, link.lead_id) AS lead_id,
-    if(further.id != '', greatest(link.since, further.since), link.since) AS since,
-    if(further.id != '', least(link.until, further.until), link.until) AS until
-FROM twice AS link
-LEFT JOIN twice AS further ON further.id = link.lead_id
-WHERE ifNull(further.id, '') = '' OR (further.since < link.until AND link.since < further.until)
+SELECT id, lead_id, since, until
+FROM reached
+WHERE lead_id NOT IN (SELECT id FROM {database}.v_claims)

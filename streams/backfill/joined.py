@@ -9,6 +9,7 @@ import msgspec
 
 from leadstream.schemas.events import EpochMs
 from leadstream.streams.domain.alias_graph import UNALIASED
+from leadstream.streams.domain.claims import thinned
 from leadstream.streams.domain.kept import TailEvent
 from leadstream.streams.domain.link_records import (
     Aliased,
@@ -74,11 +75,12 @@ def links_of(joined: Joined, erased_at: EpochMs, *, is_lead: bool) -> Links:
         claim = decode_link(body)
         if isinstance(claim, Claimed) and claim.at > erased_at:
             found.add((claim.at, claim.event_id, claim.owner))
+    aliased = joined.said.aliased or UNALIASED
     links = Links(
-        sorted(found),
+        thinned(sorted(found), aliased.claims),
         joined.said.rooted or UNROOTED,
         is_lead=is_lead,
-        aliased=joined.said.aliased or UNALIASED,
+        aliased=aliased,
     )
     return links.without_claims_until(erased_at)
 

@@ -13,11 +13,12 @@ from msgspec.structs import asdict, replace
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint, is_erasure
 from leadstream.streams.backfill.erasures import Links as OtherIds
 from leadstream.streams.backfill.erasures import spread
-from leadstream.streams.domain.alias_graph import UNALIASED, AliasGraph
+from leadstream.streams.backfill.joined import UNSAID, Joined, Said, links_of
+from leadstream.streams.domain.alias_graph import AliasGraph
 from leadstream.streams.domain.identity import other_ids_in, states_lead
 from leadstream.streams.domain.joining import told_by
-from leadstream.streams.domain.link_records import Aliased, Alike, Place, Rooted
-from leadstream.streams.domain.links import UNROOTED, Links, owner_at
+from leadstream.streams.domain.link_records import Alike, encode_link
+from leadstream.streams.domain.links import Links, owner_at
 from leadstream.streams.domain.merge_graph import MergeGraph
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.domain.stored import event_of
@@ -33,11 +34,10 @@ class People:
 
     def __init__(self, resolver: StatedIdentity) -> None:
         self._resolver = resolver
-        self._claims: defaultdict[str, set[Place]] = defaultdict(set)
+        self._claims: defaultdict[str, list[bytes]] = defaultdict(list)
         self._merges = MergeGraph()
         self._aliases = AliasGraph()
-        self._rooted: dict[str, Rooted] = {}
-        self._aliased: dict[str, Aliased] = {}
+        self._said: dict[str, Said] = {}
         self._erased: dict[str, EpochMs] = {}
 
     def hear(
@@ -59,12 +59,14 @@ class People:
         if is_erasure(first):
             self._erased[first.lead_id] = max(at, self._erased.get(first.lead_id, at))
         for key, claimed in self._resolver.claims_of(event, first.lead_id, at, stated):
-            self._claims[key].add((claimed.at, claimed.event_id, claimed.owner))
+            self._claims[key].append(encode_link(claimed))
         for merge in self._resolver.merges_of(event, first.lead_id, at, stated):
             if isinstance(merge, Alike):
-                self._aliased |= self._aliases.add(merge)
+                for lead_id, aliased in self._aliases.add(merge).items():
+                    self._said[lead_id] = self._said_of(lead_id)._replace(aliased=aliased)
             else:
-                self._rooted |= self._merges.add(merge)
+                for lead_id, rooted in self._merges.add(merge).items():
+                    self._said[lead_id] = self._said_of(lead_id)._replace(rooted=rooted)
 
     def settled(self, events_of: EventsOf) -> Owners:
         """Return whose everything is, when all was heard."""
@@ -79,18 +81,18 @@ class People:
 
         erased = spread(self._erased, other_ids)
         links = {}
-        for lead_id in self._claims.keys() | self._aliased.keys() | self._rooted.keys():
+        for lead_id in self._claims.keys() | self._said.keys():
             until = erased.get(lead_id, -NEVER_MS)
-            known = Links(
-                sorted(self._claims.get(lead_id, ())),
-                self._rooted.get(lead_id, UNROOTED),
-                aliased=self._aliased.get(lead_id, UNALIASED),
-            ).without_claims_until(until)
+            joined = Joined(self._claims.get(lead_id, ()), said=self._said_of(lead_id))
+            known = links_of(joined, until, is_lead=False)
             is_lead = bool(known.claims) and any(
                 event.occurred_at > until and states_lead(event) for event in events_of(lead_id)
             )
             links[lead_id] = known.as_lead() if is_lead else known
         return Owners(links, erased)
+
+    def _said_of(self, lead_id: str) -> Said:
+        return self._said.get(lead_id, UNSAID)
 
 
 class Owners:

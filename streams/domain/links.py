@@ -18,6 +18,7 @@ from typing import Final
 
 from leadstream.schemas.decisions import Owner
 from leadstream.streams.domain.alias_graph import UNALIASED
+from leadstream.streams.domain.claims import are_of_a_crowd, thinned
 from leadstream.streams.domain.link_records import Aliased, Claimed, Place, Rooted
 from leadstream.streams.domain.state_parts import EpochMs
 
@@ -32,6 +33,7 @@ class Links:
         aliased: claims by ids of its own rank.
         claims: both, in their order.
         is_lead: somebody states the id as a lead's own, so it is no key.
+        is_crowd: so many claimed it that it is nobody's; none of their claims is kept.
         rooted: what the merges say.
     """
 
@@ -42,46 +44,69 @@ class Links:
         *,
         is_lead: bool = False,
         aliased: Aliased = UNALIASED,
+        is_crowd: bool = False,
     ) -> None:
-        self.stated = stated
-        self.aliased = aliased
-        self.claims = list(merge(stated, aliased.claims)) if aliased.claims else stated
+        self.is_crowd = is_crowd or are_of_a_crowd(stated)
+        self.stated = [] if self.is_crowd else stated
+        self.aliased = Aliased(aliased.version, []) if self.is_crowd else aliased
+        theirs = self.aliased.claims
+        self.claims = list(merge(self.stated, theirs)) if theirs else self.stated
         self.rooted = rooted
         self.is_lead = is_lead
 
     def with_claim(self, claimed: Claimed) -> Links:
         """Return what is known with another claim."""
         place = (claimed.at, claimed.event_id, claimed.owner)
-        if place in self.stated:
+        if self.is_crowd or place in self.stated:
             return self
         stated = list(self.stated)
         insort(stated, place)
-        return Links(stated, self.rooted, is_lead=self.is_lead, aliased=self.aliased)
+        return self._with(thinned(stated, self.aliased.claims), self.aliased)
 
     def with_aliases(self, aliased: Aliased) -> Links:
         """Return what is known with the claims by others of its rank, unless that is older."""
         if aliased.version <= self.aliased.version:
             return self
-        return Links(self.stated, self.rooted, is_lead=self.is_lead, aliased=aliased)
+        return self._with(self.stated, aliased)
 
     def with_root(self, rooted: Rooted) -> Links:
         """Return what is known with what the merges say, unless that is older."""
         if rooted.version <= self.rooted.version:
             return self
-        return Links(self.stated, rooted, is_lead=self.is_lead, aliased=self.aliased)
+        return Links(
+            self.stated,
+            rooted,
+            is_lead=self.is_lead,
+            aliased=self.aliased,
+            is_crowd=self.is_crowd,
+        )
 
     def as_lead(self) -> Links:
         """Return what is known of an id that is a lead's own."""
-        return Links(self.stated, self.rooted, is_lead=True, aliased=self.aliased)
+        return Links(
+            self.stated,
+            self.rooted,
+            is_lead=True,
+            aliased=self.aliased,
+            is_crowd=self.is_crowd,
+        )
 
     def without_claims_until(self, at: EpochMs) -> Links:
         """Return what is known when everything up to an instant is erased."""
         if all(claim[0] > at for claim in self.claims):
             return self
         stated = [claim for claim in self.stated if claim[0] > at]
-        by_others = [claim for claim in self.aliased.claims if claim[0] > at]
-        aliased = Aliased(self.aliased.version, by_others)
-        return Links(stated, self.rooted, is_lead=self.is_lead, aliased=aliased)
+        theirs = [claim for claim in self.aliased.claims if claim[0] > at]
+        return self._with(stated, Aliased(self.aliased.version, theirs))
+
+    def _with(self, stated: list[Place], aliased: Aliased) -> Links:
+        return Links(
+            stated,
+            self.rooted,
+            is_lead=self.is_lead,
+            aliased=aliased,
+            is_crowd=self.is_crowd,
+        )
 
 
 def owner_at(links: Links, own_id: str, at: EpochMs) -> str:

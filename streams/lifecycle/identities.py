@@ -38,6 +38,7 @@ class _StoredLinks(msgspec.Struct, array_like=True):
     rooted: Rooted | None
     is_lead: bool
     aliased: Aliased | None = None
+    is_crowd: bool = False
 
 
 class _StoredMerge(msgspec.Struct, array_like=True):
@@ -93,13 +94,14 @@ class Identities:
             stored.rooted or UNROOTED,
             is_lead=stored.is_lead,
             aliased=stored.aliased or UNALIASED,
+            is_crowd=stored.is_crowd,
         )
 
     def keep_links(self, key: bytes, links: Links, result: BatchResult) -> None:
         """Keep whose an id is."""
         rooted = None if links.rooted is UNROOTED else links.rooted
-        aliased = None if links.aliased is UNALIASED else links.aliased
-        value = _encode(_StoredLinks(links.stated, rooted, links.is_lead, aliased))
+        aliased = links.aliased if links.aliased.version >= 0 else None
+        value = _encode(_StoredLinks(links.stated, rooted, links.is_lead, aliased, links.is_crowd))
         self._keep_links(key, value)
         result.store[LINKS_KEY + key] = value
 

@@ -23,6 +23,7 @@ from sink_records import (
 
 from leadstream.schemas import topics
 from leadstream.schemas.codec import Encoder, SingleObject
+from leadstream.schemas.decisions import Owner
 from leadstream.schemas.events import ERASURE_REQUESTED, CrmEvent, LeadEvent
 from leadstream.schemas.settings import Settings
 from leadstream.sinks import erasure as sinks_erasure
@@ -57,6 +58,9 @@ def client(tmp_path: Path) -> Iterator[ClickHouse]:
         yield opened
 
 
+OWNERS = [Owner(lead_id="somebody")]
+
+
 def builder(client: ClickHouse) -> BatchBuilder:
     """Return what a sink has after it was assigned its partitions."""
     built = BatchBuilder(Settings().topics, SingleObject())
@@ -79,7 +83,7 @@ def life(lead_id: str) -> list[Told]:
         *told(topics.LEAD_SLA, sla_event(lead_id, "started", 1)),
         *told(topics.LEAD_LEAKS, leak_event(lead_id, "opened", 1)),
         *told(topics.LEAD_SHADOW, shadow),
-        *told(topics.LEAD_STATE, lead_state(lead_id, 2)),
+        *told(topics.LEAD_STATE, lead_state(lead_id, 2), lead_state(lead_id, 3, owners=OWNERS)),
         letter,
     ]
 

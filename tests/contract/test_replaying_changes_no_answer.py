@@ -243,8 +243,8 @@ def test_the_log_holds_what_a_replay_could_get_wrong(log: Log) -> None:
 
 def tables(client: ClickHouse) -> list[str]:
     found = client.query(
-        "SELECT name FROM system.tables "
-        "WHERE database = {database:String} AND engine LIKE '%MergeTree'",
+        "SELECT name FROM system.tables WHERE database = {database:String} "
+        "AND engine LIKE '%MergeTree'",
         {"database": client.database},
     )
     return [name for (name,) in found.rows]

@@ -132,3 +132,20 @@ def test_a_lead_s_timeline_has_what_happened_under_its_other_ids_and_names_them(
         ("identify", ""),
     ]
     assert touches(bob) == [("identify", ""), ("page_viewed", "anon:")]
+
+
+def test_a_chain_of_any_length_is_followed_to_its_end(client: ClickHouse) -> None:
+    log: list[Touchpoint | CrmEvent] = [
+        Touchpoint(
+            event_id=f"a{number}",
+            event_time=number * 1000,
+            type="alias",
+            anonymous_id=f"v{number + 1}",
+            properties={"previous_id": f"v{number}"},
+        )
+        for number in range(20)
+    ]
+    log.append(Touchpoint(event_id="p", event_time=500, type="page_viewed", anonymous_id="v0"))
+    load_anew(client, log)
+    assert ("anon:v20", str(as_uuid("p"))) in told(client)
+    assert {lead_id for lead_id, _ in told(client)} == {"anon:v20"}

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from leadstream.schemas.codec import parse_time
 from leadstream.schemas.decisions import RETRACTED, Transition
 from leadstream.schemas.events import LeadEvent
 
@@ -43,6 +44,11 @@ def _cell(table: str, column: str, record: Any) -> Any:
     if column == "retracted":
         told = getattr(record, "event", None)
         return int(record.status == RETRACTED and told == _BEGINNING.get(table))
+    if column.startswith("owners."):
+        first = "1900-01-01T00:00:00Z"
+        field = column.removeprefix("owners.")
+        told = [getattr(owner, field) for owner in record.owners]
+        return [parse_time(first) if each is None else each for each in told]
     if column == "score" and not isinstance(record, LeadEvent):
         return record.score.total
     if column in ("consents", "consents_since"):

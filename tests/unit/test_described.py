@@ -49,7 +49,9 @@ def test_every_table_and_view_is_described(client: ClickHouse) -> None:
 
 def test_every_column_is_described(client: ClickHouse) -> None:
     found = client.query(
-        "SELECT table, name, type, comment FROM system.columns WHERE database = 'leads'"
+        # A dictionary's columns have no place for words.
+        "SELECT table, name, type, comment FROM system.columns WHERE database = 'leads' "
+        "AND table NOT IN (SELECT name FROM system.dictionaries WHERE database = 'leads')"
     ).rows
     assert len({table for table, *_ in found}) > 20
     poor = [
