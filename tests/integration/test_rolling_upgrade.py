@@ -29,6 +29,8 @@ from leadstream.schemas.settings import Settings, load_settings
 from leadstream.sinks.clickhouse import ClickHouse
 from leadstream.sinks.load import load
 from leadstream.sinks.migrate import migrate
+from leadstream.streams.domain.identity_rules import IdentityRules
+from leadstream.streams.identify.resolver import StatedIdentity
 from leadstream.streams.models import load_models
 from leadstream.streams.replay import Replay
 
@@ -143,7 +145,8 @@ def replayed(
 ) -> tuple[Replay, list[Any], list[bytes]]:
     """Return the replay of a log, its accepted events, and the records that are none."""
     decoders = {t: Decoder(topics.SCHEMA_OF[t], SingleObject()) for t in topics.INPUTS}
-    run, accepted, poison = Replay(load_models(models)), [], list[bytes]()
+    alone = StatedIdentity(IdentityRules(joins=False))  # old workers know of nobody joined
+    run, accepted, poison = Replay(load_models(models), resolver=alone), [], list[bytes]()
     for topic, value in log:
         try:
             accepted += run.feed(decoders[topic].decode(value))[0]
