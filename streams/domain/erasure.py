@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from leadstream.schemas.events import ERASURE_REQUESTED, CrmEvent, LeadEvent, is_erasure
 from leadstream.streams.domain.identity import OURSELVES, other_ids_in
 from leadstream.streams.domain.ids import decision_id
-from leadstream.streams.domain.kept import TailEvent
+from leadstream.streams.domain.kept import OWN, TailEvent
 from leadstream.streams.domain.record import LeadRecord
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
 from leadstream.streams.domain.stored import event_of
@@ -75,8 +75,13 @@ def erase(record: LeadRecord, events: Sequence[LeadEvent]) -> Erasure | None:
 
 
 def note_other_ids(record: LeadRecord, entries: Iterable[TailEvent]) -> None:
-    """Remember the other ids, and when they were first stated, of events that are kept no more."""
+    """Remember the other ids, and when they were first stated, of events that are kept no more.
+
+    What other ids gave counts there: it comes before or after an erasure, as it happens.
+    """
     for entry in entries:
+        if entry.sources is not None and OWN not in entry.sources:
+            continue
         event = event_of(record.lead_id, entry)
         for other in other_ids_in(event):
             known = record.other_ids.get(other, event.occurred_at)

@@ -90,6 +90,11 @@ class Joins:
 
         Returns None where the id is nobody's but its own.
         """
+        erased_at = max(record.erased_at, erased_until(events))
+        is_erased = erased_at > record.erased_at
+        if is_erased and record.past > 0:
+            # What settled after the instant of the erasure stays.
+            recall(record, self._identities.past_of(key))
         known = self._identities.links_of(key)
         if known is None and not links:
             if record.is_joined and needs_past(record, events, ()):
@@ -102,18 +107,34 @@ class Joins:
             if record.head.event_count and _owners(record, known) != _owners(record, now):
                 record.revision += 1  # whose it is belongs to its state
         given = [link for link in links if isinstance(link, (Moved, Withdrawn))]
-        had_life = record.head.event_count > 0
-        if had_life or events or any(isinstance(each, Moved) for each in given):
-            told = told_by(record.lead_id, was) if had_life else {}
-            given += difference(told, told_by(record.lead_id, now))
         before = None
         if now is not was or any(map(is_erasure, events)) or _retells(record, events, given):
             before = {e.event_id: e for e in self._all_of(key, record)}
+        had_life = is_alive = record.head.event_count > 0
         record.is_joined |= now is not _NOBODY
+        new, gone = self._take(key, record, events, given)
+        if not had_life or is_erased or gone:
+            is_alive = any(event.occurred_at > erased_at for event in events) or any(
+                passes_on(entry) and entry.at > erased_at for entry in self._all_of(key, record)
+            )
+        telling = difference(
+            told_by(record.lead_id, was) if had_life else {},
+            told_by(record.lead_id, now) if is_alive else {},
+        )
+        if telling:
+            self._take(key, record, (), telling)
+        return Joining(was, now, [*given, *telling], before, new, gone)
+
+    def _take(
+        self,
+        key: bytes,
+        record: LeadRecord,
+        events: Sequence[LeadEvent],
+        given: Sequence[Moved | Withdrawn],
+    ) -> tuple[list[TailEvent], list[TailEvent]]:
         if needs_past(record, events, given):
             recall(record, self._identities.past_of(key))
-        new, gone = take(record, given)
-        return Joining(was, now, given, before, new, gone)
+        return take(record, given)
 
     def give(
         self,

@@ -104,6 +104,30 @@ def test_every_id_holds_what_it_holds_live(log: Log, how: Any, partitions: int, 
     }
 
 
+@examples(100)
+@given(
+    histories(),
+    splits,
+    erasures,
+    st.integers(1, 4),
+    st.integers(0, 2**32),
+    st.sampled_from([64, 2]),
+)
+def test_an_erasure_leaves_live_what_it_leaves_in_a_backfill(
+    log: Log, how: Any, asked: Any, partitions: int, seed: int, tail_min_events: int
+) -> None:
+    random = Random(seed)
+    whole = list(log)
+    whole.insert(random.randint(0, len(log)), erasure_request(*asked[0]))
+    pipeline = Pipeline(MODELS, partitions, random, tail_min_events=tail_min_events)
+    pipeline.run(whole, END_MS)
+    found = backfilled(whole, how)
+    assert [content(d) for d in found.decisions] == effective(pipeline.said)
+    assert latest_states(found.states.values()) == {
+        lead_id: content(s) for lead_id, s in pipeline.states.items() if s.event_count
+    }
+
+
 @examples(40)
 @given(histories(), splits)
 def test_events_are_rows_of_their_own_ids_only(log: Log, how: Any) -> None:

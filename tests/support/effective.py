@@ -38,4 +38,6 @@ def content(struct: msgspec.Struct) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(struct, builtin_types=(Decimal,))
     for field in EMISSION_FIELDS:
         plain.pop(field, None)
+    if plain.get("owners") == []:
+        plain["owners"] = None  # its own again, or never another's: that depends on what came first
     return plain

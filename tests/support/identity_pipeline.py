@@ -94,7 +94,12 @@ class Pipeline:
         self._stores[number].update(result.store)
         self._append(result)
         for output in result.outputs:
-            if output.topic == topics.LEAD_STATE:
+            if output.value is None:
+                # An erased lead: what was said of it so far is said no more.
+                lead_id = (output.key or b"").decode()
+                self.states.pop(lead_id, None)
+                self.said = [d for d in self.said if d.lead_id != lead_id]
+            elif output.topic == topics.LEAD_STATE:
                 state = DECODERS[output.topic].decode(output.value)
                 self.states[state.lead_id] = state
             elif output.topic in DECODERS:

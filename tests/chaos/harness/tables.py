@@ -19,7 +19,10 @@ KEYS = {
     "sla": ("policy", "lead_id", "clock"),
     "leaks": ("lead_id", "leak", "cycle"),
     "lead_state": ("lead_id",),
+    "identities": ("lead_id",),
 }
+# Whether an id that is its own was another's for a while depends on what came first.
+ONLY = {"identities": "notEmpty(owners.lead_id)"}
 SLICES = 8
 
 
@@ -34,7 +37,7 @@ def _compare(table: str, expected: ClickHouse, found: ClickHouse) -> Difference:
     columns = ", ".join(f"`{name}`" for name in names)
     result = Difference(f"ClickHouse {table}")
     for part in range(SLICES):
-        where = f"cityHash64(lead_id) % {SLICES} = {part}"
+        where = f"cityHash64(lead_id) % {SLICES} = {part} AND {ONLY.get(table, 'true')}"
 
         def rows(client: ClickHouse, where: str = where) -> list[tuple[tuple[str, ...], object]]:
             sql = f"SELECT {columns} FROM {client.table(table)} FINAL WHERE {where}"
