@@ -14,6 +14,7 @@ import struct
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
 import fastavro
@@ -117,14 +118,17 @@ class Encoder:
         self._header = schemas.header_for(name, topic)
         self._native = writer_of(name, STRUCT_OF[name], self._header) if native else None
         grew = GREW.get(name) if self._header.startswith(SINGLE_OBJECT_MARKER) else None
-        self._grew_by = grew.fields if grew else ()
+        # The value of one field, or a tuple of several.
+        self._added = attrgetter(*grew.fields) if grew else None
+        self._no_news = (None,) * len(grew.fields) if grew and grew.fields[1:] else None
+        self._nulls = len(grew.fields) * len(NULL) if grew else 0
         self._released = header_of(name, grew.released) if grew else b""
 
     def encode(self, value: msgspec.Struct) -> bytes:
         if self._native is not None:
             written = self._native.write(value)
             if written is not None:
-                return self._as_released(value, written) if self._grew_by else written
+                return self._as_released(value, written) if self._nulls else written
         buffer = io.BytesIO()
         buffer.write(self._header)
         fastavro.schemaless_writer(buffer, self._schema, _to_plain(value))
@@ -132,12 +136,9 @@ class Encoder:
 
     def _as_released(self, value: msgspec.Struct, written: bytes) -> bytes:
         """Return a record as one of the version that the schema grew from, where it is one."""
-        for name in self._grew_by:
-            if getattr(value, name) is not None:
-                return written
-        if not self._grew_by:
+        if self._added is None or self._added(value) != self._no_news:
             return written
-        return self._released + written[len(self._header) : -len(self._grew_by) * len(NULL)]
+        return self._released + written[len(self._header) : -self._nulls]
 
 
 class Decoder:

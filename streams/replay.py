@@ -113,9 +113,10 @@ class Replay:
             self._latest = max(self._latest, lead_event.occurred_at)
             sayings += self._take(_Visit(lead_event.lead_id, [lead_event]))
         lead_id, at = accepted[0].lead_id, accepted[0].occurred_at
-        for key, claimed in self._resolver.claims_of(event, lead_id, at, stated):
+        claims, merges = self._resolver.ties_of(event, lead_id, at, stated)
+        for key, claimed in claims:
             sayings += self._take(_Visit(key, links=[claimed]))
-        for merge in self._resolver.merges_of(event, lead_id, at, stated):
+        for merge in merges:
             for merged, link in self._identities.merge(merge, BatchResult()).items():
                 sayings += self._take(_Visit(merged, links=[link]))
         return accepted, sayings

@@ -87,9 +87,10 @@ def split(
             continue
         first = accepted[0]
         at = first.occurred_at
-        for key, claim in resolver.claims_of(told, first.lead_id, at, event):
+        ties, merges = resolver.ties_of(told, first.lead_id, at, event)
+        for key, claim in ties:
             claimed[number_of(key) % shards].append((key, encode_link(claim)))
-        found.merges += resolver.merges_of(told, first.lead_id, at, event)
+        found.merges += merges
     found.sizes = events.add(block.seq, waiting)
     found.claimed = claims.add(block.seq, claimed)
     return found

@@ -58,9 +58,10 @@ class People:
         at = first.occurred_at
         if is_erasure(first):
             self._erased[first.lead_id] = max(at, self._erased.get(first.lead_id, at))
-        for key, claimed in self._resolver.claims_of(event, first.lead_id, at, stated):
+        claims, merges = self._resolver.ties_of(event, first.lead_id, at, stated)
+        for key, claimed in claims:
             self._claims[key].append(encode_link(claimed))
-        for merge in self._resolver.merges_of(event, first.lead_id, at, stated):
+        for merge in merges:
             if isinstance(merge, Alike):
                 for lead_id, aliased in self._aliases.add(merge).items():
                     self._said[lead_id] = self._said_of(lead_id)._replace(aliased=aliased)

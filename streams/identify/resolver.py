@@ -72,43 +72,35 @@ class StatedIdentity:
         keys = self._keys_of(event, stated) if isinstance(event, Touchpoint) else []
         return (keys[0][1],) if keys else ()
 
-    def claims_of(
+    def ties_of(
         self,
         event: Touchpoint | CrmEvent,
         lead_id: str,
         at: EpochMs,
         stated: Touchpoint | CrmEvent | None = None,
-    ) -> list[tuple[str, Claimed]]:
-        """Return the weaker keys that the event states beside its lead, with the claim on each.
+    ) -> tuple[list[tuple[str, Claimed]], list[Merging]]:
+        """Return what the event says of whose ids are.
 
         Args:
             lead_id: under which the event belongs by itself.
             at: when it happened.
             stated: as of `leads_of`.
+        Returns:
+            The weaker keys that it states beside its lead, with the claim on each; and the ids that
+            are another's of their rank, or their own again.
         """
+        claims: list[tuple[str, Claimed]] = []
+        merges: list[Merging] = []
+        if event.type not in self.joining:
+            return claims, merges
+        merges += self._merges_of(event, at)
         own_rank, keys = self._joined_keys(event, lead_id, stated)
-        claimed = Claimed(lead_id, at, event.event_id)
-        return [(key, claimed) for rank, key in keys if rank > own_rank]
-
-    def merges_of(
-        self,
-        event: Touchpoint | CrmEvent,
-        lead_id: str,
-        at: EpochMs,
-        stated: Touchpoint | CrmEvent | None = None,
-    ) -> list[Merging]:
-        """Return which ids the event says are another's of their rank, or their own again.
-
-        Args:
-            lead_id: under which the event belongs by itself.
-            at: when it happened.
-            stated: as of `leads_of`.
-        """
-        own_rank, keys = self._joined_keys(event, lead_id, stated)
-        return [
-            *self._merges_of(event, at),
-            *(Alike(key, lead_id, at, event.event_id) for rank, key in keys if rank == own_rank),
-        ]
+        for rank, key in keys:
+            if rank > own_rank:
+                claims.append((key, Claimed(lead_id, at, event.event_id)))
+            elif rank == own_rank:
+                merges.append(Alike(key, lead_id, at, event.event_id))
+        return claims, merges
 
     def _joined_keys(
         self,
@@ -118,7 +110,7 @@ class StatedIdentity:
     ) -> tuple[int, list[_Key]]:
         """Return the rank of the event's lead, and the keys that the event joins to it."""
         rules = self._rules
-        if not rules.joins or event.type not in rules.identifying:
+        if event.type not in rules.identifying:
             return _LEAD, []
         keys = dict.fromkeys(self._keys_of(event, stated, joins=True))
         others = [found for found in keys if found[1] != lead_id]
@@ -129,8 +121,6 @@ class StatedIdentity:
         return (own[0], others) if own else (_LEAD, [])
 
     def _merges_of(self, event: Touchpoint | CrmEvent, at: EpochMs) -> list[Merged]:
-        if event.type not in self.joining:
-            return []
         id_of = self._rules.id_of
         lead_id = id_of(event.lead_id)
         if isinstance(event, CrmEvent):

@@ -133,9 +133,10 @@ class IdentifyPartition:
         if event.type in self._resolver.joining:
             first = lead_events[0]
             at = first.occurred_at
-            for key, claimed in self._resolver.claims_of(event, first.lead_id, at, stated):
+            claims, merges = self._resolver.ties_of(event, first.lead_id, at, stated)
+            for key, claimed in claims:
                 outputs.append(_control(key.encode(), CONTROL_LINK, claimed))
-            for merge in self._resolver.merges_of(event, first.lead_id, at, stated):
+            for merge in merges:
                 outputs.append(_control(MERGES_KEY, CONTROL_MERGE, merge))
         return outputs
 

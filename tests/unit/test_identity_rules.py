@@ -31,7 +31,7 @@ def touch(**fields: Any) -> Touchpoint:
 
 def claimed(who: StatedIdentity, event: Touchpoint, **given: Any) -> dict[str, str]:
     (lead,) = who.leads_of(event, **given)
-    return {key: claim.owner for key, claim in who.claims_of(event, lead, AT, **given)}
+    return {key: claim.owner for key, claim in who.ties_of(event, lead, AT, **given)[0]}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_settings_block_ids_and_mailboxes() -> None:
 
 def test_an_alias_merges_a_lead_and_claims_a_visitor() -> None:
     event = touch(type="alias", lead_id="ada", properties={"previous_id": "old"})
-    assert WHO.merges_of(event, "ada", AT) == [Merged("old", "ada", AT, "e", is_told=False)]
+    assert WHO.ties_of(event, "ada", AT)[1] == [Merged("old", "ada", AT, "e", is_told=False)]
     assert claimed(WHO, event) == {"anon:old": "ada"}
 
 
@@ -119,20 +119,20 @@ def test_an_unmerge_belongs_to_both_leads() -> None:
         event_id="e", event_time=AT, lead_id="ada", type="lead_unmerged", merged_lead_id="bob"
     )
     assert WHO.leads_of(event) == ("ada", "bob")
-    assert WHO.merges_of(event, "ada", AT) == [Merged("bob", None, AT, "e")]
+    assert WHO.ties_of(event, "ada", AT)[1] == [Merged("bob", None, AT, "e")]
 
 
 def test_ids_of_one_rank_belong_to_each_other_and_weaker_ones_to_the_first() -> None:
     event = touch(email="Ada@x.example", anonymous_id="a1", properties={"email": "a@y.example"})
     ada, other = lead_of_email("ada@x.example"), lead_of_email("a@y.example")
     assert claimed(WHO, event) == {"anon:a1": ada}
-    assert WHO.merges_of(event, ada, AT) == [Alike(other, ada, AT, "e")]
+    assert WHO.ties_of(event, ada, AT)[1] == [Alike(other, ada, AT, "e")]
 
 
 def test_nothing_is_joined_to_a_shared_mailbox() -> None:
     event = touch(email="info@x.example", anonymous_id="a1")
     assert claimed(WHO, event) == {}
-    assert WHO.merges_of(event, lead_of_email("info@x.example"), AT) == []
+    assert WHO.ties_of(event, lead_of_email("info@x.example"), AT)[1] == []
 
 
 def test_of_aliases_in_a_circle_the_one_that_would_close_it_does_not_count() -> None:
