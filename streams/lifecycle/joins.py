@@ -45,6 +45,7 @@ from leadstream.streams.domain.link_records import (
 )
 from leadstream.streams.domain.links import Links, owners_of
 from leadstream.streams.domain.record import LeadRecord
+from leadstream.streams.domain.state import NEVER_MS, EpochMs
 from leadstream.streams.domain.stored import event_of, tail_event
 from leadstream.streams.engine.processor import BatchResult, Output, Record
 from leadstream.streams.lifecycle.identities import Identities
@@ -77,6 +78,17 @@ class Joins:
 
     def __init__(self, identities: Identities) -> None:
         self._identities = identities
+
+    def note(self, key: bytes, links: Sequence[Link], result: BatchResult) -> bool:
+        """Take what is heard of an id that nothing is known of; False where it is given events."""
+        for link in links:
+            if isinstance(link, (Moved, Withdrawn)):
+                return False
+        was = self._identities.links_of(key) or _NOBODY
+        now = _heard(was, links, -NEVER_MS)
+        if now is not was:
+            self._identities.keep_links(key, now, result)
+        return True
 
     def hear(
         self,
@@ -145,6 +157,8 @@ class Joins:
         result: BatchResult,
     ) -> None:
         """Give owners what is theirs now, and take back what is not, after events were folded."""
+        if joining.now is _NOBODY:
+            return
         if joining.before is None:
             own = [tail_event(event) for event in events if event.occurred_at > record.erased_at]
             before, after = _passed_on(joining.gone), _passed_on((*joining.new, *own))
@@ -165,15 +179,7 @@ class Joins:
         links: Sequence[Link],
     ) -> Links:
         erased_at = max(record.erased_at, erased_until(events))
-        now = was
-        for link in links:
-            if isinstance(link, Claimed) and link.at > erased_at:
-                now = now.with_claim(link)
-            elif isinstance(link, Aliased):
-                now = now.with_aliases(link)
-            elif isinstance(link, Rooted):
-                now = now.with_root(link)
-        now = now.without_claims_until(erased_at)
+        now = _heard(was, links, erased_at).without_claims_until(erased_at)
         if now.claims and not now.is_lead:
             own: Iterable[LeadEvent] = events
             if not was.claims:
@@ -190,6 +196,18 @@ class Joins:
             for chunk in (*kept, *record.settling):
                 yield from map(as_it_happened, decode_chunk(chunk).events)
         yield from map(as_it_happened, record.tail)
+
+
+def _heard(links: Links, said: Iterable[Link], erased_at: EpochMs) -> Links:
+    """Return what is known of an id with what is said of it now."""
+    for link in said:
+        if isinstance(link, Claimed) and link.at > erased_at:
+            links = links.with_claim(link)
+        elif isinstance(link, Aliased):
+            links = links.with_aliases(link)
+        elif isinstance(link, Rooted):
+            links = links.with_root(link)
+    return links
 
 
 def _owners(record: LeadRecord, links: Links | None) -> list[Owner] | None:

@@ -164,8 +164,11 @@ class LifecyclePartition:
         now = now_ms if self._stage.follows_wall_clock else self._clock
         late = Lateness()
         due = dict.fromkeys(self._records.take_due(now))
-        for key in (*due, *links):
+        for key in due:
             by_lead.setdefault(key, [])
+        for key, said in links.items():
+            if key in by_lead or key in self._records or not self._joins.note(key, said, result):
+                by_lead.setdefault(key, [])
         for key, events in by_lead.items():
             lead = self._records.load(key, judges) or new_record(key.decode())
             revision = lead.revision
