@@ -117,14 +117,14 @@ class Encoder:
         self._header = schemas.header_for(name, topic)
         self._native = writer_of(name, STRUCT_OF[name], self._header) if native else None
         grew = GREW.get(name) if self._header.startswith(SINGLE_OBJECT_MARKER) else None
-        self._grew_by = grew.field if grew else None
+        self._grew_by = grew.fields if grew else ()
         self._released = header_of(name, grew.released) if grew else b""
 
     def encode(self, value: msgspec.Struct) -> bytes:
         if self._native is not None:
             written = self._native.write(value)
             if written is not None:
-                return written if self._grew_by is None else self._as_released(value, written)
+                return self._as_released(value, written) if self._grew_by else written
         buffer = io.BytesIO()
         buffer.write(self._header)
         fastavro.schemaless_writer(buffer, self._schema, _to_plain(value))
@@ -132,9 +132,12 @@ class Encoder:
 
     def _as_released(self, value: msgspec.Struct, written: bytes) -> bytes:
         """Return a record as one of the version that the schema grew from, where it is one."""
-        if self._grew_by is None or getattr(value, self._grew_by) is not None:
+        if not self._grew_by:
             return written
-        return self._released + written[len(self._header) : -len(NULL)]
+        for field in self._grew_by:
+            if getattr(value, field) is not None:
+                return written
+        return self._released + written[len(self._header) : -len(NULL) * len(self._grew_by)]
 
 
 class Decoder:
@@ -150,6 +153,7 @@ class Decoder:
         self._ours = single_object_header(load_schema(name))
         grew = GREW.get(name)
         self._released = header_of(name, grew.released) if grew else None
+        self._nulls = NULL * len(grew.fields) if grew else b""
         if self._native is not None:
             self._native.trust(self._ours)
 
@@ -194,7 +198,7 @@ class Decoder:
         """Return a record of the version that ours grew from as one of ours, which is read fast."""
         if self._released is None or value is None or not value.startswith(self._released):
             return value
-        return self._ours + value[len(self._released) :] + NULL
+        return self._ours + value[len(self._released) :] + self._nulls
 
     def _writer_of(self, value: bytes) -> tuple[bytes, Any]:
         if value[:2] == SINGLE_OBJECT_MARKER:

@@ -183,6 +183,17 @@ class Consents(msgspec.Struct, frozen=True, kw_only=True):
     stops: list[str] = []
 
 
+class Membership(msgspec.Struct, frozen=True, kw_only=True):
+    """The account that a lead belongs to, and the personas that the model wants of one.
+
+    Attributes:
+        id: `crm:<id>`, `group:<id>` or `domain:<domain>`.
+    """
+
+    id: str
+    buying_group: list[str] = []
+
+
 class LeadState(msgspec.Struct, frozen=True, kw_only=True):
     """The latest state of a lead, as others read it."""
 
@@ -226,3 +237,4 @@ class LeadState(msgspec.Struct, frozen=True, kw_only=True):
     hot: bool = False
     next_mql: list[str] = []
     consent: Consents | None = None
+    account: Membership | None = None

@@ -1,8 +1,8 @@
-"""Schemas that got a field at their end since a release, and how its readers are kept.
+"""Schemas that got fields at their end since a release, and how its readers are kept.
 
-A record whose new field is null says nothing that the released version could not: it is written as
-one of that version, which is the same bytes without the null. So whoever knows that version alone
-reads on, and records that use the field are for those who know it.
+A record whose new fields are null says nothing that the released version could not: it is written
+as one of that version, which is the same bytes without the nulls. So whoever knows that version
+alone reads on, and records that use a field are for those who know it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ NULL: Final = b"\x00"
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """From which version a schema grew, and by which field."""
+    """From which version a schema grew, and by which fields, in their order."""
 
     released: str
-    field: str
+    fields: tuple[str, ...]
 
 
 GREW: Final = {
-    "transition": Growth("transition.v1", "predicted"),
-    "sla_event": Growth("sla_event.v1", "cancel_reason"),
-    "lead_state": Growth("lead_state.v1", "consent"),
+    "transition": Growth("transition.v1", ("predicted",)),
+    "sla_event": Growth("sla_event.v1", ("cancel_reason",)),
+    "lead_state": Growth("lead_state.v1", ("consent", "account")),
 }
 
 

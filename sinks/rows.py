@@ -230,6 +230,8 @@ def lead_state_columns(states: Sequence[LeadState], at: Sequence[Place]) -> Colu
         "consents": [{word.purpose: word.state for word in of.words} for of in consents],
         "consents_since": [{word.purpose: word.since for word in of.words} for of in consents],
         "consent_stops": [of.stops for of in consents],
+        "account": [state.account.id if state.account else "" for state in states],
+        "buying_group": [state.account.buying_group if state.account else [] for state in states],
         **_position(at),
     }
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import CRM_EVENT_TYPES, TOUCHPOINT_TYPES, EpochMs
+from leadstream.streams.domain.accounts import (
+    CompiledAccounts,
+    account_faults,
+    compile_accounts,
+    hearing,
+)
 from leadstream.streams.domain.compiled_sla import CompiledSla, compile_sla, sla_faults
 from leadstream.streams.domain.consent import CompiledConsent, compile_consent, consent_faults
 from leadstream.streams.domain.criteria import (
@@ -117,6 +123,7 @@ class CompiledModel:
     content_half_life_ms: float
     sla: CompiledSla
     consent: CompiledConsent | None
+    accounts: CompiledAccounts | None
     predicts: Predictor | None
     tells: Predictor | None
 
@@ -127,7 +134,7 @@ class ModelSet:
     def __init__(self, models: Sequence[CompiledModel]) -> None:
         if not models:
             raise ModelError(["no model: give at least one version"])
-        self._models = sorted(models, key=lambda m: (m.active_from, m.version))
+        self._models = _hearing(sorted(models, key=lambda m: (m.active_from, m.version)))
         self._starts = [m.active_from for m in self._models]
         self._only = self._models[0] if len(self._models) == 1 else None
 
@@ -145,6 +152,15 @@ class ModelSet:
     @property
     def versions(self) -> tuple[CompiledModel, ...]:
         return tuple(self._models)
+
+
+def _hearing(models: list[CompiledModel]) -> list[CompiledModel]:
+    """Let versions without accounts hear of them as the first that has does, which needs it."""
+    asking = next((model.accounts for model in models if model.accounts is not None), None)
+    if asking is None:
+        return models
+    heard = hearing(asking)
+    return [m if m.accounts is not None else replace(m, accounts=heard) for m in models]
 
 
 STAGES = tuple(stage.value for stage in Stage)
@@ -239,6 +255,7 @@ def compile_model(
     ]
     faults += sla_faults(model)
     faults += consent_faults(model.consent, event_types)
+    faults += account_faults(model.accounts, [each.name for each in model.nurture.personas])
     faults += [
         f'nurture.{field}.{stage}: unknown buyer\'s stage "{stage}"; '
         f"known are {', '.join(BUYER_STAGES)}"
@@ -301,6 +318,7 @@ def compile_model(
         content_half_life_ms=model.nurture.half_life_days * MS_PER_DAY,
         sla=compile_sla(model, expression),
         consent=compile_consent(model.consent),
+        accounts=compile_accounts(model.accounts),
         predicts=predicts,
         tells=predicts if tells is None else tells,
     )

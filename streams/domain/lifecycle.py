@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
 from leadstream.streams.domain import leaks, sla
+from leadstream.streams.domain.accounts import hear_account
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.consent import SCORING, TELLING, hear, stops_of
 from leadstream.streams.domain.crossings import is_watching, look_again_at, next_crossing
@@ -94,6 +95,8 @@ def _apply(
     touch, consent, heard = event.touchpoint, model.consent, state.consents
     if cause.type in (TELLING if consent is None else consent.telling):
         hear(state, consent, cause, event.occurred_at)
+    if model.accounts is not None:
+        hear_account(state, model.accounts, cause, event.occurred_at)
     # What stops changes with a word, a version or the country, and with nothing else.
     is_unsettled = state.consents is not heard or state.fit_version != model.version
     scored = SCORING not in (stops_of(state, consent) if is_unsettled else state.stops)

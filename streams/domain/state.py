@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state_parts import (
+    AccountWord,
     Clock,
     Consent,
     EpochMs,
@@ -113,6 +114,7 @@ class FoldState:
         stops: uses of the lead's data that its consents stop; see `consent`.
         held: criterion whose handoff waits for consent; "": that of a lead that had been handed
             over already; None: none waits.
+        account_words: what was said of the lead's account, by who says it; see `accounts`.
     """
 
     lead_id: str
@@ -169,6 +171,7 @@ class FoldState:
     stops: list[str]
     held: str | None
     merged_from: Stage | None
+    account_words: dict[str, AccountWord]
 
     def __init__(self, lead_id: str) -> None:  # noqa: PLR0915  one statement a field
         self.lead_id = lead_id
@@ -225,6 +228,7 @@ class FoldState:
         self.stops = []
         self.held = None
         self.merged_from = None
+        self.account_words = {}
 
     # Written out: by `fields` it takes longer than to encode what it returns.
     def kept(self) -> list[object]:
@@ -284,6 +288,7 @@ class FoldState:
             self.stops,
             self.held,
             self.merged_from,
+            self.account_words,
         ]
 
 

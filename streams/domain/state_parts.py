@@ -29,6 +29,13 @@ class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     at: EpochMs
 
 
+class AccountWord(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The latest word on the account of a lead; empty: it has none, as who says this says."""
+
+    id: str
+    at: EpochMs
+
+
 class Clock(msgspec.Struct, array_like=True, gc=False):
     """One SLA clock; instants are None until they happen."""
 

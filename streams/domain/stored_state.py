@@ -14,6 +14,7 @@ import msgspec
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import FoldState, Seen, Tally
 from leadstream.streams.domain.state_parts import (
+    AccountWord,
     Clock,
     Consent,
     Lot,
@@ -68,6 +69,7 @@ StoredState: Final[Any] = _stored(
         "topics": dict[str, Share],
         "consents": dict[str, Consent],
         "merged_from": Stage | None,
+        "account_words": dict[str, AccountWord],
     },
     FoldState(lead_id=""),
 )

@@ -6,6 +6,7 @@ from typing import Final
 
 from leadstream.schemas.decisions import Consents, LeadState, Word
 from leadstream.streams.domain import sla
+from leadstream.streams.domain.accounts import membership_of
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.explain import shortfall
 from leadstream.streams.domain.lead import LeadRecord
@@ -64,6 +65,7 @@ def view(record: LeadRecord, models: ModelSet) -> LeadState:
         hot=state.hot_since is not None,
         next_mql=shortfall(state, model, of),
         consent=None if model.consent is None else _consents(state),
+        account=None if model.accounts is None else membership_of(state, model.accounts),
         model_version=model.version,
     )
 

@@ -55,7 +55,8 @@ PLACES: dict[type, str] = {
         model_version tallies seen first_touch last_touch recent reached inferred first_mql_at
         latest_mql_at mql_count spent reason reason_given cooldown_until clocks opportunity_id
         amount currency buyer_stage persona interest merged_into watches leaks visits held_by
-        recycled_at content topics busy_from busy_count hot_since fit_ticks consents stops held""",
+        recycled_at content topics busy_from busy_count hot_since fit_ticks consents stops held
+        merged_from account_words""",
     Tally: "raw capped value at hits window_start window_points event_ids lots",
     Seen: "count times",
     TailEvent: "at event_id late body occurred_at",
