@@ -238,3 +238,22 @@ class LeadState(msgspec.Struct, frozen=True, kw_only=True):
     next_mql: list[str] = []
     consent: Consents | None = None
     account: Membership | None = None
+
+
+class AccountState(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest of an account, as others read it: what is known of all its people together."""
+
+    account: str
+    revision: Total
+    as_of: EpochMs
+    people: Count
+    visitors: Count
+    engaged_people: Count
+    stage: str
+    score: float
+    engagement: float
+    fit: float
+    model_version: str
+    covered: list[str] = []
+    missing: list[str] = []
+    has_buying_group: bool = False

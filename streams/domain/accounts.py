@@ -38,6 +38,8 @@ class CompiledAccounts:
         attribute: by which the CRM names an account.
         free_mail, companies: what the model says of domains, which counts before the lists.
         buying_group: personas that an account needs.
+        score_step: by how much a score moves before the account is told.
+        reads: what expressions of the model read of accounts, by the variables' names.
         is_told: False: words are heard for another version, and this one tells no account.
     """
 
@@ -45,16 +47,24 @@ class CompiledAccounts:
     free_mail: frozenset[str]
     companies: frozenset[str]
     buying_group: list[str]
+    score_step: float
+    reads: frozenset[str]
     is_told: bool
 
 
 def hearing(accounts: CompiledAccounts) -> CompiledAccounts:
     """Return the section for a version without one, which hears for a version that has it."""
-    return replace(accounts, is_told=False)
+    return replace(accounts, reads=frozenset(), is_told=False)
 
 
-def compile_accounts(rules: AccountRules | None) -> CompiledAccounts | None:
-    """Return the section ready for use; None where the model has none."""
+def compile_accounts(
+    rules: AccountRules | None, reads: frozenset[str] = frozenset()
+) -> CompiledAccounts | None:
+    """Return the section ready for use; None where the model has none.
+
+    Args:
+        reads: what expressions of the model read of accounts.
+    """
     if rules is None:
         return None
     return CompiledAccounts(
@@ -62,6 +72,8 @@ def compile_accounts(rules: AccountRules | None) -> CompiledAccounts | None:
         frozenset(rules.free_mail),
         frozenset(company_domain(domain) or domain for domain in rules.companies),
         list(dict.fromkeys(rules.buying_group)),
+        rules.score_step,
+        reads,
         is_told=True,
     )
 
@@ -104,7 +116,7 @@ def hear_account(
         facts, rank, told = event.properties, GROUP, event.properties.get(GROUP_FACT)
     if told is not None:
         found = told.strip()[:MOST_CHARACTERS]
-        if found.lower() not in NO_IDS:
+        if found.lower() not in NO_IDS and found.isprintable():
             _note(state, rank, found, said_at)
     domain = _domain_in(event, facts, accounts)
     if domain is not None:

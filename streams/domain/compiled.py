@@ -144,6 +144,11 @@ class ModelSet:
             return self._only
         return self._models[max(0, bisect.bisect_right(self._starts, instant) - 1)]
 
+    @property
+    def reads_accounts(self) -> bool:
+        """Whether what a lead becomes depends on the other leads of its account."""
+        return any(model.accounts is not None and model.accounts.reads for model in self._models)
+
     def next_activation(self, after: EpochMs) -> EpochMs:
         """Return when the next version becomes active; NEVER_MS when none does."""
         place = bisect.bisect_right(self._starts, after)
@@ -161,6 +166,18 @@ def _hearing(models: list[CompiledModel]) -> list[CompiledModel]:
         return models
     heard = hearing(asking)
     return [m if m.accounts is not None else replace(m, accounts=heard) for m in models]
+
+
+def refuse_reading_accounts(models: ModelSet, what: str, mend: str) -> None:
+    """Refuse versions under which a lead cannot be judged without the others of its account.
+
+    Raises:
+        ModelError: the message names the version, what cannot be done with it, and the mend.
+    """
+    for model in models.versions:
+        if model.accounts is not None and model.accounts.reads:
+            read = ", ".join(sorted(model.accounts.reads))
+            raise ModelError([f'model "{model.version}" reads {read}, and {what}: {mend}'])
 
 
 STAGES = tuple(stage.value for stage in Stage)
@@ -181,7 +198,12 @@ def compile_model(
     event_types = TOUCHPOINT_TYPES | CRM_EVENT_TYPES | set(model.event_types)
     rule_names = [rule.name for rule in model.fit.rules]
     rule_names += [rule.name for rule in model.engagement.rules]
-    checker = Checker(event_types, rule_names, predicts=predicts is not None)
+    checker = Checker(
+        event_types,
+        rule_names,
+        predicts=predicts is not None,
+        has_accounts=model.accounts is not None,
+    )
     faults: list[str] = []
 
     def expression(
@@ -318,7 +340,7 @@ def compile_model(
         content_half_life_ms=model.nurture.half_life_days * MS_PER_DAY,
         sla=compile_sla(model, expression),
         consent=compile_consent(model.consent),
-        accounts=compile_accounts(model.accounts),
+        accounts=compile_accounts(model.accounts, checker.reads_of_accounts()),
         predicts=predicts,
         tells=predicts if tells is None else tells,
     )

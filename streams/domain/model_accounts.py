@@ -34,3 +34,6 @@ class AccountRules(Part):
     buying_group: Types = Field(
         default=[], description="Personas that an account needs among its engaged people."
     )
+    score_step: float = Field(
+        10.0, gt=0, description="By how much a lead's score moves before its account is told."
+    )

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state_parts import (
+    AccountNow,
     AccountWord,
     Clock,
     Consent,
@@ -15,6 +16,7 @@ from leadstream.streams.domain.state_parts import (
     OpenedLeak,
     Origin,
     Share,
+    Stand,
     Touch,
     Visit,
     Watch,
@@ -115,6 +117,9 @@ class FoldState:
         held: criterion whose handoff waits for consent; "": that of a lead that had been handed
             over already; None: none waits.
         account_words: what was said of the lead's account, by who says it; see `accounts`.
+        stand: what its account was told of it last; `stood_in`: all accounts that were told.
+        account_now: what its account told it last; `awaited`: when what it told next comes true, by
+            the clock of the lead.
     """
 
     lead_id: str
@@ -172,6 +177,10 @@ class FoldState:
     held: str | None
     merged_from: Stage | None
     account_words: dict[str, AccountWord]
+    stand: Stand | None
+    stood_in: list[str]
+    account_now: AccountNow | None
+    awaited: EpochMs | None
 
     def __init__(self, lead_id: str) -> None:  # noqa: PLR0915  one statement a field
         self.lead_id = lead_id
@@ -229,6 +238,10 @@ class FoldState:
         self.held = None
         self.merged_from = None
         self.account_words = {}
+        self.stand = None
+        self.stood_in = []
+        self.account_now = None
+        self.awaited = None
 
     # Written out: by `fields` it takes longer than to encode what it returns.
     def kept(self) -> list[object]:
@@ -289,6 +302,10 @@ class FoldState:
             self.held,
             self.merged_from,
             self.account_words,
+            self.stand,
+            self.stood_in,
+            self.account_now,
+            self.awaited,
         ]
 
 

@@ -14,6 +14,7 @@ import msgspec
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import FoldState, Seen, Tally
 from leadstream.streams.domain.state_parts import (
+    AccountNow,
     AccountWord,
     Clock,
     Consent,
@@ -21,6 +22,7 @@ from leadstream.streams.domain.state_parts import (
     OpenedLeak,
     Origin,
     Share,
+    Stand,
     Touch,
     Visit,
     Watch,
@@ -70,6 +72,8 @@ StoredState: Final[Any] = _stored(
         "consents": dict[str, Consent],
         "merged_from": Stage | None,
         "account_words": dict[str, AccountWord],
+        "stand": Stand | None,
+        "account_now": AccountNow | None,
     },
     FoldState(lead_id=""),
 )

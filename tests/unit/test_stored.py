@@ -56,7 +56,7 @@ PLACES: dict[type, str] = {
         latest_mql_at mql_count spent reason reason_given cooldown_until clocks opportunity_id
         amount currency buyer_stage persona interest merged_into watches leaks visits held_by
         recycled_at content topics busy_from busy_count hot_since fit_ticks consents stops held
-        merged_from account_words""",
+        merged_from account_words stand stood_in account_now awaited""",
     Tally: "raw capped value at hits window_start window_points event_ids lots",
     Seen: "count times",
     TailEvent: "at event_id late body occurred_at",
