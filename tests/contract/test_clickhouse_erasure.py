@@ -100,7 +100,7 @@ def insert(client: ClickHouse, *batches: list[Told]) -> None:
 def held(client: ClickHouse, lead_id: str) -> dict[str, int]:
     """Return how many rows each table has that have the lead's id in any column."""
     found = {}
-    for table in COLUMNS.keys() - KEY_OF:
+    for table in COLUMNS.keys() - sinks_erasure.KEY_OF:
         columns = COLUMNS[table]
         spelled = ", ".join(f"ifNull(toString(`{column}`), '')" for column in columns)
         sql = f"SELECT countIf(position(concat({spelled}), {{id:String}}) > 0) FROM {table}"
