@@ -121,6 +121,13 @@ def hear_account(
     domain = _domain_in(event, facts, accounts)
     if domain is not None:
         _note(state, DOMAIN, domain, said_at)
+    forget_other(state, account_of(state, accounts))
+
+
+def forget_other(state: FoldState, account: str | None) -> None:
+    """Forget what another account told than the one that a lead is in."""
+    if state.account_now is not None and state.account_now.id != account:
+        state.account_now = None
 
 
 def account_of(state: FoldState, accounts: CompiledAccounts) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
-from leadstream.streams.domain.accounts import CompiledAccounts, account_of
+from leadstream.streams.domain.accounts import CompiledAccounts, account_of, forget_other
 from leadstream.streams.domain.compiled import CompiledModel
 from leadstream.streams.domain.identity import OURSELVES
 from leadstream.streams.domain.ids import decision_id
@@ -47,6 +47,7 @@ def stand(
     """
     last = state.stand
     account = account_of(state, accounts) or ""
+    forget_other(state, account)
     left = "" if last is None else last.account
     if not account and not left:
         return []
@@ -62,11 +63,8 @@ def stand(
     score = score_at(state, model, at)
     if is_same and last is not None and abs(score.total - last.score) < accounts.score_step:
         return []
-    if account != left:
-        # What another account told says nothing here.
-        state.account_now = None
-        if account and account not in state.stood_in:
-            state.stood_in = [*state.stood_in, account]
+    if account and account not in state.stood_in:
+        state.stood_in = [*state.stood_in, account]
     again = 0
     if last is not None and last.at == at and last.place == place:
         again = last.again + 1

@@ -122,6 +122,16 @@ def test_an_account_makes_an_mql_of_who_was_not_one_alone_a_millisecond_later() 
     assert part.dead == []
 
 
+def test_what_the_former_account_told_counts_no_more_not_even_as_it_is_left() -> None:
+    both = READING.replace("account.engaged_people >= 2", "account.engaged_people >= 1 && HERE")
+    left = happened(3, "lead_updated", "a", attributes={"account_id": "9", "hot": "yes"})
+    for asks in ('attr("hot") == "yes"', 'seen("chat_started")'):
+        part = Partition(both.replace("HERE", asks))
+        part.feed(mails("a"), mails("b"), reads("b"), left, happened(4, "chat_started", "a"))
+        part.feed(until=MONDAY_MS + 5 * DAY_MS)
+        assert part.states[b"a"].stage == "known"
+
+
 def test_leads_of_another_account_are_not_told() -> None:
     part = Partition(READING).feed(mails("a"), mails("b", domain="beta.io"), reads("a"), reads("b"))
     part.feed(until=MONDAY_MS + 3 * DAY_MS)
