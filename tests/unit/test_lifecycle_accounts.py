@@ -174,6 +174,16 @@ def test_a_score_is_told_when_it_has_moved_by_a_step() -> None:
     assert part.accounts[b"domain:acme.com"].engagement == 24  # type: ignore[union-attr]
 
 
+def test_a_score_that_only_faded_is_no_news_when_an_account_tells_something() -> None:
+    fading = READING.replace("points: 6", "points: 30, decay: {half_life_days: 1}")
+    part = Partition(fading).feed(mails("a"), mails("b"), reads("a", 1), reads("b", 3))
+    part.feed(until=MONDAY_MS + 4 * DAY_MS)
+    assert {t.lead_id for t in part.said if t.cause_type == "account_changed"} == {"a", "b"}
+    part = Partition(fading.replace("people >= 2", "people >= 9"))
+    part.feed(mails("a"), mails("b"), reads("a", 1), reads("b", 3), until=MONDAY_MS + 4 * DAY_MS)
+    assert part.accounts[b"domain:acme.com"].engagement == 60  # type: ignore[union-attr]
+
+
 def test_an_erased_lead_leaves_nothing_of_itself_in_an_account() -> None:
     part = Partition(READING).feed(mails("ada"), mails("b"), reads("ada"), reads("b"))
     part.feed(happened(5, "erasure_requested", "ada"), until=MONDAY_MS + 6 * DAY_MS)
