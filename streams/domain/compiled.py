@@ -145,6 +145,11 @@ class ModelSet:
         return self._models[max(0, bisect.bisect_right(self._starts, instant) - 1)]
 
     @property
+    def has_accounts(self) -> bool:
+        """Whether leads have accounts, under one version at least."""
+        return any(model.accounts is not None for model in self._models)
+
+    @property
     def reads_accounts(self) -> bool:
         """Whether what a lead becomes depends on the other leads of its account."""
         return any(model.accounts is not None and model.accounts.reads for model in self._models)

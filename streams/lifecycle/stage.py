@@ -72,6 +72,11 @@ NO_ACCOUNTS_YET = (
     "the model has accounts, and store_format 1 is for workers of release 0.1 in the same group, "
     "which take what accounts are told for broken events: leave `accounts` out until they are gone"
 )
+START_ANEW = (
+    "the model has accounts now, and had none when this worker started: run `leadstream topics "
+    "apply`, then start the workers anew"
+)
+_WITHOUT_ACCOUNTS = tuple(topic for topic in topics.OUTPUTS if topic != topics.LEAD_ACCOUNTS)
 _CLOCK = struct.Struct(">q")
 _TOPIC_OF = {SlaEvent: topics.LEAD_SLA, LeakEvent: topics.LEAD_LEAKS}
 _ROUTED = {Stage.MQL.value: topics.LEAD_MQL, Stage.SALES_QUALIFIED.value: topics.LEAD_SQL}
@@ -82,7 +87,6 @@ class LifecycleStage:
 
     name = "lifecycle"
     inputs = (topics.LEAD_EVENTS,)
-    outputs = topics.OUTPUTS
     store = topics.LIFECYCLE_STORE
 
     def __init__(
@@ -93,6 +97,8 @@ class LifecycleStage:
         candidate: CompiledModel | None = None,
     ) -> None:
         self.store_format = settings.store_format
+        # An installation has the topic of accounts only from a later release on.
+        self.outputs = topics.OUTPUTS if models.has_accounts else _WITHOUT_ACCOUNTS
         self.take(models)
         self.watch = ModelWatch(settings.model_path, models) if settings.model_path else None
         self.limits = limits_of(settings)
@@ -110,10 +116,14 @@ class LifecycleStage:
         """Judge by these versions from the next batch on; only from the thread of the batches.
 
         Raises:
-            ModelError: workers of release 0.1 in the group know nothing of what these ask for.
+            ModelError: they have accounts, for which the worker did not start, or which workers of
+                release 0.1 in its group know nothing of.
         """
-        if self.store_format == 1 and any(m.accounts is not None for m in models.versions):
-            raise ModelError([NO_ACCOUNTS_YET])
+        if models.has_accounts:
+            if self.store_format == 1:
+                raise ModelError([NO_ACCOUNTS_YET])
+            if topics.LEAD_ACCOUNTS not in self.outputs:
+                raise ModelError([START_ANEW])
         self.judges = Judges(models)
 
     def open(self, partition: int) -> PartitionLogic:

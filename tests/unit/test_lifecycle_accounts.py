@@ -262,9 +262,16 @@ def test_beside_workers_of_release_0_1_there_are_no_accounts(tmp_path: Path) -> 
     with pytest.raises(SettingsError, match=r"model_path: .*store_format 1"):
         lifecycle_stage(Settings(model_path=path, store_format=1), SCHEMAS)
     path.write_text(ALONE, "utf-8")
-    stage = lifecycle_stage(Settings(model_path=path, store_format=1), SCHEMAS)
-    with pytest.raises(ModelError, match="store_format 1"):
-        stage.take(models(TELLING))
+    lifecycle_stage(Settings(model_path=path, store_format=1), SCHEMAS)
+
+
+def test_the_topic_of_accounts_is_needed_only_where_the_model_has_some() -> None:
+    without = LifecycleStage(Settings(), models(ALONE), SCHEMAS)
+    assert topics.LEAD_ACCOUNTS not in without.outputs
+    assert topics.LEAD_ACCOUNTS in LifecycleStage(Settings(), models(TELLING), SCHEMAS).outputs
+    with pytest.raises(ModelError, match="had none when this worker started"):
+        without.take(models(TELLING))
+    without.take(models(ALONE))
 
 
 def test_a_candidate_that_reads_accounts_has_no_shadow(tmp_path: Path) -> None:
