@@ -245,8 +245,11 @@ class FoldState:
 
     # Written out: by `fields` it takes longer than to encode what it returns.
     def kept(self) -> list[object]:
-        """Return the fields in their order, as they are kept; `stored_state` has the way back."""
-        return [
+        """Return the fields in their order, as they are kept; `stored_state` has the way back.
+
+        Those of accounts are left out where nobody named an account.
+        """
+        kept: list[object] = [
             self.lead_id,
             self.stage,
             self.stage_since,
@@ -301,12 +304,16 @@ class FoldState:
             self.stops,
             self.held,
             self.merged_from,
-            self.account_words,
-            self.stand,
-            self.stood_in,
-            self.account_now,
-            self.awaited,
         ]
+        if self.account_words:
+            kept += [
+                self.account_words,
+                self.stand,
+                self.stood_in,
+                self.account_now,
+                self.awaited,
+            ]
+        return kept
 
 
 def seen_key(event_type: str, category: str | None = None) -> str:
