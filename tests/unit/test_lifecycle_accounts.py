@@ -195,6 +195,7 @@ def test_an_erased_lead_leaves_nothing_of_itself_in_an_account() -> None:
     kept = [k for k, v in part.store.items() if v and k.startswith(ACCOUNT_KEY) and b"ada" in k + v]
     assert kept == []
     assert part.states[b"b"].stage == "engaged", "nobody else is engaged any more"
+    assert part.states[b"ada"] is None, "what its account takes back makes no lead of it"
 
 
 def test_nobody_but_an_account_tells_of_an_account() -> None:
