@@ -87,6 +87,25 @@ def test_any_order_and_any_number_of_partitions_give_the_same_accounts(
     assert_accounts(pipeline.accounts, found)
 
 
+@examples(50)
+@given(account_logs(), NAMES, st.integers(1, 4), st.integers(0, 2**32))
+def test_accounts_of_joined_ids_depend_on_no_order_and_no_partitions(
+    log: Any, name: str, partitions: int, seed: int
+) -> None:
+    found = []
+    for number, told in ((1, log), (partitions, Random(seed).sample(log, len(log)))):
+        pipeline = Pipeline(MODELS[name], number, Random(seed + number))
+        pipeline.run(told, END_MS)
+        said = {
+            lead_id: effective([d for d in pipeline.said if d.lead_id == lead_id])
+            for lead_id in pipeline.states
+        }
+        states = {lead_id: content(state) for lead_id, state in pipeline.states.items()}
+        accounts = {account: content(state) for account, state in pipeline.accounts.items()}
+        found.append((said, states, accounts))
+    assert found[0] == found[1]
+
+
 @examples(60)
 @given(account_logs(), NAMES)
 def test_a_replay_gives_the_same_accounts(log: Any, name: str) -> None:
