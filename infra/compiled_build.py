@@ -24,9 +24,9 @@ DOMAIN: Final = Path("streams", "domain")
 INTERPRETED: Final = frozenset(
     {
         # Classes made by the metaclasses of msgspec and pydantic, whose options mypyc passes over.
-        "kept.py", "link_records.py", "model.py", "model_consent.py", "model_part.py",
-        "model_sla.py", "reasons.py", "record_v1.py", "record_v2.py", "saying.py", "state_parts.py",
-        "__init__.py",
+        "kept.py", "link_records.py", "model.py", "model_accounts.py", "model_consent.py",
+        "model_part.py", "model_sla.py", "reasons.py", "record_v1.py", "record_v2.py", "saying.py",
+        "state_parts.py", "__init__.py",
     }
 )  # fmt: skip
 STAGES: Final = (

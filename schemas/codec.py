@@ -21,7 +21,13 @@ import fastavro
 import msgspec
 from fastavro.read import SchemaResolutionError
 
-from leadstream.schemas.decisions import LeadState, LeakEvent, SlaEvent, Transition
+from leadstream.schemas.decisions import (
+    AccountState,
+    LeadState,
+    LeakEvent,
+    SlaEvent,
+    Transition,
+)
 from leadstream.schemas.events import (
     EARLIEST_MS,
     LATEST_MS,
@@ -71,6 +77,7 @@ STRUCT_OF: Mapping[str, type[msgspec.Struct]] = {
     "sla_event": SlaEvent,
     "leak_event": LeakEvent,
     "lead_state": LeadState,
+    "account_state": AccountState,
 }
 
 

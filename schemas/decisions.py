@@ -190,6 +190,17 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     since: EpochMs | None = None
 
 
+class Membership(msgspec.Struct, frozen=True, kw_only=True):
+    """The account that a lead belongs to, and the personas that the model wants of one.
+
+    Attributes:
+        id: `crm:<id>`, `group:<id>` or `domain:<domain>`.
+    """
+
+    id: str
+    buying_group: list[str] = []
+
+
 class LeadState(msgspec.Struct, frozen=True, kw_only=True):
     """The latest state of a lead, as others read it."""
 
@@ -234,3 +245,23 @@ class LeadState(msgspec.Struct, frozen=True, kw_only=True):
     next_mql: list[str] = []
     consent: Consents | None = None
     owners: list[Owner] | None = None
+    account: Membership | None = None
+
+
+class AccountState(msgspec.Struct, frozen=True, kw_only=True):
+    """The latest of an account, as others read it: what is known of all its people together."""
+
+    account: str
+    revision: Total
+    as_of: EpochMs
+    people: Count
+    visitors: Count
+    engaged_people: Count
+    stage: str
+    score: float
+    engagement: float
+    fit: float
+    model_version: str
+    covered: list[str] = []
+    missing: list[str] = []
+    has_buying_group: bool = False

@@ -27,7 +27,7 @@ class Growth:
 GREW: Final = {
     "transition": Growth("transition.v1", ("predicted",)),
     "sla_event": Growth("sla_event.v1", ("cancel_reason",)),
-    "lead_state": Growth("lead_state.v1", ("consent", "owners")),
+    "lead_state": Growth("lead_state.v1", ("consent", "owners", "account")),
 }
 
 

@@ -15,6 +15,7 @@ LEAD_SLA: Final = "lead.sla"
 LEAD_LEAKS: Final = "lead.leaks"
 LEAD_STATE: Final = "lead.state"
 LEAD_SHADOW: Final = "lead.shadow"
+LEAD_ACCOUNTS: Final = "lead.accounts"
 
 IDENTIFY_STORE: Final = "leadstream.identify.store"
 LIFECYCLE_STORE: Final = "leadstream.lifecycle.store"
@@ -37,8 +38,9 @@ OUTPUTS: Final = (
     LEAD_LEAKS,
     LEAD_STATE,
     LEAD_SHADOW,
+    LEAD_ACCOUNTS,
 )
-TELLING_OF_LEADS: Final = tuple(topic for topic in OUTPUTS if topic != LEAD_EVENTS)
+TELLING_OF_LEADS: Final = tuple(t for t in OUTPUTS if t not in (LEAD_EVENTS, LEAD_ACCOUNTS))
 """What the lifecycle says; a null value there says that its lead was erased."""
 STORES: Final = (IDENTIFY_STORE, LIFECYCLE_STORE)
 DEAD_LETTERS: Final = (
@@ -52,9 +54,10 @@ SUNK: Final = (
     LEAD_LEAKS,
     LEAD_STATE,
     LEAD_SHADOW,
+    LEAD_ACCOUNTS,
     *DEAD_LETTERS,
 )
-LATER: Final = frozenset({SOURCES_DLQ})
+LATER: Final = frozenset({SOURCES_DLQ, LEAD_ACCOUNTS})
 """Topics that came with a later release: an installation lacks them until `topics apply`."""
 ALL: Final = (*INPUTS, *OUTPUTS, *STORES, *DEAD_LETTERS)
 
@@ -69,6 +72,7 @@ SCHEMA_OF: Final = {
     LEAD_LEAKS: "leak_event",
     LEAD_STATE: "lead_state",
     LEAD_SHADOW: "transition",
+    LEAD_ACCOUNTS: "account_state",
 }
 
 

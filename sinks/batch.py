@@ -19,6 +19,7 @@ from leadstream.schemas.dead_letters import letter_id, parse_letter_id, read_let
 from leadstream.schemas.events import LeadEvent, is_erasure
 from leadstream.schemas.topics import (
     DEAD_LETTERS,
+    LEAD_ACCOUNTS,
     LEAD_EVENTS,
     LEAD_LEAKS,
     LEAD_SHADOW,
@@ -30,7 +31,7 @@ from leadstream.schemas.topics import (
     TopicNames,
 )
 from leadstream.sinks.clickhouse import ClickHouse
-from leadstream.sinks.erasure import LEADS_AT_ONCE, TABLES_OF, Erased, erase, merge
+from leadstream.sinks.erasure import KEY_OF, LEADS_AT_ONCE, TABLES_OF, Erased, erase, merge
 from leadstream.sinks.kept import Kept, kind_of
 from leadstream.sinks.load import insert_columns
 from leadstream.sinks.rows import Columns, DeadRecord, Place, Position
@@ -41,6 +42,7 @@ _KIND_OF: Final[Mapping[str, str]] = {
     LEAD_LEAKS: "leaks",
     LEAD_STATE: "lead_state",
     LEAD_SHADOW: "shadow_transitions",
+    LEAD_ACCOUNTS: "account_state",
 }
 """What each topic holds, but for `lead.events`, which holds two kinds."""
 
@@ -63,7 +65,7 @@ class Batch:
 
     Attributes:
         erased: leads whose erasure the batch tells of, and up to when.
-        forgotten: per table, leads of which a null value came, behind how many records.
+        forgotten: per table, leads or accounts of which a null value came, behind how many records.
     """
 
     kept: dict[str, Kept] = field(default_factory=dict)
@@ -94,7 +96,7 @@ class Batch:
         letters.leave(letter.source != source for letter in letters.values)
 
     def forget(self, topic: str, lead_id: str) -> None:
-        """Leave out what a topic told of a lead so far, also what was inserted earlier."""
+        """Leave out what a topic told of a lead, or account, so far, also what was inserted."""
         so_far = len(self.of(_KIND_OF[topic]).values)
         for table in TABLES_OF[topic]:
             self.forgotten[table][lead_id] = so_far
@@ -104,7 +106,8 @@ class Batch:
         for kind, kept in self.kept.items():
             behind = self.forgotten.get(kind)
             if behind:
-                kept.leave(i >= behind.get(r.lead_id, 0) for i, r in enumerate(kept.values))
+                whose = attrgetter(KEY_OF.get(kind, "lead_id"))
+                kept.leave(i >= behind.get(whose(r), 0) for i, r in enumerate(kept.values))
             kept.drop_erased(erased)
             self.columns.update(kept.columns())
         self.kept.clear()

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from leadstream.schemas.events import EpochMs
 from leadstream.schemas.topics import (
+    LEAD_ACCOUNTS,
     LEAD_LEAKS,
     LEAD_SHADOW,
     LEAD_SLA,
@@ -27,8 +28,11 @@ TABLES_OF: Final[Mapping[str, tuple[str, ...]]] = {
     LEAD_LEAKS: ("leaks",),
     LEAD_STATE: ("lead_state", "identities"),
     LEAD_SHADOW: ("shadow_transitions",),
+    LEAD_ACCOUNTS: ("account_state",),
 }
-"""What each topic tells of leads by null values, too."""
+"""What each topic tells of leads, or of accounts, by null values, too."""
+KEY_OF: Final[Mapping[str, str]] = {"account_state": "account"}
+"""Tables that are not of leads, and whose they are: an account goes with its last lead."""
 
 _BEGAN: Final[Mapping[str, tuple[str, str]]] = {
     "touchpoints": ("lead_id", "occurred_at"),
@@ -74,7 +78,7 @@ def survivors(
     Args:
         kind: of `rows.TABLES`; a record's attributes are named as the columns of its main table.
     """
-    if not erased:
+    if not erased or kind in KEY_OF:
         return None
     who, began = map(attrgetter, _BEGAN[kind])
     of = _letter_keys(erased) if kind == "dead_letters" else erased
@@ -91,14 +95,15 @@ def erase(
     """Remember erasures and delete what was before them; repeating it changes nothing.
 
     Args:
-        forgotten: per table, leads of which every row is deleted.
+        forgotten: per table, leads or accounts of which every row is deleted.
     """
     if erased:
         client.insert("erasures", ("lead_id", "erased_at"), [list(erased), list(erased.values())])
-    for table in _BEGAN:
+    for table in (*_BEGAN, *KEY_OF):
         gone = sorted((forgotten or {}).get(table, ()))
+        before = [] if table in KEY_OF else sorted(erased.items())
         changed = False
-        for where, parameters in _conditions(table, sorted(erased.items()), gone):
+        for where, parameters in _conditions(table, before, gone):
             changed |= _delete(client, table, where, parameters)
         if changed:
             # DELETE only hides rows until a merge; this rewrites what holds them, meanwhile.
@@ -114,7 +119,8 @@ def _conditions(
     for before, named in zip_longest(_chunks(erased), _chunks(gone)):
         where, parameters = _before(table, before) if before else ("false", {})
         if named:
-            where, parameters = f"({where}) OR lead_id IN {{gone:Array(String)}}", dict(parameters)
+            who = KEY_OF.get(table, "lead_id")
+            where, parameters = f"({where}) OR {who} IN {{gone:Array(String)}}", dict(parameters)
             parameters["gone"] = named
         yield where, parameters
 

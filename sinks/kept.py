@@ -7,18 +7,25 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any, Final
 
-from leadstream.schemas.decisions import LeadState, LeakEvent, SlaEvent, Transition
+from leadstream.schemas.decisions import (
+    AccountState,
+    LeadState,
+    LeakEvent,
+    SlaEvent,
+    Transition,
+)
 from leadstream.schemas.events import EpochMs, LeadEvent
 from leadstream.sinks.erasure import survivors
 from leadstream.sinks.rows import TABLES, Columns, Place
 
-Record = LeadEvent | Transition | SlaEvent | LeakEvent | LeadState
+Record = LeadEvent | Transition | SlaEvent | LeakEvent | LeadState | AccountState
 
 _KIND_OF: Final[Mapping[type[Record], str]] = {
     Transition: "transitions",
     SlaEvent: "sla",
     LeakEvent: "leaks",
     LeadState: "lead_state",
+    AccountState: "account_state",
 }
 
 

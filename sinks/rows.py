@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from leadstream.schemas.dead_letters import OPEN
 from leadstream.schemas.decisions import (
     RETRACTED,
+    AccountState,
     Consents,
     LeadState,
     LeakEvent,
@@ -230,6 +231,29 @@ def lead_state_columns(states: Sequence[LeadState], at: Sequence[Place]) -> Colu
         "consents": [{word.purpose: word.state for word in of.words} for of in consents],
         "consents_since": [{word.purpose: word.since for word in of.words} for of in consents],
         "consent_stops": [of.stops for of in consents],
+        "account": [state.account.id if state.account else "" for state in states],
+        "buying_group": [state.account.buying_group if state.account else [] for state in states],
+        **_position(at),
+    }
+
+
+def account_state_columns(states: Sequence[AccountState], at: Sequence[Place]) -> Columns:
+    """Return the columns of `account_state`."""
+    return {
+        "account": [state.account for state in states],
+        "revision": [state.revision for state in states],
+        "as_of": [state.as_of for state in states],
+        "people": [state.people for state in states],
+        "visitors": [state.visitors for state in states],
+        "engaged_people": [state.engaged_people for state in states],
+        "stage": [state.stage for state in states],
+        "score": [state.score for state in states],
+        "engagement": [state.engagement for state in states],
+        "fit": [state.fit for state in states],
+        "covered": [state.covered for state in states],
+        "missing": [state.missing for state in states],
+        "has_buying_group": [state.has_buying_group for state in states],
+        "model_version": [state.model_version for state in states],
         **_position(at),
     }
 
@@ -397,6 +421,7 @@ TABLES: Final[Mapping[str, Mapping[str, ColumnsOf]]] = {
     "sla": {"sla": sla_columns},
     "leaks": {"leaks": leak_columns},
     "shadow_transitions": {"shadow_transitions": shadow_columns},
+    "account_state": {"account_state": account_state_columns},
     "dead_letters": {"dead_letters": dead_letter_columns},
 }
 """Per kind of record, named for its main table, the tables that it fills and their columns."""

@@ -5,17 +5,17 @@ It is the oracle of the live system: the same events give the same effective dec
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
 from leadstream.schemas.addresses import AddressHider
 from leadstream.schemas.codec import DecodeError
-from leadstream.schemas.decisions import LeadState
+from leadstream.schemas.decisions import AccountState, LeadState
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.erasure import erase, erasure_of
+from leadstream.streams.domain.kept import Standing
 from leadstream.streams.domain.lead import (
     PAST_MAX_EVENTS,
     Change,
@@ -25,13 +25,24 @@ from leadstream.streams.domain.lead import (
     absorb,
     new_record,
 )
-from leadstream.streams.domain.link_records import Link, decode_link
+from leadstream.streams.domain.link_records import (
+    AccountLink,
+    Link,
+    decode_account_link,
+    decode_link,
+)
 from leadstream.streams.domain.state import NEVER_MS
-from leadstream.streams.domain.stored import Decision
+from leadstream.streams.domain.stored import Told
 from leadstream.streams.domain.view import view
 from leadstream.streams.engine.processor import BatchResult, Output
 from leadstream.streams.identify.accept import accept
 from leadstream.streams.identify.resolver import StatedIdentity
+from leadstream.streams.lifecycle.accounts import (
+    Accounts,
+    account_in,
+    say_forgotten,
+    say_standing,
+)
 from leadstream.streams.lifecycle.identities import Identities
 from leadstream.streams.lifecycle.joins import Joins
 
@@ -40,10 +51,12 @@ class Effective:
     """What holds, given everything that was said so far, in any order of leads."""
 
     def __init__(self) -> None:
-        self._of: dict[str, dict[str, Decision]] = {}
+        self._of: dict[str, dict[str, Told]] = {}
 
     def hear(self, saying: Saying) -> None:
         decision = saying.decision
+        if isinstance(decision, Standing):
+            return
         held = self._of.setdefault(decision.lead_id, {})
         if saying.change is Change.RETRACTED:
             held.pop(decision.id, None)
@@ -54,7 +67,7 @@ class Effective:
         """Hear that a lead was erased: what holds of it is said after this."""
         self._of.pop(lead_id, None)
 
-    def decisions(self) -> list[Decision]:
+    def decisions(self) -> list[Told]:
         """Return what holds in (time, id) order."""
         held = chain.from_iterable(found.values() for found in self._of.values())
         return sorted(held, key=lambda d: (d.occurred_at, d.id))
@@ -69,8 +82,44 @@ class _Visit:
     links: list[Link] = field(default_factory=list)
 
 
-def _visit_of(output: Output) -> _Visit:
-    return _Visit((output.key or b"").decode(), links=[decode_link(output.value or b"")])
+class _Waiting:
+    """What leads and accounts are still to be told, in the order in which that began.
+
+    Whoever is told several things hears them at once, as in a batch: else answers to answers would
+    multiply.
+    """
+
+    def __init__(self, first: _Visit) -> None:
+        self._visits: dict[bytes, _Visit] = {first.lead_id.encode(): first}
+        self._of_accounts: dict[bytes, list[AccountLink]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._visits or self._of_accounts)
+
+    def add(self, output: Output) -> None:
+        """Take what a processor says to another."""
+        key, value = output.key or b"", output.value or b""
+        account = account_in(key)
+        if account is None:
+            self._visit(key.decode()).links.append(decode_link(value))
+        else:
+            self._of_accounts.setdefault(account, []).append(decode_account_link(value))
+
+    def erase(self, lead_id: str, at: EpochMs) -> None:
+        """Let an erasure reach another id."""
+        self._visit(lead_id).events.append(erasure_of(lead_id, at))
+
+    def lead(self) -> _Visit | None:
+        """Return whom to visit next among leads."""
+        return self._visits.pop(next(iter(self._visits))) if self._visits else None
+
+    def account(self) -> tuple[bytes, list[AccountLink]]:
+        """Return which account to visit next, and what it is told."""
+        account = next(iter(self._of_accounts))
+        return account, self._of_accounts.pop(account)
+
+    def _visit(self, lead_id: str) -> _Visit:
+        return self._visits.setdefault(lead_id.encode(), _Visit(lead_id))
 
 
 class Replay:
@@ -91,6 +140,8 @@ class Replay:
         self._records: dict[str, LeadRecord] = {}
         self._identities = Identities()
         self._joins = Joins(self._identities)
+        self._accounts = Accounts()
+        self._account_states: dict[bytes, AccountState] = {}
         self._latest: EpochMs = 0
         self.effective = Effective()
 
@@ -134,13 +185,10 @@ class Replay:
     def finish(self, until: EpochMs | None = None) -> list[Saying]:
         """Let everything happen that is due up to `until`; by default, the latest event's time."""
         now = self._latest if until is None else until
-        sayings = [
-            saying
-            for record in self._records.values()
-            for saying in absorb(record, [], self._models, self._limits, now)
-        ]
-        for saying in sayings:
-            self.effective.hear(saying)
+        sayings = []
+        # What falls due for one may be told to another that was there already: it comes again.
+        for lead_id in list(self._records):
+            sayings += self._take(_Visit(lead_id), now)
         return sayings
 
     def states(self) -> Iterator[LeadState]:
@@ -151,31 +199,55 @@ class Replay:
                 links = self._identities.links_of(lead_id.encode())
                 yield view(record, self._models, links)
 
-    def _take(self, visit: _Visit) -> list[Saying]:
-        """Fold what a lead is told, and the erasures and moves of events to which it leads."""
+    def account_states(self) -> Iterator[AccountState]:
+        """Give the state of every account that has a lead."""
+        yield from self._account_states.values()
+
+    def _take(self, visit: _Visit, now: EpochMs = 0) -> list[Saying]:
+        """Fold what a lead is told, and all to which that leads: erasures, moves, its account."""
         sayings: list[Saying] = []
-        waiting = deque([visit])
+        waiting = _Waiting(visit)
         while waiting:
-            visit = waiting.popleft()
-            record, key, events = self._record(visit.lead_id), visit.lead_id.encode(), visit.events
-            result = BatchResult()
-            joining = self._joins.hear(key, record, events, visit.links, result)
-            erasure = erase(record, events)
-            if erasure is not None:
-                waiting += [
-                    _Visit(other, [erasure_of(other, erasure.at)]) for other in erasure.others
-                ]
-                if erasure.took:
-                    self.effective.forget(visit.lead_id)
-            said = absorb(record, events, self._models, self._limits)
-            for saying in said:
-                self.effective.hear(saying)
-            sayings += said
-            self._identities.keep_past(key, record, result)
-            if joining is not None:
-                self._joins.give(key, record, events, joining, result)
-                waiting += map(_visit_of, result.outputs)
+            next_lead = waiting.lead()
+            if next_lead is None:
+                self._visit_account(*waiting.account(), waiting)
+            else:
+                sayings += self._visit_lead(next_lead, now, waiting)
         return sayings
+
+    def _visit_lead(self, visit: _Visit, now: EpochMs, waiting: _Waiting) -> list[Saying]:
+        record, key, events = self._record(visit.lead_id), visit.lead_id.encode(), visit.events
+        result = BatchResult()
+        joining = self._joins.hear(key, record, events, visit.links, result)
+        stood_in = record.head.stood_in
+        erasure = erase(record, events)
+        if erasure is not None:
+            for other in erasure.others:
+                waiting.erase(other, erasure.at)
+            if erasure.took:
+                result.outputs += say_forgotten(visit.lead_id, stood_in)
+                self.effective.forget(visit.lead_id)
+        said = absorb(record, events, self._models, self._limits, now)
+        for saying in said:
+            self.effective.hear(saying)
+            if isinstance(saying.decision, Standing):
+                result.outputs += say_standing(saying, saying.decision)
+        self._identities.keep_past(key, record, result)
+        if joining is not None:
+            self._joins.give(key, record, events, joining, result)
+        for output in result.outputs:
+            waiting.add(output)
+        return said
+
+    def _visit_account(self, account: bytes, links: list[AccountLink], waiting: _Waiting) -> None:
+        result = BatchResult()
+        for state in self._accounts.hear(account, links, self._models, result):
+            if state is None:
+                self._account_states.pop(account, None)
+            else:
+                self._account_states[account] = state
+        for output in result.outputs:
+            waiting.add(output)
 
     def _record(self, lead_id: str) -> LeadRecord:
         record = self._records.get(lead_id)

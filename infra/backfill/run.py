@@ -29,10 +29,13 @@ from leadstream.schemas.lock_file import LockHeldError, take_lock
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
 from leadstream.sinks.erasure import erase, merge, read_erased
+from leadstream.sinks.load import load
 from leadstream.sinks.native import read_types
 from leadstream.streams.backfill.erasures import Links, spread
 from leadstream.streams.backfill.inputs import UnreadableError, blocks_of, size_of
 from leadstream.streams.backfill.shards import shards_for
+from leadstream.streams.domain.rollups import AccountSums
+from leadstream.streams.models import load_models
 
 WORK_PREFIX: Final = "leadstream-replay-"
 LOCK_FILE: Final = "lock"
@@ -111,7 +114,10 @@ def backfill(asked: Asked, client: ClickHouse | None) -> Backfilled:
         split.joining.move(crew, progress, plan, split.sizes, erased)
         now = split.latest if asked.until is None else asked.until
         done = Backfilled(split.events)
-        parts = _fold_shards(split, crew, progress, plan, now, erased, client, done)
+        accounts = AccountSums()
+        parts = _fold_shards(split, crew, progress, plan, now, erased, client, done, accounts)
+        if client is not None:
+            done.rows.update(load(client, accounts.states(load_models(asked.model_path))))
         for line in merged(parts):
             asked.write(line)
         return done
@@ -159,6 +165,7 @@ def _fold_shards(
     erased: Mapping[str, EpochMs],
     client: ClickHouse | None,
     done: Backfilled,
+    accounts: AccountSums,
 ) -> list[Path]:
     """Fold every shard, insert what workers do not insert; return the parts to be printed."""
     joining = split.joining
@@ -188,6 +195,8 @@ def _fold_shards(
             done.leads += shard.leads
             done.rows.update(shard.rows)
             parts += shard.parts
+            for stands in shard.stands:
+                accounts.add(stands.last, stands.count)
             if shard.files and client is not None:
                 inserts.append(inserter.submit(insert_files, client, shard.files))
                 # Files that wait take space; whoever inserts sets the pace then.

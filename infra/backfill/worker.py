@@ -22,7 +22,7 @@ from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
 from leadstream.sinks.native import NativeRows, Types
 from leadstream.sinks.rows import COLUMNS
 from leadstream.streams.backfill.erasures import Links, links_of
-from leadstream.streams.backfill.fold import fold_lead
+from leadstream.streams.backfill.fold import Stands, fold_lead
 from leadstream.streams.backfill.inputs import Block
 from leadstream.streams.backfill.joined import ALONE, UNSAID, Joined, Said
 from leadstream.streams.backfill.moving import MovedOn, move
@@ -76,12 +76,14 @@ class FoldedShard(msgspec.Struct, kw_only=True):
         rows: rows per table.
         files: files of rows that are still to be inserted, per table.
         parts: files of decisions, sorted.
+        stands: how leads stand in their accounts.
     """
 
     leads: int = 0
     rows: dict[str, int] = {}
     files: dict[str, Path] = {}
     parts: list[Path] = []
+    stands: list[Stands] = []
 
 
 class Worker:
@@ -194,6 +196,9 @@ class Worker:
                     joined = Joined(claims.pop(lead_id, ()), given.pop(lead_id, ()), said)
                 at = erased.get(lead_id, -NEVER_MS)
                 for record in fold_lead(lead_id, bodies, self._models, now, at, joined):
+                    if isinstance(record, Stands):
+                        found.stands.append(record)
+                        continue
                     if output is not None:
                         output.add(record)
                     if isinstance(record, plan.tells):

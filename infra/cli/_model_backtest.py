@@ -59,7 +59,10 @@ def backtest(
     clocks. infra/docs/model-versions.md defines each figure.
     """
     settings = settings_of(ctx)
-    models = one_version(candidate), one_version(against or settings.model_path or Path(SHIPPED))
+    models = tuple(
+        one_version(path, folds="a backtest")
+        for path in (candidate, against or settings.model_path or Path(SHIPPED))
+    )
     period = period_of(start, end)
     with Display() as display:
         opened = open_history(ctx, files, data_dir, clickhouse_url, display, "a backtest")

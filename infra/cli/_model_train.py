@@ -93,7 +93,7 @@ def train(
     from leadstream.streams.training.parts import TooLittleError, cut
     from leadstream.streams.training.train import train as fit
 
-    judge = one_version(model or settings_of(ctx).model_path or Path(SHIPPED))
+    judge = one_version(model or settings_of(ctx).model_path or Path(SHIPPED), folds="training")
     card = card or output.with_suffix(".md")
     _refuse_unwritable(output, card)
     history = _read(

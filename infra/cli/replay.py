@@ -27,6 +27,7 @@ from leadstream.streams.backfill.inputs import (
     expand,
     size_of,
 )
+from leadstream.streams.domain.compiled import refuse_reading_accounts
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.identify.rules import resolver_of
 from leadstream.streams.models import load_models
@@ -111,6 +112,10 @@ def command(
         raise UserError("--as-emitted tells event by event: leave out --processes")
     try:
         models = load_models(settings.model_path)
+        if processes is not None and processes > 1:
+            refuse_reading_accounts(
+                models, "several processes fold each lead alone", "use --processes 1"
+            )
         until_ms = None if until is None else parse_time(until, "--until")
         files = expand(events)
         log_bytes = size_of(files)
@@ -118,7 +123,7 @@ def command(
         raise UserError(str(error)) from None
     if processes is None:
         is_large = log_bytes is not None and log_bytes >= LARGE_BYTES
-        parallel = into_clickhouse and is_large and not as_emitted
+        parallel = into_clickhouse and is_large and not as_emitted and not models.reads_accounts
         processes = len(os.sched_getaffinity(0)) if parallel else 1
     else:
         parallel = processes > 1
@@ -204,7 +209,11 @@ def _replay(
             if isinstance(decision, tells):
                 click.echo(plain(decision, effective=True))
         if into_clickhouse:
-            _load(settings, chain(spool, decisions, run.states()), run.erased())
+            _load(
+                settings,
+                chain(spool, decisions, run.states(), run.account_states()),
+                run.erased(),
+            )
 
 
 def _erased(settings: Any) -> dict[str, int]:

@@ -20,6 +20,7 @@ HEAD: Final = """\
 SOURCE: Final = "leads"
 
 VIEW_KEYS: Final[Mapping[str, Sequence[str]]] = {
+    "v_accounts": ("account",),
     "v_claims": ("id", "since"),
     "v_cohorts": ("grain", "cohort", "channel", "source", "grade", "persona"),
     "v_conversions": ("lead_id", "cycle", "conversion"),

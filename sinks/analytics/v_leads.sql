@@ -41,6 +41,8 @@
 --   first_event_at: The earliest event, UTC.
 --   last_event_at: The latest event, UTC.
 --   model_version: Version of the model that judged it last.
+--   account: The account it belongs to, as crm:<id>, group:<id> or domain:<domain>; empty without one.
+--   buying_group: Personas that the model wants among the engaged people of an account.
 WITH ['known', 'engaged', 'mql', 'sal', 'sql', 'opportunity', 'customer'] AS main_line
 SELECT
     lead_id,
@@ -77,6 +79,8 @@ SELECT
     currency,
     first_event_at,
     last_event_at,
-    model_version
+    model_version,
+    account,
+    buying_group
 FROM {database}.lead_state AS s FINAL
 WHERE stage != 'merged' AND merged_into = ''

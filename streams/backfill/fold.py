@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from leadstream.schemas.decisions import LeadState
@@ -18,17 +19,26 @@ from leadstream.streams.backfill.joined import (
     links_of,
 )
 from leadstream.streams.backfill.shards import decode_event
-from leadstream.streams.domain.compiled import ModelSet
+from leadstream.streams.domain.compiled import ModelSet, refuse_reading_accounts
 from leadstream.streams.domain.identity import states_lead
 from leadstream.streams.domain.joining import told_by
-from leadstream.streams.domain.kept import TailEvent
-from leadstream.streams.domain.lead import Limits, absorb, new_record
+from leadstream.streams.domain.kept import Standing, TailEvent
+from leadstream.streams.domain.lead import Change, Limits, Saying, absorb, new_record
 from leadstream.streams.domain.link_records import decode_link
 from leadstream.streams.domain.links import Links
 from leadstream.streams.domain.state import NEVER_MS
-from leadstream.streams.domain.stored import Decision, event_of
+from leadstream.streams.domain.stored import Told, event_of
 from leadstream.streams.domain.view import view
 from leadstream.streams.replay import Effective
+
+
+@dataclass(frozen=True, slots=True)
+class Stands:
+    """How a lead stands in the end, for its account, and after how many standings."""
+
+    last: Standing
+    count: int
+
 
 AT_ONCE: Final = 10_000
 """A lead with more events, a bot say, is folded in parts, and settles as it does live."""
@@ -43,18 +53,35 @@ def fold_lead(
     now: EpochMs,
     erased_at: EpochMs = -NEVER_MS,
     joined: Joined = ALONE,
-) -> Iterator[LeadEvent | Decision | LeadState]:
+) -> Iterator[LeadEvent | Told | LeadState | Stands]:
     """Give a lead's own events that are not erased, what holds of it at `now`, and its state.
+
+    A lead of an account also tells how it stands there.
 
     Args:
         bodies: its own encoded events in the order of the log, repeated ones as often as it has
             them.
         joined: what is folded beside them; an id that has no event, given or its own, says nothing.
+    Raises:
+        ModelError: the models judge a lead by the others of its account.
     """
+    if models.reads_accounts:
+        refuse_reading_accounts(models, "each lead is folded alone", "use --processes 1")
     record = new_record(lead_id)
     others, links = ([], None) if joined is ALONE else _others(lead_id, bodies, joined, erased_at)
     limits = _ALL if len(bodies) + len(others) <= AT_ONCE else Limits()
     holds = Effective()
+    standings: dict[str, Standing] = {}
+
+    def hear(said: list[Saying]) -> None:
+        for saying in said:
+            holds.hear(saying)
+            if isinstance(saying.decision, Standing):
+                if saying.change is Change.RETRACTED:
+                    standings.pop(saying.decision.id, None)
+                else:
+                    standings[saying.decision.id] = saying.decision
+
     known: set[str] = set()
     for part in _parts(lead_id, bodies, others):
         new = []
@@ -67,13 +94,14 @@ def fold_lead(
                     new.append(event)
         # A longer log must give a higher revision, as it does event by event: it wins later on.
         record.revision += max(0, len(new) - 1)
-        for saying in absorb(record, new, models, limits):
-            holds.hear(saying)
-    for saying in absorb(record, [], models, limits, now):
-        holds.hear(saying)
+        hear(absorb(record, new, models, limits))
+    hear(absorb(record, [], models, limits, now))
     yield from holds.decisions()
     if record.head.event_count:
         yield view(record, models, links)
+    if standings:
+        last = max(standings.values(), key=lambda s: (s.occurred_at, s.place, s.id))
+        yield Stands(last, len(standings))
 
 
 def _others(

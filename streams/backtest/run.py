@@ -9,7 +9,7 @@ from statistics import median
 from leadstream.schemas.events import EpochMs, LeadEvent
 from leadstream.streams.backtest.figures import ModelCounter, Moved, Named, OfModel
 from leadstream.streams.backtest.lead import Period, facts_of, outcome_of
-from leadstream.streams.domain.compiled import CompiledModel, ModelSet
+from leadstream.streams.domain.compiled import CompiledModel, ModelSet, refuse_reading_accounts
 from leadstream.streams.domain.durations import MS_PER_DAY
 from leadstream.streams.domain.identity import ANONYMOUS_PREFIX
 
@@ -84,10 +84,14 @@ def backtest(
         first_at: the history's first event.
         last_at: its last one; nothing passes after it.
         progress: is told how many leads are done.
+    Raises:
+        ModelError: one of the models judges leads by the others of their account.
     """
     begins, ends = max(first_at, period.start), min(last_at, period.end - 1)
     old_counter, new_counter = ModelCounter(against, period), ModelCounter(candidate, period)
     old_alone, new_alone = ModelSet([against]), ModelSet([candidate])
+    for alone in (old_alone, new_alone):
+        refuse_reading_accounts(alone, "a backtest folds each lead alone", "replay the log instead")
     changes = Changes()
     lead_count = event_count = 0
     for number, (lead_id, events) in enumerate(leads, 1):

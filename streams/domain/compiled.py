@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import CRM_EVENT_TYPES, TOUCHPOINT_TYPES, EpochMs
+from leadstream.streams.domain.accounts import (
+    CompiledAccounts,
+    account_faults,
+    compile_accounts,
+    hearing,
+)
 from leadstream.streams.domain.compiled_sla import CompiledSla, compile_sla, sla_faults
 from leadstream.streams.domain.consent import CompiledConsent, compile_consent, consent_faults
 from leadstream.streams.domain.criteria import (
@@ -117,6 +123,7 @@ class CompiledModel:
     content_half_life_ms: float
     sla: CompiledSla
     consent: CompiledConsent | None
+    accounts: CompiledAccounts | None
     predicts: Predictor | None
     tells: Predictor | None
 
@@ -127,7 +134,7 @@ class ModelSet:
     def __init__(self, models: Sequence[CompiledModel]) -> None:
         if not models:
             raise ModelError(["no model: give at least one version"])
-        self._models = sorted(models, key=lambda m: (m.active_from, m.version))
+        self._models = _hearing(sorted(models, key=lambda m: (m.active_from, m.version)))
         self._starts = [m.active_from for m in self._models]
         self._only = self._models[0] if len(self._models) == 1 else None
 
@@ -137,6 +144,16 @@ class ModelSet:
             return self._only
         return self._models[max(0, bisect.bisect_right(self._starts, instant) - 1)]
 
+    @property
+    def has_accounts(self) -> bool:
+        """Whether leads have accounts, under one version at least."""
+        return any(model.accounts is not None for model in self._models)
+
+    @property
+    def reads_accounts(self) -> bool:
+        """Whether what a lead becomes depends on the other leads of its account."""
+        return any(model.accounts is not None and model.accounts.reads for model in self._models)
+
     def next_activation(self, after: EpochMs) -> EpochMs:
         """Return when the next version becomes active; NEVER_MS when none does."""
         place = bisect.bisect_right(self._starts, after)
@@ -145,6 +162,27 @@ class ModelSet:
     @property
     def versions(self) -> tuple[CompiledModel, ...]:
         return tuple(self._models)
+
+
+def _hearing(models: list[CompiledModel]) -> list[CompiledModel]:
+    """Let versions without accounts hear of them as the first that has does, which needs it."""
+    asking = next((model.accounts for model in models if model.accounts is not None), None)
+    if asking is None:
+        return models
+    heard = hearing(asking)
+    return [m if m.accounts is not None else replace(m, accounts=heard) for m in models]
+
+
+def refuse_reading_accounts(models: ModelSet, what: str, mend: str) -> None:
+    """Refuse versions under which a lead cannot be judged without the others of its account.
+
+    Raises:
+        ModelError: the message names the version, what cannot be done with it, and the mend.
+    """
+    for model in models.versions:
+        if model.accounts is not None and model.accounts.reads:
+            read = ", ".join(sorted(model.accounts.reads))
+            raise ModelError([f'model "{model.version}" reads {read}, and {what}: {mend}'])
 
 
 STAGES = tuple(stage.value for stage in Stage)
@@ -165,7 +203,12 @@ def compile_model(
     event_types = TOUCHPOINT_TYPES | CRM_EVENT_TYPES | set(model.event_types)
     rule_names = [rule.name for rule in model.fit.rules]
     rule_names += [rule.name for rule in model.engagement.rules]
-    checker = Checker(event_types, rule_names, predicts=predicts is not None)
+    checker = Checker(
+        event_types,
+        rule_names,
+        predicts=predicts is not None,
+        has_accounts=model.accounts is not None,
+    )
     faults: list[str] = []
 
     def expression(
@@ -239,6 +282,7 @@ def compile_model(
     ]
     faults += sla_faults(model)
     faults += consent_faults(model.consent, event_types)
+    faults += account_faults(model.accounts, [each.name for each in model.nurture.personas])
     faults += [
         f'nurture.{field}.{stage}: unknown buyer\'s stage "{stage}"; '
         f"known are {', '.join(BUYER_STAGES)}"
@@ -301,6 +345,7 @@ def compile_model(
         content_half_life_ms=model.nurture.half_life_days * MS_PER_DAY,
         sla=compile_sla(model, expression),
         consent=compile_consent(model.consent),
+        accounts=compile_accounts(model.accounts, checker.reads_of_accounts()),
         predicts=predicts,
         tells=predicts if tells is None else tells,
     )

@@ -15,6 +15,7 @@ from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.durations import MS_PER_DAY, MS_PER_SECOND, parse_duration_s
 from leadstream.streams.domain.reads import conjuncts_of, reads_of
 from leadstream.streams.domain.state import FoldState, seen_key
+from leadstream.streams.domain.state_parts import AccountNow
 
 # Scores are DYN because CEL's checker has no operator between double and int, and people write 60.
 _T: Final = cel.Type
@@ -30,6 +31,10 @@ _LEAD_VARIABLES: Final[Mapping[str, Any]] = {
     "lead.persona": _T.STRING,
     "lead.buyer_stage": _T.STRING,
     "predicted.score": _T.DYN,
+    "account.engaged_people": _T.INT,
+    "account.score": _T.DYN,
+    "account.stage": _T.STRING,
+    "account.has_buying_group": _T.BOOL,
 }
 _EVENT_VARIABLES: Final[Mapping[str, Any]] = {
     f"event.{field}": _T.STRING
@@ -39,6 +44,8 @@ _EVENT_VARIABLES: Final[Mapping[str, Any]] = {
     )
 }  # fmt: skip
 PREDICTED: Final = "predicted.score"
+OF_ACCOUNTS: Final = "account."
+"""Begins the variables that tell of a lead's account."""
 FUNCTIONS: Final = ("count", "seen", "days_since", "points", "attr", "number", "property")
 _OF_EVENT_TYPES: Final = ("count", "seen", "days_since")
 # Enough for the values that a criterion reads of the leads of one partition at a time.
@@ -117,6 +124,11 @@ def _event_reader(field: str) -> Callable[[Circumstances], Any]:
     return lambda of: getattr(of.event, field, None) or ""
 
 
+def _account(of: Circumstances) -> AccountNow:
+    return of.state.account_now or _NO_ACCOUNT
+
+
+_NO_ACCOUNT: Final = AccountNow("")
 _READERS: Final[Mapping[str, Callable[[Circumstances], Any]]] = {
     **{name: _event_reader(name.removeprefix("event.")) for name in _EVENT_VARIABLES},
     "score.total": lambda of: of.score.total,
@@ -130,6 +142,10 @@ _READERS: Final[Mapping[str, Callable[[Circumstances], Any]]] = {
     "lead.persona": lambda of: of.state.persona or "",
     "lead.buyer_stage": lambda of: of.state.buyer_stage or "",
     "predicted.score": lambda of: of.predicted,
+    "account.engaged_people": lambda of: _account(of).engaged_people,
+    "account.score": lambda of: _account(of).score,
+    "account.stage": lambda of: _account(of).stage,
+    "account.has_buying_group": lambda of: _account(of).has_buying_group,
 }
 
 
@@ -264,6 +280,7 @@ class Checker:
         event_types: all that count(), seen() and days_since() may name; None allows any.
         rules: all that points() may name; None allows any.
         predicts: there is something that gives predicted.score.
+        has_accounts: leads have accounts, of which expressions may read.
     """
 
     def __init__(
@@ -272,8 +289,10 @@ class Checker:
         rules: Collection[str] | None = None,
         *,
         predicts: bool = True,
+        has_accounts: bool = True,
     ) -> None:
         self._predicts = predicts
+        self._has_accounts = has_accounts
         self._known = dict.fromkeys(_OF_EVENT_TYPES, ("event type", event_types))
         self._known["points"] = ("rule", rules)
         self._facts = Facts()
@@ -311,6 +330,15 @@ class Checker:
             _refuse_behaviour(text)
         return expression
 
+    def reads_of_accounts(self) -> frozenset[str]:
+        """Return what all expressions so far read of accounts."""
+        return frozenset(
+            name
+            for expression in self._compiled.values()
+            for name in expression.reads.variables
+            if name.startswith(OF_ACCOUNTS)
+        )
+
     def _compile(self, text: str) -> Expression:
         for window in re.findall(r'\bcount\s*\(\s*"[^"]*"\s*,\s*"([^"]*)"\s*\)', text):
             try:
@@ -329,6 +357,12 @@ class Checker:
             raise ExpressionError(
                 f'reads "{PREDICTED}", and this model names no score file: make one with '
                 "`leadstream model train`, and name it under `predictive`"
+            )
+        of_accounts = [v for v in expression.reads.variables if v.startswith(OF_ACCOUNTS)]
+        if of_accounts and not self._has_accounts:
+            raise ExpressionError(
+                f'reads "{of_accounts[0]}", and this model knows no accounts: '
+                "write `accounts: {}`"
             )
         for name, args in expression.reads.calls:
             what, known = self._known.get(name, ("", None))
@@ -381,7 +415,7 @@ def unknown(what: str, name: str, known: Collection[str]) -> str:
 def _refuse_behaviour(text: str) -> None:
     outside_texts = re.sub(r"""("[^"]*"|'[^']*')""", "", text)
     found = re.search(
-        r"\b(?:count|seen|days_since|points|property|(?:score|fit|lead|event|predicted)\.\w+)",
+        r"\b(?:count|seen|days_since|points|property|(?:score|fit|lead|event|predicted|account)\.\w+)",
         outside_texts,
     )
     if found:

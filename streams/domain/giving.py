@@ -47,11 +47,12 @@ def changes(
                 yield owner, Withdrawn(lead_id, event_ids[start : start + MOST_IDS])
     for owner, entries in moved.items():
         if owner != lead_id:
-            for part in _parts(entries):
+            for part in parts_of(entries):
                 yield owner, Moved(lead_id, part)
 
 
-def _parts(entries: list[TailEvent]) -> Iterator[list[TailEvent]]:
+def parts_of(entries: list[TailEvent]) -> Iterator[list[TailEvent]]:
+    """Give events in parts, each as many as one record holds."""
     part: list[TailEvent] = []
     size = 0
     for entry in entries:

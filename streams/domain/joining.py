@@ -19,6 +19,7 @@ from leadstream.streams.domain.record import (
     hash_of,
     holds_hash,
 )
+from leadstream.streams.domain.standings import ACCOUNT, BY_ACCOUNT
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.domain.stored import tail_event
 
@@ -71,7 +72,7 @@ def as_it_happened(entry: TailEvent) -> TailEvent:
 
 
 def take(
-    record: LeadRecord, given: Iterable[Moved | Withdrawn]
+    record: LeadRecord, given: Sequence[Moved | Withdrawn]
 ) -> tuple[list[TailEvent], list[TailEvent]]:
     """Hear what other ids give and take back; `absorb` folds it after this.
 
@@ -99,7 +100,9 @@ def take(
                 del entries[event_id]
     if entries != known:
         record.tail.replace(sorted(entries.values(), key=_order))
-        record.is_joined = record.is_unfolded = True
+        record.is_unfolded = True
+        # What an account tells is no life of another id.
+        record.is_joined = record.is_joined or any(each.source != ACCOUNT for each in given)
     new = [now for event_id, now in entries.items() if not _is_at(known.get(event_id), now)]
     gone = [before for event_id, before in known.items() if event_id not in entries]
     return list(map(as_it_happened, new)), list(map(as_it_happened, gone))
@@ -133,7 +136,7 @@ def _given(
 
 def passes_on(entry: TailEvent) -> bool:
     """Say whether an event goes along where its lead is merged into another."""
-    return entry.sources is None or entry.sources != (IDENTITY,)
+    return entry.sources is None or entry.sources not in ((IDENTITY,), BY_ACCOUNT)
 
 
 def told_by(lead_id: str, links: Links | None) -> dict[str, TailEvent]:

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
+from leadstream.schemas.decisions import EFFECTIVE, LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.streams.domain.state_parts import EpochMs
 
@@ -33,6 +33,35 @@ class StoredSlaEvent(SlaEvent, array_like=True, kw_only=True, frozen=True):
 
 class StoredLeakEvent(LeakEvent, array_like=True, kw_only=True, frozen=True):
     pass
+
+
+class Standing(msgspec.Struct, array_like=True, kw_only=True, frozen=True):
+    """How a lead stands in its account from an instant on; a decision that stays among processors.
+
+    Attributes:
+        place: among the standings of the instant, which come in the order of the events that made
+            them, and then of timers.
+        account: empty: in none any more.
+        told: the accounts that hear of it: this one and that which it leaves; of a lead that is
+            absorbed, all that it ever stood in.
+        hops: how many accounts told something since what happened by itself, a millisecond each,
+            and led to this.
+    """
+
+    id: str
+    lead_id: str
+    occurred_at: EpochMs
+    place: str
+    account: str
+    told: list[str]
+    stage: str
+    persona: str
+    engagement: float
+    fit: float
+    model_version: str
+    hops: int = 0
+    revision: int = 0
+    status: str = EFFECTIVE
 
 
 class TailEvent(msgspec.Struct, array_like=True, frozen=True, gc=False):

@@ -37,6 +37,7 @@ from leadstream.streams.domain.record import (
     new_record,
 )
 from leadstream.streams.domain.saying import TAKING_BACK, Change, Saying
+from leadstream.streams.domain.standings import BY_ACCOUNT
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
 from leadstream.streams.domain.store_format import decode_record, encode_record
 from leadstream.streams.domain.stored import (
@@ -99,8 +100,11 @@ def absorb(
     """
     if record.erased_at > -NEVER_MS or any(map(is_erasure, events)):
         erase(record, events)
-    is_folded = not record.is_unfolded and (record.head.event_count > 0 or not len(record.tail))
     record.now = max(record.now, now)
+    awaited = record.head.awaited
+    if awaited is not None and (events or awaited <= record.now):
+        record.is_unfolded = True
+    is_folded = not record.is_unfolded and (record.head.event_count > 0 or not len(record.tail))
     fresh = _in_order(record, events) if is_folded else None
     if fresh is not None:
         due = -NEVER_MS if fresh else _due_by_now(record, models)
@@ -119,8 +123,11 @@ def absorb(
         if is_folded and not changed and _due_by_now(record, models) > record.now:
             return []
         head = _base_state(record)
-        unfolded = _unpacked(record.lead_id, record.tail)
+        come, awaited = _come(record)
+        unfolded = _unpacked(record.lead_id, come)
         decisions, record.quiet_until = _fold(head, unfolded, models, record.now)
+        if awaited is not None:
+            head.awaited, record.quiet_until = awaited, min(awaited, record.quiet_until)
         record.head = head
         record.is_unfolded = False
         sayings = _correct(record, decisions)
@@ -203,6 +210,19 @@ def _insert(record: LeadRecord, events: Iterable[LeadEvent]) -> bool:
     if changed:
         record.tail.replace(tail)
     return changed
+
+
+def _come(record: LeadRecord) -> tuple[list[TailEvent], EpochMs | None]:
+    """Return the events to be folded, and when the next one is to be, which waits.
+
+    What an account tells waits until the lead's own clock or events have come so far: else
+    deadlines would pass because of it, on which, through the account, it may depend itself.
+    """
+    entries = record.tail.items()
+    end = len(entries)
+    while end and entries[end - 1].sources == BY_ACCOUNT and entries[end - 1].at > record.now:
+        end -= 1
+    return (entries, None) if end == len(entries) else (entries[:end], entries[end].at)
 
 
 def _place_of(tail: list[TailEvent], event_id: str) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint
 from leadstream.streams.domain import leaks, sla
+from leadstream.streams.domain.accounts import hear_account
 from leadstream.streams.domain.compiled import CompiledModel, ModelSet
 from leadstream.streams.domain.consent import SCORING, TELLING, hear, stops_of
 from leadstream.streams.domain.crossings import is_watching, look_again_at, next_crossing
@@ -22,6 +23,7 @@ from leadstream.streams.domain.qualify import holds, qualify, rearm, release
 from leadstream.streams.domain.returns import begin_rest, next_return, restore, return_lost
 from leadstream.streams.domain.scoring import circumstances, count_event, is_monotone, score_fit
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage, rank, skipped_between
+from leadstream.streams.domain.standings import BY_TIMER, is_of_account, stand, told_by_account
 from leadstream.streams.domain.state import NEVER_MS, FoldState
 from leadstream.streams.domain.stored import Decision
 from leadstream.streams.domain.transitions import move_to, reach
@@ -94,6 +96,10 @@ def _apply(
     touch, consent, heard = event.touchpoint, model.consent, state.consents
     if cause.type in (TELLING if consent is None else consent.telling):
         hear(state, consent, cause, event.occurred_at)
+    if model.accounts is not None:
+        if is_of_account(cause):
+            return _hear_of_account(state, model, cause, at)
+        hear_account(state, model.accounts, cause, event.occurred_at)
     # What stops changes with a word, a version or the country, and with nothing else.
     is_unsettled = state.consents is not heard or state.fit_version != model.version
     scored = SCORING not in (stops_of(state, consent) if is_unsettled else state.stops)
@@ -124,7 +130,29 @@ def _apply(
         decisions += leaks.mend(state, model, cause, at)
     if event.crm is not None:
         decisions += _apply_crm_move(state, model, event.crm, at)
-    return decisions + qualify(state, model, before.again(), rises=rises and not decisions)
+    decisions += qualify(state, model, before.again(), rises=rises and not decisions)
+    if model.accounts is not None:
+        decisions += stand(state, model, model.accounts, at, event.event_id)
+    return decisions
+
+
+def _hear_of_account(
+    state: FoldState, model: CompiledModel, cause: Touchpoint | CrmEvent, at: EpochMs
+) -> list[Decision]:
+    """Take what an account tells of all its people, which is nothing that the lead did."""
+    accounts = model.accounts
+    if accounts is None or state.event_count == 0:
+        return []
+    hops = told_by_account(state, accounts, cause)
+    if hops is None:
+        return []
+    state.last_fired_at = max(state.last_fired_at, at)
+    decisions: list[Decision] = []
+    if state.fit_version != model.version:
+        score_fit(state, model)
+        decisions += settle(state, model, cause, at)
+    decisions += qualify(state, model, circumstances(state, model, at, cause))
+    return decisions + stand(state, model, accounts, at, cause.event_id, hops)
 
 
 def next_due(state: FoldState, models: ModelSet, until: EpochMs = NEVER_MS) -> EpochMs:
@@ -159,6 +187,8 @@ def fire(state: FoldState, model: CompiledModel, at: EpochMs) -> tuple[FoldState
     if state.cooldown_until == at:
         decisions += restore(state, model, at)
         decisions += qualify(state, model, of.again())
+    if model.accounts is not None:
+        decisions += stand(state, model, model.accounts, at, BY_TIMER)
     return state, decisions
 
 
@@ -166,6 +196,8 @@ def _next_deadline(state: FoldState) -> EpochMs:
     due = sla.next_deadline(state) if state.clocks else NEVER_MS
     if state.watches:
         due = min(due, leaks.next_leak(state))
+    if state.awaited is not None:
+        due = min(due, state.awaited)
     return due if state.cooldown_until is None else min(due, next_return(state))
 
 

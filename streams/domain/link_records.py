@@ -1,4 +1,5 @@
-"""What processors tell each other about identities: internal records, keyed by the id they go to.
+"""What processors tell each other about identities and accounts: internal records, keyed by the id
+or the account that they go to.
 
 They are kept by place, with a tag that names the kind: fields are only ever added, at the end and
 with a default.
@@ -10,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from leadstream.streams.domain.kept import TailEvent
+from leadstream.streams.domain.kept import Standing, TailEvent
 from leadstream.streams.domain.state_parts import EpochMs
 
 Place = tuple[EpochMs, str, str]
@@ -95,15 +96,36 @@ class Withdrawn(msgspec.Struct, tag="withdrawn", array_like=True, frozen=True, g
     event_ids: list[str]
 
 
+class Stood(msgspec.Struct, tag="stood", array_like=True, frozen=True, gc=False):
+    """How a lead stands from an instant on, told to the account that it is in, or has left."""
+
+    standing: Standing
+
+
+class Unsaid(msgspec.Struct, tag="unsaid", array_like=True, frozen=True, gc=False):
+    """A standing that does not hold."""
+
+    lead_id: str
+    id: str
+
+
+class Forgotten(msgspec.Struct, tag="forgotten", array_like=True, frozen=True, gc=False):
+    """A lead that was erased: nothing that was said of it holds."""
+
+    lead_id: str
+
+
 Link = Claimed | Aliased | Rooted | Moved | Withdrawn
+AccountLink = Stood | Unsaid | Forgotten
 Merging = Merged | Alike
 """What goes to the one partition that knows all of its kind."""
 _encode: Final = msgspec.msgpack.Encoder().encode
 _links: Final[msgspec.msgpack.Decoder[Link]] = msgspec.msgpack.Decoder(Link)
+_account_links: Final[msgspec.msgpack.Decoder[AccountLink]] = msgspec.msgpack.Decoder(AccountLink)
 _merges: Final[msgspec.msgpack.Decoder[Merging]] = msgspec.msgpack.Decoder(Merging)
 
 
-def encode_link(link: Link | Merging) -> bytes:
+def encode_link(link: Link | AccountLink | Merging) -> bytes:
     """Return a record's value."""
     return _encode(link)
 
@@ -111,6 +133,11 @@ def encode_link(link: Link | Merging) -> bytes:
 def decode_link(value: bytes) -> Link:
     """Return what a record says; raises `msgspec.DecodeError` where it says nothing known."""
     return _links.decode(value)
+
+
+def decode_account_link(value: bytes) -> AccountLink:
+    """Return what a record tells an account; raises as `decode_link`."""
+    return _account_links.decode(value)
 
 
 def decode_merge(value: bytes) -> Merging:

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from leadstream.streams.domain.durations import DurationS
+from leadstream.streams.domain.model_accounts import AccountRules
 from leadstream.streams.domain.model_consent import ConsentRules
 from leadstream.streams.domain.model_part import Part, Types
 from leadstream.streams.domain.model_sla import Leaks, Sla
@@ -218,6 +219,7 @@ class Model(Part):
     sla: Sla = Sla()
     leaks: Leaks = Leaks()
     consent: ConsentRules | None = None
+    accounts: AccountRules | None = None
     reasons: dict[str, Reason] = DEFAULT_REASONS
     reason_wordings: dict[str, str] = Field(
         default={}, description="The CRM's wordings and the reason of the taxonomy they mean."

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state_parts import (
+    AccountNow,
+    AccountWord,
     Clock,
     Consent,
     EpochMs,
@@ -14,6 +16,7 @@ from leadstream.streams.domain.state_parts import (
     OpenedLeak,
     Origin,
     Share,
+    Stand,
     Touch,
     Visit,
     Watch,
@@ -113,6 +116,10 @@ class FoldState:
         stops: uses of the lead's data that its consents stop; see `consent`.
         held: criterion whose handoff waits for consent; "": that of a lead that had been handed
             over already; None: none waits.
+        account_words: what was said of the lead's account, by who says it; see `accounts`.
+        stand: what its account was told of it last; `stood_in`: all accounts that were told.
+        account_now: what its account told it last; `awaited`: when what it told next comes true, by
+            the clock of the lead.
     """
 
     lead_id: str
@@ -169,6 +176,11 @@ class FoldState:
     stops: list[str]
     held: str | None
     merged_from: Stage | None
+    account_words: dict[str, AccountWord]
+    stand: Stand | None
+    stood_in: list[str]
+    account_now: AccountNow | None
+    awaited: EpochMs | None
 
     def __init__(self, lead_id: str) -> None:  # noqa: PLR0915  one statement a field
         self.lead_id = lead_id
@@ -225,11 +237,19 @@ class FoldState:
         self.stops = []
         self.held = None
         self.merged_from = None
+        self.account_words = {}
+        self.stand = None
+        self.stood_in = []
+        self.account_now = None
+        self.awaited = None
 
     # Written out: by `fields` it takes longer than to encode what it returns.
     def kept(self) -> list[object]:
-        """Return the fields in their order, as they are kept; `stored_state` has the way back."""
-        return [
+        """Return the fields in their order, as they are kept; `stored_state` has the way back.
+
+        Those of accounts are left out where nobody named an account.
+        """
+        kept: list[object] = [
             self.lead_id,
             self.stage,
             self.stage_since,
@@ -285,6 +305,15 @@ class FoldState:
             self.held,
             self.merged_from,
         ]
+        if self.account_words:
+            kept += [
+                self.account_words,
+                self.stand,
+                self.stood_in,
+                self.account_now,
+                self.awaited,
+            ]
+        return kept
 
 
 def seen_key(event_type: str, category: str | None = None) -> str:

@@ -29,6 +29,42 @@ class Consent(msgspec.Struct, array_like=True, frozen=True, gc=False):
     at: EpochMs
 
 
+class AccountWord(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The latest word on the account of a lead; empty: it has none, as who says this says."""
+
+    id: str
+    at: EpochMs
+
+
+class Stand(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a lead's account was told of it last.
+
+    Attributes:
+        account: empty: the lead has left the one that it had.
+        score: the total at `at`.
+        place: of the standing in its instant; see `Standing`.
+        again: how many standings were decided at that place before.
+    """
+
+    account: str
+    stage: str
+    persona: str
+    score: float
+    at: EpochMs
+    place: str
+    again: int = 0
+
+
+class AccountNow(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What an account told its lead last of all its people."""
+
+    id: str
+    engaged_people: int = 0
+    score: float = 0.0
+    stage: str = ""
+    has_buying_group: bool = False
+
+
 class Clock(msgspec.Struct, array_like=True, gc=False):
     """One SLA clock; instants are None until they happen."""
 

@@ -12,6 +12,7 @@ from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain.kept import (
     Said,
+    Standing,
     StoredCrmEvent,
     StoredLeakEvent,
     StoredSlaEvent,
@@ -21,7 +22,9 @@ from leadstream.streams.domain.kept import (
 )
 from leadstream.streams.domain.state import EpochMs
 
-Decision = Transition | SlaEvent | LeakEvent
+Told = Transition | SlaEvent | LeakEvent
+"""What others read."""
+Decision = Told | Standing
 
 _TOUCHPOINT: Final = b"t"
 _CRM_EVENT: Final = b"c"
@@ -119,4 +122,5 @@ _DECISIONS: Final[dict[str, tuple[type[Decision], msgspec.msgpack.Decoder[Any]]]
     TRANSITION: (Transition, msgspec.msgpack.Decoder(StoredTransition)),
     SlaEvent.__name__: (SlaEvent, msgspec.msgpack.Decoder(StoredSlaEvent)),
     LeakEvent.__name__: (LeakEvent, msgspec.msgpack.Decoder(StoredLeakEvent)),
+    Standing.__name__: (Standing, msgspec.msgpack.Decoder(Standing)),
 }

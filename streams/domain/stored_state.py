@@ -14,12 +14,15 @@ import msgspec
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import FoldState, Seen, Tally
 from leadstream.streams.domain.state_parts import (
+    AccountNow,
+    AccountWord,
     Clock,
     Consent,
     Lot,
     OpenedLeak,
     Origin,
     Share,
+    Stand,
     Touch,
     Visit,
     Watch,
@@ -68,6 +71,9 @@ StoredState: Final[Any] = _stored(
         "topics": dict[str, Share],
         "consents": dict[str, Consent],
         "merged_from": Stage | None,
+        "account_words": dict[str, AccountWord],
+        "stand": Stand | None,
+        "account_now": AccountNow | None,
     },
     FoldState(lead_id=""),
 )

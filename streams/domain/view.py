@@ -6,6 +6,7 @@ from typing import Final
 
 from leadstream.schemas.decisions import Consents, LeadState, Word
 from leadstream.streams.domain import sla
+from leadstream.streams.domain.accounts import membership_of
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.explain import shortfall
 from leadstream.streams.domain.lead import LeadRecord
@@ -70,6 +71,7 @@ def view(record: LeadRecord, models: ModelSet, links: Links | None = None) -> Le
         next_mql=shortfall(state, model, of),
         consent=None if model.consent is None else _consents(state),
         owners=None if links is None else owners_of(links, state.lead_id),
+        account=None if model.accounts is None else membership_of(state, model.accounts),
         model_version=model.version,
     )
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import mode
 
 from leadstream.schemas.clock import Clock, wall_clock_ms
 from leadstream.schemas.settings import Settings
+from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.lifecycle.stage import LifecycleStage
+
+log = logging.getLogger(__name__)
 
 
 class ModelReloader(mode.Service):  # type: ignore[misc]  # mode is untyped
@@ -38,5 +42,8 @@ class ModelReloader(mode.Service):  # type: ignore[misc]  # mode is untyped
         while not self.should_stop:
             found = await asyncio.to_thread(self._stage.watch.poll, self._clock())
             if found is not None:
-                self._stage.take(found)
+                try:
+                    self._stage.take(found)
+                except ModelError as error:
+                    log.error("the new versions are not taken, the running ones stay: %s", error)
             await self.sleep(self._interval_s)

@@ -22,6 +22,7 @@ from leadstream.streams.domain.joining import take
 from leadstream.streams.domain.lead import LeadRecord, Limits, absorb, new_record
 from leadstream.streams.domain.record import PAST_LOST
 from leadstream.streams.domain.scoring import score_at
+from leadstream.streams.domain.standings import ACCOUNT, BY_ACCOUNT
 from leadstream.streams.domain.stored_state import decode_state
 from leadstream.streams.engine.processor import BatchResult, Output
 from leadstream.streams.lifecycle.identities import forget_past
@@ -173,7 +174,8 @@ class ShadowPartition:
             record.revision = now_ms
             said += _marks(record, shadow)
         elif joining is not None:
-            take(record, joining.given)
+            # What accounts tell is of the active versions' world.
+            take(record, [each for each in joining.given if each.source != ACCOUNT])
         revision = record.revision
         sayings = absorb(record, events, shadow.models, shadow.limits, now)
         forget_past(record)
@@ -198,7 +200,7 @@ def _begun(lead_id: str, history: LeadRecord | None) -> LeadRecord:
         begun.base, begun.base_at = history.base, history.base_at
         begun.forgotten_until, begun.settled = history.forgotten_until, history.settled
         begun.past = PAST_LOST
-    begun.tail.replace(history.tail.items())
+    begun.tail.replace([entry for entry in history.tail if entry.sources != BY_ACCOUNT])
     begun.is_joined, begun.is_unfolded = history.is_joined, len(begun.tail) > 0
     return begun
 

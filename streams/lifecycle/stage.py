@@ -16,10 +16,15 @@ from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import LATEST_MS, EpochMs, LeadEvent, is_erasure
 from leadstream.schemas.headers import CONTROL_CLOCK, CONTROL_LINK, CONTROL_MERGE
 from leadstream.schemas.settings import Settings, SettingsError
-from leadstream.streams.domain.compiled import CompiledModel, ModelSet
+from leadstream.streams.domain.compiled import (
+    CompiledModel,
+    ModelSet,
+    refuse_reading_accounts,
+)
 from leadstream.streams.domain.durations import MS_PER_DAY
 from leadstream.streams.domain.erasure import erase, erasure_of
 from leadstream.streams.domain.errors import ModelError
+from leadstream.streams.domain.kept import Standing
 from leadstream.streams.domain.lead import (
     PAST_MAX_EVENTS,
     Change,
@@ -31,7 +36,7 @@ from leadstream.streams.domain.lead import (
     encode_record,
     new_record,
 )
-from leadstream.streams.domain.link_records import Link
+from leadstream.streams.domain.link_records import AccountLink, Link
 from leadstream.streams.domain.reasons import OPTED_OUT
 from leadstream.streams.domain.scoring import forget_attributes
 from leadstream.streams.domain.stages import Stage
@@ -43,6 +48,13 @@ from leadstream.streams.engine.processor import (
     Output,
     PartitionLogic,
     Record,
+)
+from leadstream.streams.lifecycle.accounts import (
+    Accounts,
+    account_in,
+    account_link_of,
+    say_forgotten,
+    say_standing,
 )
 from leadstream.streams.lifecycle.identities import Identities, forget_past
 from leadstream.streams.lifecycle.joins import Joins, link_of, merge_of, say_link
@@ -57,6 +69,15 @@ OWN_KEYS = (b"\x00", b"\x01")
 """Begin the store keys that are no leads'; so no lead id may begin with them."""
 ASKED_AGAIN_MAX = 500
 """Leads that are asked under new versions before each batch, so that no batch waits for long."""
+NO_ACCOUNTS_YET = (
+    "the model has accounts, and store_format 1 is for workers of release 0.1 in the same group, "
+    "which take what accounts are told for broken events: leave `accounts` out until they are gone"
+)
+START_ANEW = (
+    "the model has accounts now, and had none when this worker started: run `leadstream topics "
+    "apply`, then start the workers anew"
+)
+_WITHOUT_ACCOUNTS = tuple(topic for topic in topics.OUTPUTS if topic != topics.LEAD_ACCOUNTS)
 _CLOCK = struct.Struct(">q")
 _TOPIC_OF = {SlaEvent: topics.LEAD_SLA, LeakEvent: topics.LEAD_LEAKS}
 _ROUTED = {Stage.MQL.value: topics.LEAD_MQL, Stage.SALES_QUALIFIED.value: topics.LEAD_SQL}
@@ -67,7 +88,6 @@ class LifecycleStage:
 
     name = "lifecycle"
     inputs = (topics.LEAD_EVENTS,)
-    outputs = topics.OUTPUTS
     store = topics.LIFECYCLE_STORE
 
     def __init__(
@@ -77,11 +97,13 @@ class LifecycleStage:
         schemas: WriterSchemas,
         candidate: CompiledModel | None = None,
     ) -> None:
-        self.judges = Judges(models)
+        self.store_format = settings.store_format
+        # An installation has the topic of accounts only from a later release on.
+        self.outputs = topics.OUTPUTS if models.has_accounts else _WITHOUT_ACCOUNTS
+        self.take(models)
         self.watch = ModelWatch(settings.model_path, models) if settings.model_path else None
         self.limits = limits_of(settings)
         self.follows_wall_clock = settings.clock == "wall"
-        self.store_format = settings.store_format
         self.decoder = Decoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], schemas)
         self.encoders = {
             topic: Encoder(topics.SCHEMA_OF[topic], settings.topics.full(topic), schemas)
@@ -92,7 +114,17 @@ class LifecycleStage:
         )
 
     def take(self, models: ModelSet) -> None:
-        """Judge by these versions from the next batch on; only from the thread of the batches."""
+        """Judge by these versions from the next batch on; only from the thread of the batches.
+
+        Raises:
+            ModelError: they have accounts, for which the worker did not start, or which workers of
+                release 0.1 in its group know nothing of.
+        """
+        if models.has_accounts:
+            if self.store_format == 1:
+                raise ModelError([NO_ACCOUNTS_YET])
+            if topics.LEAD_ACCOUNTS not in self.outputs:
+                raise ModelError([START_ANEW])
         self.judges = Judges(models)
 
     def open(self, partition: int) -> PartitionLogic:
@@ -108,14 +140,35 @@ def lifecycle_stage(settings: Settings, schemas: WriterSchemas) -> LifecycleStag
     models = _load("model_path", settings.model_path)
     path = settings.shadow_model_path
     if path is None:
-        return LifecycleStage(settings, models, schemas)
+        return _stage("model_path", settings, models, schemas)
     candidates = _load("shadow_model_path", path).versions
     if len(candidates) > 1:
         found = ", ".join(model.version for model in candidates)
         raise SettingsError(
             f"setting shadow_model_path: {path} has several versions ({found}): name one file"
         )
-    return LifecycleStage(settings, models, schemas, candidates[0])
+    try:
+        refuse_reading_accounts(
+            ModelSet(candidates),
+            "in the shadow each lead is followed alone",
+            "try it on a log with `leadstream replay --processes 1 --model`",
+        )
+    except ModelError as error:
+        raise SettingsError(f"setting shadow_model_path: {error}") from None
+    return _stage("model_path", settings, models, schemas, candidates[0])
+
+
+def _stage(
+    setting: str,
+    settings: Settings,
+    models: ModelSet,
+    schemas: WriterSchemas,
+    candidate: CompiledModel | None = None,
+) -> LifecycleStage:
+    try:
+        return LifecycleStage(settings, models, schemas, candidate)
+    except ModelError as error:
+        raise SettingsError(f"setting {setting}: {error}") from None
 
 
 def _load(setting: str, path: Path | None) -> ModelSet:
@@ -144,6 +197,7 @@ class LifecyclePartition:
         self._records = LeadRecords(stage.store_format)
         self._identities = Identities()
         self._joins = Joins(self._identities)
+        self._accounts = Accounts()
         self._shadow = ShadowPartition(stage.shadow, stage.store_format)
         self._clock: EpochMs = 0
 
@@ -152,7 +206,7 @@ class LifecyclePartition:
             self._clock = _CLOCK.unpack(value or _CLOCK.pack(0))[0]
         elif key.startswith(SHADOW_KEY):
             self._shadow.restore(key.removeprefix(SHADOW_KEY), value)
-        elif not self._identities.restore(key, value):
+        elif not (self._accounts.restore(key, value) or self._identities.restore(key, value)):
             self._records.restore(key, value)
 
     def process(self, records: Sequence[Record], now_ms: int) -> BatchResult:
@@ -160,14 +214,15 @@ class LifecyclePartition:
         judges = self._stage.judges
         result.store.update(self._records.ask_again(judges, ASKED_AGAIN_MAX))
         links: dict[bytes, list[Link]] = {}
-        by_lead = self._by_lead(records, links, result)
+        of_accounts: dict[bytes, list[AccountLink]] = {}
+        by_lead = self._by_lead(records, links, of_accounts, result)
         now = now_ms if self._stage.follows_wall_clock else self._clock
         late = Lateness()
         due = dict.fromkeys(self._records.take_due(now))
         for key in due:
             by_lead.setdefault(key, [])
-        for key, said in links.items():
-            if key in by_lead or key in self._records or not self._joins.note(key, said, result):
+        for key, heard in links.items():
+            if key in by_lead or key in self._records or not self._joins.note(key, heard, result):
                 by_lead.setdefault(key, [])
         for key, events in by_lead.items():
             lead = self._records.load(key, judges) or new_record(key.decode())
@@ -183,22 +238,37 @@ class LifecyclePartition:
             self._shadow.fold(key, history, events, joining, now, now_ms, result)
         for key in self._shadow.take_due(now):
             self._shadow.fold(key, None, (), None, now, now_ms, result)
+        for account, said in of_accounts.items():
+            self._hear_of_leads(account, said, judges, result)
         late.publish(self._stage.name)
         return result
 
+    def _hear_of_leads(
+        self, account: bytes, said: list[AccountLink], judges: Judges, result: BatchResult
+    ) -> None:
+        encoder = self._stage.encoders[topics.LEAD_ACCOUNTS]
+        for state in self._accounts.hear(account, said, judges.models, result):
+            value = None if state is None else encoder.encode(state)
+            result.outputs.append(Output(topics.LEAD_ACCOUNTS, account, value))
+
     def _by_lead(
-        self, records: Sequence[Record], links: dict[bytes, list[Link]], result: BatchResult
+        self,
+        records: Sequence[Record],
+        links: dict[bytes, list[Link]],
+        of_accounts: dict[bytes, list[AccountLink]],
+        result: BatchResult,
     ) -> dict[bytes, list[LeadEvent]]:
         """Return the events of a batch by lead; what is none becomes a dead letter.
 
         Args:
             links: gets what is said of identities, by lead.
+            of_accounts: gets how leads stand, by account.
         """
         by_lead: dict[bytes, list[LeadEvent]] = {}
         decode = self._stage.decoder.decode
         for record in records:
             try:
-                if record.headers and self._is_control(record, links, result):
+                if record.headers and self._is_control(record, links, of_accounts, result):
                     continue
                 event = decode(record.value)
                 if event.touchpoint is None and event.crm is None:
@@ -217,7 +287,11 @@ class LifecyclePartition:
         return by_lead
 
     def _is_control(
-        self, record: Record, links: dict[bytes, list[Link]], result: BatchResult
+        self,
+        record: Record,
+        links: dict[bytes, list[Link]],
+        of_accounts: dict[bytes, list[AccountLink]],
+        result: BatchResult,
     ) -> bool:
         """Take a record that holds no event; False for every other."""
         clock = clock_of(record)
@@ -231,7 +305,12 @@ class LifecyclePartition:
                 say_link(lead_id, rooted, result)
             return True
         if CONTROL_LINK in record.headers:
-            links.setdefault(record.key or b"", []).append(link_of(record))
+            key = record.key or b""
+            account = account_in(key)
+            if account is None:
+                links.setdefault(key, []).append(link_of(record))
+            else:
+                of_accounts.setdefault(account, []).append(account_link_of(record))
             return True
         return False
 
@@ -250,6 +329,7 @@ class LifecyclePartition:
 
         A null value is what compacted copies of a topic delete by.
         """
+        stood_in = record.head.stood_in
         erasure = erase(record, events)
         if erasure is None:
             return
@@ -257,6 +337,7 @@ class LifecyclePartition:
             self._shadow.erase(key, result)
             forget_attributes()
             result.outputs += [Output(topic, key, None) for topic in topics.TELLING_OF_LEADS]
+            result.outputs += say_forgotten(record.lead_id, stood_in)
         encoder = self._stage.encoders[topics.LEAD_EVENTS]
         for other in erasure.others:
             encoded = encoder.encode(erasure_of(other, erasure.at))
@@ -303,6 +384,8 @@ class LifecyclePartition:
 
     def _outputs_of(self, key: bytes, saying: Saying) -> list[Output]:
         decision = saying.decision
+        if isinstance(decision, Standing):
+            return list(say_standing(saying, decision))
         if not isinstance(decision, Transition):
             topic = _TOPIC_OF[type(decision)]
             return [Output(topic, key, self._stage.encoders[topic].encode(decision))]

@@ -14,7 +14,12 @@ from typing import Final, Literal
 from leadstream.schemas.decisions import Transition
 from leadstream.schemas.events import CRM_EVENT_TYPES, EpochMs, LeadEvent
 from leadstream.streams.backtest.lead import Period, facts_of
-from leadstream.streams.domain.compiled import CompiledModel, ModelSet, compile_model
+from leadstream.streams.domain.compiled import (
+    CompiledModel,
+    ModelSet,
+    compile_model,
+    refuse_reading_accounts,
+)
 from leadstream.streams.domain.durations import MS_PER_DAY
 from leadstream.streams.domain.lead import effective_decisions
 from leadstream.streams.domain.predictive import Feature, Predictor, candidate_names
@@ -76,6 +81,7 @@ def read_decisions(
     """
     names = _names(model)
     alone = ModelSet([_telling(model, names)])
+    refuse_reading_accounts(alone, "training folds each lead alone", "train under one without")
     until = min(last_at, period.end - 1)
     horizon_ms = horizon_days * MS_PER_DAY
     rows: list[Row] = []

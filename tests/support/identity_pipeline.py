@@ -14,7 +14,7 @@ from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.schemas.settings import Settings
 from leadstream.streams.domain.compiled import ModelSet
-from leadstream.streams.engine.processor import BatchResult, PartitionLogic, Record
+from leadstream.streams.engine.processor import BatchResult, Output, PartitionLogic, Record
 from leadstream.streams.identify.stage import IdentifyStage
 from leadstream.streams.lifecycle.stage import LifecycleStage
 
@@ -27,6 +27,7 @@ DECODERS = {
         topics.LEAD_SLA,
         topics.LEAD_LEAKS,
         topics.LEAD_STATE,
+        topics.LEAD_ACCOUNTS,
     )
 }
 
@@ -36,12 +37,13 @@ class Pipeline:
 
     Attributes:
         said: decisions in the order in which each partition said them.
-        states: the last state of each lead.
+        states: the last state of each lead; `accounts`: of each account.
         outputs: records that the lifecycle wrote to `lead.events` itself.
     """
 
     def __init__(self, models: ModelSet, partitions: int, random: Random, **settings: Any) -> None:
-        given = Settings(clock="event", lateness_horizon_days=365, identity_joins=True, **settings)
+        asked = {"lateness_horizon_days": 365, "identity_joins": True, **settings}
+        given = Settings(clock="event", **asked)
         self._identify = IdentifyStage(given, SCHEMAS)
         self._stage = LifecycleStage(given, models, SCHEMAS)
         self._random = random
@@ -51,6 +53,7 @@ class Pipeline:
         self._stores: defaultdict[int, dict[bytes, bytes | None]] = defaultdict(dict)
         self.said: list[Any] = []
         self.states: dict[str, Any] = {}
+        self.accounts: dict[str, Any] = {}
         self.outputs = 0
 
     def run(self, log: list[Touchpoint | CrmEvent], until: int) -> None:
@@ -70,6 +73,10 @@ class Pipeline:
             self._log[number].append(record)
         while self._is_behind():
             self._step(self._behind()[0])
+
+    def stores(self) -> list[dict[bytes, bytes | None]]:
+        """Return what each partition keeps."""
+        return list(self._stores.values())
 
     def restart(self, number: int) -> None:
         """Let a partition come back with what is in its store, in any order."""
@@ -94,11 +101,10 @@ class Pipeline:
         self._stores[number].update(result.store)
         self._append(result)
         for output in result.outputs:
-            if output.value is None:
-                # An erased lead: what was said of it so far is said no more.
-                lead_id = (output.key or b"").decode()
-                self.states.pop(lead_id, None)
-                self.said = [d for d in self.said if d.lead_id != lead_id]
+            if output.topic == topics.LEAD_ACCOUNTS:
+                self._hear_of_account(output)
+            elif output.value is None:
+                self._forget(output)
             elif output.topic == topics.LEAD_STATE:
                 state = DECODERS[output.topic].decode(output.value)
                 self.states[state.lead_id] = state
@@ -106,6 +112,20 @@ class Pipeline:
                 self.said.append(DECODERS[output.topic].decode(output.value))
         if self._random.random() < 0.2:
             self.restart(number)
+
+    def _hear_of_account(self, output: Output) -> None:
+        account = (output.key or b"").decode()
+        if output.value is None:
+            self.accounts.pop(account, None)
+            return
+        self.accounts[account] = DECODERS[output.topic].decode(output.value)
+        assert self.accounts[account].account == account
+
+    def _forget(self, output: Output) -> None:
+        lead_id = (output.key or b"").decode()
+        if output.topic == topics.LEAD_STATE:
+            self.states.pop(lead_id, None)
+            self.said = [told for told in self.said if told.lead_id != lead_id]
 
     def _append(self, result: BatchResult) -> None:
         assert result.dead_letters == []

@@ -57,6 +57,10 @@ def _cell(table: str, column: str, record: Any) -> Any:
         return {word.purpose: getattr(word, field) for word in words}
     if column == "consent_stops":
         return record.consent.stops if record.consent else []
+    if column in ("account", "buying_group") and table == "lead_state":
+        if record.account is None:
+            return "" if column == "account" else []
+        return record.account.id if column == "account" else record.account.buying_group
     if column == "predicted":
         return None if record.predicted is None else record.predicted.score
     path = _RENAMED.get(table, {}).get(column, column)

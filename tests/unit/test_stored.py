@@ -25,7 +25,7 @@ from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
 from leadstream.streams.domain.kept import TailEvent
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import FoldState, Seen, Tally
-from leadstream.streams.domain.state_parts import Lot, Origin, Share, Touch
+from leadstream.streams.domain.state_parts import AccountWord, Lot, Origin, Share, Touch
 from leadstream.streams.domain.stored import decision_of, event_of, said_of, tail_event
 from leadstream.streams.domain.stored_state import (
     StoredSeen,
@@ -55,7 +55,8 @@ PLACES: dict[type, str] = {
         model_version tallies seen first_touch last_touch recent reached inferred first_mql_at
         latest_mql_at mql_count spent reason reason_given cooldown_until clocks opportunity_id
         amount currency buyer_stage persona interest merged_into watches leaks visits held_by
-        recycled_at content topics busy_from busy_count hot_since fit_ticks consents stops held""",
+        recycled_at content topics busy_from busy_count hot_since fit_ticks consents stops held
+        merged_from account_words stand stood_in account_now awaited""",
     Tally: "raw capped value at hits window_start window_points event_ids lots",
     Seen: "count times",
     TailEvent: "at event_id late body occurred_at",
@@ -176,6 +177,8 @@ def test_a_state_comes_back_as_it_was_kept() -> None:
 def test_what_is_kept_are_all_fields_in_their_order(kind: type) -> None:
     names = [each.name for each in dataclasses.fields(kind)]
     made = {FoldState: FoldState("l"), Tally: Tally(), Seen: Seen(1, [])}[kind]
+    if isinstance(made, FoldState):
+        made.account_words = {"crm": AccountWord("1", MONDAY_MS)}
     for place, name in enumerate(names):
         # Compiled, a field takes values of its type only; most take one of these.
         for value in (place, f"{place}"):
@@ -185,6 +188,12 @@ def test_what_is_kept_are_all_fields_in_their_order(kind: type) -> None:
                     break
     assert [each.name for each in msgspec.structs.fields(STORED_AS[kind])] == names
     assert list(made.kept()) == [getattr(made, name) for name in names]
+
+
+def test_a_state_without_an_account_is_kept_as_before_there_were_any() -> None:
+    told = list(FoldState("l").kept())
+    assert len(told) == len(dataclasses.fields(FoldState)) - 5
+    assert decode_state(encode_state(FoldState("l"))) == FoldState("l")
 
 
 def test_a_state_of_fewer_fields_is_read_with_the_defaults_of_the_others() -> None:

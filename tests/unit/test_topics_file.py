@@ -17,7 +17,12 @@ def test_every_topic_is_declared_and_no_other() -> None:
 def test_what_holds_only_the_latest_is_compacted_and_the_rest_kept_whole() -> None:
     plan = load_plan(Settings())
     compacted = {t for t in topics.ALL if plan.configs_of(t)["cleanup.policy"] == "compact"}
-    assert compacted == {topics.LEAD_STATE, *topics.STORES, *topics.DEAD_LETTERS}
+    assert compacted == {
+        topics.LEAD_STATE,
+        topics.LEAD_ACCOUNTS,
+        *topics.STORES,
+        *topics.DEAD_LETTERS,
+    }
     assert all(plan.configs_of(topic)["retention.ms"] == "-1" for topic in topics.ALL)
 
 
