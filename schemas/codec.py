@@ -132,20 +132,16 @@ class Encoder:
         self._released = header_of(name, grew.released) if grew else b""
 
     def encode(self, value: msgspec.Struct) -> bytes:
-        if self._native is not None:
-            written = self._native.write(value)
-            if written is not None:
-                return self._as_released(value, written) if self._nulls else written
-        buffer = io.BytesIO()
-        buffer.write(self._header)
-        fastavro.schemaless_writer(buffer, self._schema, _to_plain(value))
-        return self._as_released(value, buffer.getvalue())
-
-    def _as_released(self, value: msgspec.Struct, written: bytes) -> bytes:
-        """Return a record as one of the version that the schema grew from, where it is one."""
-        if self._added is None or self._added(value) != self._no_news:
-            return written
-        return self._released + written[len(self._header) : -self._nulls]
+        """Return a record; one of the version that ours grew from, where it says nothing new."""
+        written = None if self._native is None else self._native.write(value)
+        if written is None:
+            buffer = io.BytesIO()
+            buffer.write(self._header)
+            fastavro.schemaless_writer(buffer, self._schema, _to_plain(value))
+            written = buffer.getvalue()
+        if self._added is not None and self._added(value) == self._no_news:
+            return self._released + written[len(self._header) : -self._nulls]
+        return written
 
 
 class Decoder:
