@@ -31,10 +31,11 @@ from leadstream.schemas.topics import (
     TopicNames,
 )
 from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.columns import Columns, Place, Position
 from leadstream.sinks.erasure import KEY_OF, LEADS_AT_ONCE, TABLES_OF, Erased, erase, merge
 from leadstream.sinks.kept import Kept, kind_of
 from leadstream.sinks.load import insert_columns
-from leadstream.sinks.rows import Columns, DeadRecord, Place, Position
+from leadstream.sinks.rows import DeadRecord
 
 _KIND_OF: Final[Mapping[str, str]] = {
     LEAD_TRANSITIONS: "transitions",

@@ -15,8 +15,9 @@ from leadstream.schemas.decisions import (
     Transition,
 )
 from leadstream.schemas.events import EpochMs, LeadEvent
+from leadstream.sinks.columns import Columns, Place
 from leadstream.sinks.erasure import survivors
-from leadstream.sinks.rows import TABLES, Columns, Place
+from leadstream.sinks.rows import TABLES
 
 Record = LeadEvent | Transition | SlaEvent | LeakEvent | LeadState | AccountState
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from leadstream.schemas.events import EpochMs
 from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.columns import Columns, Position
 from leadstream.sinks.erasure import erase, merge, read_erased
 from leadstream.sinks.kept import Kept, Record, kind_of
-from leadstream.sinks.rows import Columns, Position
 
 BATCH_ROWS = 50_000
 

@@ -9,7 +9,8 @@ from clickhouse_connect.driver.insert import InsertContext
 from clickhouse_connect.driver.transform import NativeTransform
 
 from leadstream.sinks.clickhouse import ClickHouse
-from leadstream.sinks.rows import COLUMNS, Columns
+from leadstream.sinks.columns import Columns
+from leadstream.sinks.rows import COLUMNS
 
 Types = dict[str, dict[str, str]]
 """Per table, the ClickHouse type of each column."""

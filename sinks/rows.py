@@ -7,46 +7,21 @@ channel is therefore never the value `unknown`, and answers show it as `(none)`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from leadstream.schemas.dead_letters import OPEN
 from leadstream.schemas.decisions import (
     RETRACTED,
-    AccountState,
-    Consents,
-    LeadState,
     LeakEvent,
-    Score,
     SlaEvent,
     Transition,
 )
-from leadstream.schemas.events import EARLIEST_MS, LeadEvent
+from leadstream.schemas.events import LeadEvent
+from leadstream.sinks.columns import Columns, Place, Position, position_columns, score_columns
 from leadstream.sinks.ids import as_uuid, uuid_ints
-
-Columns = dict[str, Sequence[Any]]
-"""Columns of a table by name, all of one length."""
-
-
-class Place(Protocol):
-    """Where the sink read a record."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def offset(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place; the default is of a record that came from no topic."""
-
-    topic: str = ""
-    partition: int = -1
-    offset: int = -1
+from leadstream.sinks.state_rows import account_state_columns, identity_columns, lead_state_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +66,7 @@ def touchpoint_columns(events: Sequence[LeadEvent], at: Sequence[Place]) -> Colu
         "sent_at": [touch.sent_at for touch in touches],
         "received_at": [touch.received_at for touch in touches],
         **_source(events),
-        **_position(at),
+        **position_columns(at),
     }
 
 
@@ -113,7 +88,7 @@ def crm_event_columns(events: Sequence[LeadEvent], at: Sequence[Place]) -> Colum
         "merged_lead_id": [crm.merged_lead_id or "" for crm in crms],
         "event_time": [crm.event_time for crm in crms],
         **_source(events),
-        **_position(at),
+        **position_columns(at),
     }
 
 
@@ -160,13 +135,13 @@ def transition_columns(said: Sequence[Transition], at: Sequence[Place]) -> Colum
         "predicted_contributions.feature": [[part.feature for part in of] for of in features],
         "predicted_contributions.value": [[part.value for part in of] for of in features],
         "predicted_contributions.log_odds": [[part.log_odds for part in of] for of in features],
-        **_position(at),
+        **position_columns(at),
     }
 
 
 def shadow_columns(said: Sequence[Transition], at: Sequence[Place]) -> Columns:
     """Return the columns of `shadow_transitions`."""
-    return {**_decided(said), **_position(at)}
+    return {**_decided(said), **position_columns(at)}
 
 
 def score_history_columns(said: Sequence[Transition], at: Sequence[Place]) -> Columns:
@@ -177,100 +152,11 @@ def score_history_columns(said: Sequence[Transition], at: Sequence[Place]) -> Co
         "occurred_at": [t.occurred_at for t in said],
         "stage": [t.to_stage for t in said],
         "cycle": [t.cycle for t in said],
-        **_score(t.score for t in said),
+        **score_columns(t.score for t in said),
         "model_version": [t.model_version for t in said],
         "revision": [t.revision for t in said],
         "retracted": [int(t.status == RETRACTED) for t in said],
-        **_position(at),
-    }
-
-
-def lead_state_columns(states: Sequence[LeadState], at: Sequence[Place]) -> Columns:
-    """Return the columns of `lead_state`."""
-    consents = [state.consent or _NO_WORDS for state in states]
-    return {
-        "lead_id": [state.lead_id for state in states],
-        "revision": [state.revision for state in states],
-        "stage": [state.stage for state in states],
-        "stage_since": [state.stage_since for state in states],
-        "cycle": [state.cycle for state in states],
-        **_score(state.score for state in states),
-        "score_as_of": [state.score_as_of for state in states],
-        "owner": [state.owner or "" for state in states],
-        "reason": [state.reason or "" for state in states],
-        "cooldown_until": [state.cooldown_until for state in states],
-        "reached": [state.reached for state in states],
-        "inferred": [state.inferred for state in states],
-        "first_mql_at": [state.first_mql_at for state in states],
-        "latest_mql_at": [state.latest_mql_at for state in states],
-        "mql_count": [state.mql_count for state in states],
-        "channel": [state.channel or "" for state in states],
-        "source": [state.source or "" for state in states],
-        "medium": [state.medium or "" for state in states],
-        "campaign": [state.campaign or "" for state in states],
-        "last_channel": [state.last_channel or "" for state in states],
-        "last_campaign": [state.last_campaign or "" for state in states],
-        "buyer_stage": [state.buyer_stage or "" for state in states],
-        "persona": [state.persona or "" for state in states],
-        "interest": [state.interest or "" for state in states],
-        "track": [state.track or "" for state in states],
-        "opportunity_id": [state.opportunity_id or "" for state in states],
-        "amount": [state.amount for state in states],
-        "currency": [state.currency or "" for state in states],
-        "attributes": [state.attributes for state in states],
-        "first_event_at": [state.first_event_at for state in states],
-        "last_event_at": [state.last_event_at for state in states],
-        "event_count": [state.event_count for state in states],
-        "late_count": [state.late_count for state in states],
-        "unknown_count": [state.unknown_count for state in states],
-        "sla_due_at": [state.sla_due_at for state in states],
-        "merged_into": [state.merged_into or "" for state in states],
-        "model_version": [state.model_version for state in states],
-        "hot": [state.hot for state in states],
-        "next_mql": [state.next_mql for state in states],
-        "consents": [{word.purpose: word.state for word in of.words} for of in consents],
-        "consents_since": [{word.purpose: word.since for word in of.words} for of in consents],
-        "consent_stops": [of.stops for of in consents],
-        "account": [state.account.id if state.account else "" for state in states],
-        "buying_group": [state.account.buying_group if state.account else [] for state in states],
-        **_position(at),
-    }
-
-
-def account_state_columns(states: Sequence[AccountState], at: Sequence[Place]) -> Columns:
-    """Return the columns of `account_state`."""
-    return {
-        "account": [state.account for state in states],
-        "revision": [state.revision for state in states],
-        "as_of": [state.as_of for state in states],
-        "people": [state.people for state in states],
-        "visitors": [state.visitors for state in states],
-        "engaged_people": [state.engaged_people for state in states],
-        "stage": [state.stage for state in states],
-        "score": [state.score for state in states],
-        "engagement": [state.engagement for state in states],
-        "fit": [state.fit for state in states],
-        "covered": [state.covered for state in states],
-        "missing": [state.missing for state in states],
-        "has_buying_group": [state.has_buying_group for state in states],
-        "model_version": [state.model_version for state in states],
-        **_position(at),
-    }
-
-
-def identity_columns(states: Sequence[LeadState], at: Sequence[Place]) -> Columns:
-    """Return the columns of `identities`: of the ids that others had, to whom they belong."""
-    told = [(s, place) for s, place in zip(states, at, strict=True) if s.owners is not None]
-    owners = [state.owners or [] for state, _ in told]
-    return {
-        "lead_id": [state.lead_id for state, _ in told],
-        "revision": [state.revision for state, _ in told],
-        "owners.since": [
-            [EARLIEST_MS if owner.since is None else owner.since for owner in of] for of in owners
-        ],
-        "owners.lead_id": [[owner.lead_id for owner in of] for of in owners],
-        "first_event_at": [state.first_event_at for state, _ in told],
-        **_position([place for _, place in told]),
+        **position_columns(at),
     }
 
 
@@ -291,7 +177,7 @@ def sla_columns(events: Sequence[SlaEvent], at: Sequence[Place]) -> Columns:
         "response_s": [event.response_s for event in events],
         "met_by_event_id": [event.met_by_event_id or "" for event in events],
         "cancel_reason": [event.cancel_reason or "" for event in events],
-        **_position(at),
+        **position_columns(at),
     }
 
 
@@ -306,7 +192,7 @@ def leak_columns(events: Sequence[LeakEvent], at: Sequence[Place]) -> Columns:
         "details": [event.details or "" for event in events],
         "resolution": [event.resolution or "" for event in events],
         "cause_event_id": [event.cause_event_id or "" for event in events],
-        **_position(at),
+        **position_columns(at),
     }
 
 
@@ -325,7 +211,7 @@ def dead_letter_columns(dead: Sequence[DeadRecord], at: Sequence[Place]) -> Colu
         "attempts": [d.attempts for d in dead],
         "replayed_at": [d.replayed_at for d in dead],
         "changed_at": [d.failed_at if d.changed_at is None else d.changed_at for d in dead],
-        **_position(at),
+        **position_columns(at),
     }
 
 
@@ -367,7 +253,7 @@ def _decided(said: Sequence[Transition]) -> Columns:
         "criterion": [t.criterion or "" for t in said],
         "reason": [t.reason or "" for t in said],
         "model_version": [t.model_version for t in said],
-        **_score(t.score for t in said),
+        **score_columns(t.score for t in said),
         "threshold": [t.threshold for t in said],
         "margin": [t.margin for t in said],
         "route": [t.route or "" for t in said],
@@ -390,26 +276,6 @@ def _watched(events: Sequence[SlaEvent] | Sequence[LeakEvent], beginning: str) -
         "model_version": [event.model_version for event in events],
     }
 
-
-def _score(scores: Iterable[Score]) -> Columns:
-    found = list(scores)
-    return {
-        "score": [score.total for score in found],
-        "fit": [score.fit for score in found],
-        "engagement": [score.engagement for score in found],
-        "grade": [score.grade for score in found],
-    }
-
-
-def _position(at: Sequence[Place]) -> Columns:
-    return {
-        "topic": [place.topic for place in at],
-        "partition": [place.partition for place in at],
-        "offset": [place.offset for place in at],
-    }
-
-
-_NO_WORDS: Final = Consents()
 
 ColumnsOf = Callable[[Sequence[Any], Sequence[Place]], Columns]
 

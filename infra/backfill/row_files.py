@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import IO, Final
 
+from leadstream.sinks.columns import Position
 from leadstream.sinks.kept import Kept, Record, kind_of
 from leadstream.sinks.native import NativeRows
-from leadstream.sinks.rows import Position
 
 ROWS_AT_ONCE: Final = 20_000
 """Records of a kind that wait to be encoded: a block of each file that they fill."""

@@ -22,10 +22,11 @@ from _lab import HISTORY_DAYS, HISTORY_END, arguments, report
 from leadstream.infra.embedded.generator import generate
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.columns import Position
 from leadstream.sinks.kept import kind_of
 from leadstream.sinks.load import BATCH_ROWS, insert_columns
 from leadstream.sinks.migrate import migrate
-from leadstream.sinks.rows import TABLES, Position
+from leadstream.sinks.rows import TABLES
 from leadstream.streams.models import load_models
 from leadstream.streams.replay import Replay
 

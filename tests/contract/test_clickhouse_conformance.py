@@ -30,11 +30,12 @@ from leadstream.schemas.settings import Settings
 from leadstream.sinks.answers import funnel, lead
 from leadstream.sinks.batch import Batch
 from leadstream.sinks.clickhouse import ClickHouse, ClickHouseError
+from leadstream.sinks.columns import Position
 from leadstream.sinks.kept import Record
 from leadstream.sinks.load import insert_columns, load
 from leadstream.sinks.migrate import migrate
 from leadstream.sinks.positions import forget_positions, read_positions, write_positions
-from leadstream.sinks.rows import DeadRecord, Position, dead_letter_columns
+from leadstream.sinks.rows import DeadRecord, dead_letter_columns
 
 TABLES = ["touchpoints", "crm_events", "transitions", "score_history", "sla", "lead_state"]
 

@@ -24,8 +24,9 @@ from leadstream.schemas.decisions import (
     Transition,
 )
 from leadstream.schemas.events import LeadEvent
+from leadstream.sinks.columns import Columns, Position
 from leadstream.sinks.kept import Kept, Record, kind_of
-from leadstream.sinks.rows import COLUMNS, TABLES, Columns, Position
+from leadstream.sinks.rows import COLUMNS, TABLES
 
 PLACE = ("topic", "partition", "offset")
 

@@ -14,7 +14,7 @@ from fuzz_records import HEADER_NAMES, START_MS, Registry, kept_records
 from leadstream.schemas import headers, topics
 from leadstream.schemas.settings import Settings
 from leadstream.sinks.batch import BatchBuilder
-from leadstream.sinks.rows import Columns
+from leadstream.sinks.columns import Columns
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from leadstream.schemas.decisions import RETRACTED
 from leadstream.schemas.events import LeadEvent
 from leadstream.schemas.headers import CONTROL_CLOCK
 from leadstream.sinks.batch import Batch, BatchBuilder
+from leadstream.sinks.columns import Columns, Position
 from leadstream.sinks.ids import as_uuid, uuid_ints
 from leadstream.sinks.kept import Kept, kind_of
-from leadstream.sinks.rows import Columns, Position
 
 NAMES = topics.TopicNames("p.")
 AT = Position("p.lead.events", 3, 14)
