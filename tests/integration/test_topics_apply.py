@@ -78,7 +78,8 @@ def test_missing_topics_are_created_once(settings: Settings) -> None:
 def test_stores_states_and_letters_are_compacted_and_nothing_expires(settings: Settings) -> None:
     apply_topics(settings, partitions=1)
     for topic in topics.ALL:
-        compacted = topic in (*topics.STORES, topics.LEAD_STATE, *topics.DEAD_LETTERS)
+        states = (topics.LEAD_STATE, topics.LEAD_ACCOUNTS)
+        compacted = topic in (*topics.STORES, *states, *topics.DEAD_LETTERS)
         configs = configs_on(settings, topic)
         assert configs.get("cleanup.policy", "delete") == ("compact" if compacted else "delete")
         assert configs["retention.ms"] == "-1"
