@@ -14,7 +14,7 @@ from leadstream.schemas.events import ERASURE_REQUESTED, CrmEvent, LeadEvent, is
 from leadstream.streams.domain.identity import OURSELVES, other_ids_in
 from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.kept import OWN, TailEvent
-from leadstream.streams.domain.record import LeadRecord
+from leadstream.streams.domain.record import LeadRecord, hold_waiting
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
 from leadstream.streams.domain.stored import event_of
 
@@ -93,6 +93,7 @@ def _forget_until(record: LeadRecord, at: EpochMs) -> set[str]:
 
     What has settled into the base cannot be told apart any more, so all of it goes.
     """
+    hold_waiting(record)
     kept = []
     dropped = []
     for entry in record.tail:

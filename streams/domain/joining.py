@@ -17,7 +17,9 @@ from leadstream.streams.domain.record import (
     PAST_LOST,
     LeadRecord,
     hash_of,
+    hold_waiting,
     holds_hash,
+    is_folded,
 )
 from leadstream.streams.domain.standings import ACCOUNT, BY_ACCOUNT
 from leadstream.streams.domain.state import NEVER_MS
@@ -79,6 +81,13 @@ def take(
     Returns:
         What is new here, and what is here no more; of both what happened where it did.
     """
+    given = list(given)
+    following = _following(record, given)
+    if following is not None:
+        record.waiting += following
+        record.is_joined |= bool(following)
+        return following, []
+    hold_waiting(record)
     known = {entry.event_id: entry for entry in record.tail}
     entries = dict(known)
     for each in given:
@@ -106,6 +115,27 @@ def take(
     new = [now for event_id, now in entries.items() if not _is_at(known.get(event_id), now)]
     gone = [before for event_id, before in known.items() if event_id not in entries]
     return list(map(as_it_happened, new)), list(map(as_it_happened, gone))
+
+
+def _following(record: LeadRecord, given: Sequence[Moved | Withdrawn]) -> list[TailEvent] | None:
+    """Return what is given, where all of it is new and comes after all that there is; else None."""
+    if not is_folded(record):
+        return None
+    tail, waiting = record.tail, record.waiting
+    after = max(record.base_at, record.erased_at, record.head.last_fired_at)
+    last = _order(waiting[-1]) if waiting else tail.last
+    found: dict[str, TailEvent] = {}
+    for each in given:
+        # What an account gives may have to wait for the lead's own clock.
+        if isinstance(each, Withdrawn) or each.source == ACCOUNT:
+            return None
+        for entry in each.events:
+            if entry.at <= after or _order(entry) <= last or entry.event_id in found:
+                return None
+            if tail.may_hold(entry.event_id):
+                return None
+            found[entry.event_id] = replace(entry, sources=(each.source,))
+    return sorted(found.values(), key=_order)
 
 
 def _is_at(before: TailEvent | None, now: TailEvent) -> bool:

@@ -32,7 +32,9 @@ from leadstream.streams.domain.record import (
     PAST_LOST,
     LeadRecord,
     hash_of,
+    hold_waiting,
     holds_hash,
+    is_folded,
     lose_past,
     new_record,
 )
@@ -102,15 +104,20 @@ def absorb(
         erase(record, events)
     record.now = max(record.now, now)
     awaited = record.head.awaited
-    if awaited is not None and (events or awaited <= record.now):
+    if awaited is not None and (events or record.waiting or awaited <= record.now):
         record.is_unfolded = True
-    is_folded = not record.is_unfolded and (record.head.event_count > 0 or not len(record.tail))
-    fresh = _in_order(record, events) if is_folded else None
+    folded = is_folded(record)
+    fresh = _in_order(record, events) if folded else None
+    given = record.waiting
+    if given:
+        fresh = _among_given(record, fresh)
+        folded = fresh is not None
     if fresh is not None:
         due = -NEVER_MS if fresh else _due_by_now(record, models)
         if due > record.now:
             return []
-        record.tail.extend([tail_event(event) for event in fresh])
+        if not given:
+            record.tail.extend([tail_event(event) for event in fresh])
         unfolded = [(event.occurred_at, False, event) for event in fresh]
         decisions, record.quiet_until = _fold(
             record.head, unfolded, models, record.now, record.quiet_until, due
@@ -120,7 +127,7 @@ def absorb(
             record.said.extend([said_of(decision) for decision in decisions])
     else:
         changed = _insert(record, events)
-        if is_folded and not changed and _due_by_now(record, models) > record.now:
+        if folded and not changed and _due_by_now(record, models) > record.now:
             return []
         head = _base_state(record)
         come, awaited = _come(record)
@@ -165,6 +172,22 @@ def _in_order(record: LeadRecord, events: Sequence[LeadEvent]) -> list[LeadEvent
             return None
         fresh[event.event_id] = event
     return list(fresh.values())
+
+
+def _among_given(record: LeadRecord, fresh: list[LeadEvent] | None) -> list[LeadEvent] | None:
+    """Take what waits into the tail; return it, in its order, among the lead's unseen events.
+
+    Returns None where all of the tail is to be folded anew.
+    """
+    waiting = {entry.event_id: entry for entry in record.waiting}
+    if fresh is None or any(event.event_id in waiting for event in fresh):
+        hold_waiting(record)
+        return None
+    entries = sorted((*record.waiting, *map(tail_event, fresh)), key=_order)
+    record.tail.extend(entries)
+    record.waiting = []
+    events = {event.event_id: event for event in fresh}
+    return [events.get(e.event_id) or event_of(record.lead_id, e) for e in entries]
 
 
 def _event_order(event: LeadEvent) -> tuple[EpochMs, str]:

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from leadstream.streams.domain.kept import Said
+from leadstream.streams.domain.kept import Said, TailEvent
 from leadstream.streams.domain.packed import PackedList
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
 from leadstream.streams.domain.tail import Tail
@@ -36,6 +36,7 @@ class LeadRecord:
         chunks: how many chunks there are.
         is_joined: other ids' events were given to the lead.
         is_unfolded: the head is not the fold of the tail any more; not kept.
+        waiting: what other ids gave, after all that is folded, and in its order; not kept.
         settling: chunks that are to be kept beside the record, after those that there are.
     """
 
@@ -56,6 +57,7 @@ class LeadRecord:
     chunks: int
     is_joined: bool
     is_unfolded: bool = field(init=False, compare=False)
+    waiting: list[TailEvent] = field(init=False, compare=False)
     settling: list[bytes] = field(init=False, compare=False)
 
     # Written out: compiled, a dataclass' own is still interpreted.
@@ -95,12 +97,26 @@ class LeadRecord:
         self.chunks = chunks
         self.is_joined = is_joined
         self.is_unfolded = False
+        self.waiting = []
         self.settling = []
 
 
 def new_record(lead_id: str) -> LeadRecord:
     """Return the record of a lead that nothing is known of."""
     return LeadRecord(lead_id=lead_id, head=FoldState(lead_id=lead_id))
+
+
+def is_folded(record: LeadRecord) -> bool:
+    """Say whether the head is the fold of all that the record holds."""
+    return not record.is_unfolded and (record.head.event_count > 0 or not len(record.tail))
+
+
+def hold_waiting(record: LeadRecord) -> None:
+    """Put what waits into the tail, to be folded with all of it."""
+    if record.waiting:
+        record.tail.extend(record.waiting)
+        record.waiting = []
+        record.is_unfolded = True
 
 
 ID_BYTES: Final = 8

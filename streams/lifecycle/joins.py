@@ -196,6 +196,7 @@ class Joins:
             for chunk in (*kept, *record.settling):
                 yield from map(as_it_happened, decode_chunk(chunk).events)
         yield from map(as_it_happened, record.tail)
+        yield from record.waiting
 
 
 def _heard(links: Links, said: Iterable[Link], erased_at: EpochMs) -> Links:
@@ -218,9 +219,13 @@ def _retells(
     record: LeadRecord, events: Sequence[LeadEvent], given: Iterable[Moved | Withdrawn]
 ) -> bool:
     """Say whether a known event is told again, perhaps of another time and so another owner's."""
+    told = [event.event_id for event in events]
+    told += [entry.event_id for each in given if isinstance(each, Moved) for entry in each.events]
+    suspects = list(filter(record.tail.may_hold, told))
+    if not suspects:
+        return False
     known = {entry.event_id for entry in record.tail}
-    moved = (entry.event_id for each in given if isinstance(each, Moved) for entry in each.events)
-    return any(event.event_id in known for event in events) or any(map(known.__contains__, moved))
+    return any(map(known.__contains__, suspects))
 
 
 def _passed_on(entries: Iterable[TailEvent]) -> dict[str, TailEvent]:

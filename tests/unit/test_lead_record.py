@@ -3,6 +3,7 @@
 from small_models import DAY_MS, MONDAY_MS, happened, models
 
 from leadstream.schemas.decisions import RETRACTED, Transition
+from leadstream.streams.domain.joining import take
 from leadstream.streams.domain.lead import (
     Change,
     Limits,
@@ -12,6 +13,9 @@ from leadstream.streams.domain.lead import (
     encode_record,
     new_record,
 )
+from leadstream.streams.domain.link_records import Moved
+from leadstream.streams.domain.record import hold_waiting
+from leadstream.streams.domain.stored import tail_event
 from leadstream.streams.domain.view import view
 
 VERSIONS = models(
@@ -125,3 +129,24 @@ def test_an_event_larger_than_the_bound_stays_until_the_next_one_comes() -> None
     absorb(record, [small], VERSIONS, limits)
     assert [entry.event_id for entry in record.tail] == [small.event_id]
     assert absorb(record, [large, small], VERSIONS, limits) == []
+
+
+def test_what_another_id_gives_at_the_end_is_folded_alone_and_comes_to_the_same() -> None:
+    followed, anew = new_record("l"), new_record("l")
+    own = [happened(day, "page_viewed") for day in range(3)]
+    given = Moved("anon:phone", [tail_event(happened(4, "page_viewed"))])
+    for record in (followed, anew):
+        absorb(record, own, VERSIONS, Limits())
+        assert take(record, [given])[0]
+    assert followed.waiting and not followed.is_unfolded
+    hold_waiting(anew)
+    assert anew.is_unfolded
+    both = [happened(5, "page_viewed"), happened(4.5, "page_viewed")]
+    said = [
+        [saying.decision for saying in absorb(record, both, VERSIONS, Limits())]
+        for record in (followed, anew)
+    ]
+    assert said[0] == said[1]
+    assert encode_record(followed) == encode_record(anew)
+    assert not followed.waiting
+    assert [entry.sources for entry in followed.tail][3] == ("anon:phone",)
