@@ -402,7 +402,9 @@ class LifecyclePartition:
 
 
 def _copy(record: LeadRecord) -> LeadRecord:
-    return decode_record(encode_record(record))
+    copied = decode_record(encode_record(record))
+    copied.tail.extend(record.waiting)
+    return copied
 
 
 def clock_of(record: Record) -> EpochMs | None:
