@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from leadstream.sinks.clickhouse import ClickHouse
+from leadstream.sinks.erasure import chunks
 from leadstream.sinks.velocity.cuts import cut
 from leadstream.sinks.velocity.rates import rate, verdict
 
@@ -99,10 +100,16 @@ def lead(client: ClickHouse, lead_id: str) -> dict[str, Any] | None:
 
 
 def _of_lead(client: ClickHouse, table: str, lead_id: str, order: str) -> list[dict[str, Any]]:
+    return _of_leads(client, table, [lead_id], order)
+
+
+def _of_leads(
+    client: ClickHouse, table: str, lead_ids: list[str], order: str
+) -> list[dict[str, Any]]:
     found = client.query(
         f"SELECT * FROM {client.table(table)} FINAL "  # noqa: S608
-        f"WHERE lead_id = {{lead:String}} ORDER BY {order}",
-        {"lead": lead_id},
+        f"WHERE lead_id IN {{leads:Array(String)}} ORDER BY {order}",
+        {"leads": lead_ids},
     )
     return [
         {key: None if value == "" else value for key, value in row.items() if key not in _POSITION}
@@ -132,11 +139,11 @@ def _by_person(
     rows = _of_lead(client, table, lead_id, "occurred_at, event_id")
     if not periods:
         return rows
-    for other, owned in periods.items():
+    for others in chunks(sorted(periods)):
         rows += [
-            row | {"told_as": other}
-            for row in _of_lead(client, table, other, "occurred_at, event_id")
-            if any(since <= row["occurred_at"] < until for since, until in owned)
+            row | {"told_as": row["lead_id"]}
+            for row in _of_leads(client, table, others, "occurred_at, event_id")
+            if any(since <= row["occurred_at"] < until for since, until in periods[row["lead_id"]])
         ]
     first: dict[Any, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["occurred_at"]):

@@ -116,7 +116,7 @@ def _conditions(
     table: str, erased: Sequence[tuple[str, EpochMs]], gone: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Give the conditions of the rows to delete, as few as can be: each is a mutation."""
-    for before, named in zip_longest(_chunks(erased), _chunks(gone)):
+    for before, named in zip_longest(chunks(erased), chunks(gone)):
         where, parameters = _before(table, before) if before else ("false", {})
         if named:
             who = KEY_OF.get(table, "lead_id")
@@ -128,7 +128,7 @@ def _conditions(
 def rows_left(client: ClickHouse, erased: Mapping[str, EpochMs]) -> dict[str, int]:
     """Return how many rows from before their erasure each table has of some leads."""
     left = dict.fromkeys(_BEGAN, 0)
-    for chunk in _chunks(sorted(erased.items())):
+    for chunk in chunks(sorted(erased.items())):
         for table in left:
             where, parameters = _before(table, chunk)
             sql = f"SELECT count() FROM {client.table(table)} WHERE {where}"  # noqa: S608
@@ -156,7 +156,8 @@ def _delete(client: ClickHouse, table: str, where: str, parameters: Mapping[str,
     return bool(found.rows)
 
 
-def _chunks(items: Sequence[Any]) -> Iterator[list[Any]]:
+def chunks(items: Sequence[Any]) -> Iterator[list[Any]]:
+    """Give items, so many at a time as the parameters of a statement take."""
     for start in range(0, len(items), LEADS_AT_ONCE):
         yield list(items[start : start + LEADS_AT_ONCE])
 

@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from leadstream.infra.backfill.crew import Crew
 from leadstream.infra.backfill.progress import Progress
 from leadstream.infra.backfill.worker import Plan, Worker
 from leadstream.schemas.events import EpochMs
-from leadstream.streams.backfill.joined import UNSAID, Said
+from leadstream.streams.backfill.joined import Merges
 from leadstream.streams.backfill.shards import SHARD_BYTES, number_of
-from leadstream.streams.domain.alias_graph import AliasGraph
-from leadstream.streams.domain.link_records import Alike, Merging
-from leadstream.streams.domain.merge_graph import MergeGraph
-
-
-class Merges:
-    """What all merges of a log come to, by id."""
-
-    def __init__(self) -> None:
-        self._graph = MergeGraph()
-        self._aliases = AliasGraph()
-        self.said: dict[str, Said] = {}
-
-    def add(self, merge: Merging) -> None:
-        if isinstance(merge, Alike):
-            for key, aliased in self._aliases.add(merge).items():
-                self.said[key] = self.said.get(key, UNSAID)._replace(aliased=aliased)
-            return
-        for lead_id, rooted in self._graph.add(merge).items():
-            self.said[lead_id] = self.said.get(lead_id, UNSAID)._replace(rooted=rooted)
-
-    def in_shard(self, ids: Iterable[str]) -> dict[str, Said]:
-        """Return what is said of some ids."""
-        return {each: self.said[each] for each in ids}
 
 
 @dataclass(slots=True)

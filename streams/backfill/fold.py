@@ -26,6 +26,7 @@ from leadstream.streams.domain.kept import Standing, TailEvent
 from leadstream.streams.domain.lead import Change, Limits, Saying, absorb, new_record
 from leadstream.streams.domain.link_records import decode_link
 from leadstream.streams.domain.links import Links
+from leadstream.streams.domain.rollups import place_of
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.domain.stored import Told, event_of
 from leadstream.streams.domain.view import view
@@ -100,8 +101,7 @@ def fold_lead(
     if record.head.event_count:
         yield view(record, models, links)
     if standings:
-        last = max(standings.values(), key=lambda s: (s.occurred_at, s.place, s.id))
-        yield Stands(last, len(standings))
+        yield Stands(max(standings.values(), key=place_of), len(standings))
 
 
 def _others(

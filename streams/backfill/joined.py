@@ -8,19 +8,22 @@ from typing import NamedTuple
 import msgspec
 
 from leadstream.schemas.events import EpochMs
-from leadstream.streams.domain.alias_graph import UNALIASED
+from leadstream.streams.domain.alias_graph import UNALIASED, AliasGraph
 from leadstream.streams.domain.claims import thinned
 from leadstream.streams.domain.kept import TailEvent
 from leadstream.streams.domain.link_records import (
     Aliased,
+    Alike,
     Claimed,
     Link,
+    Merging,
     Moved,
     Rooted,
     Withdrawn,
     decode_link,
 )
 from leadstream.streams.domain.links import UNROOTED, Links
+from leadstream.streams.domain.merge_graph import MergeGraph
 
 Held = dict[tuple[str, str], TailEvent]
 """Events by their ids and the ids that they come from."""
@@ -44,6 +47,32 @@ class Said(NamedTuple):
 
 
 UNSAID = Said()
+
+
+class Merges:
+    """What all merges of a log come to, by id."""
+
+    def __init__(self) -> None:
+        self._graph = MergeGraph()
+        self._aliases = AliasGraph()
+        self.said: dict[str, Said] = {}
+
+    def of(self, lead_id: str) -> Said:
+        """Return what they come to for an id."""
+        return self.said.get(lead_id, UNSAID)
+
+    def add(self, merge: Merging) -> None:
+        """Hear a merge; in any order."""
+        if isinstance(merge, Alike):
+            for key, aliased in self._aliases.add(merge).items():
+                self.said[key] = self.of(key)._replace(aliased=aliased)
+            return
+        for lead_id, rooted in self._graph.add(merge).items():
+            self.said[lead_id] = self.of(lead_id)._replace(rooted=rooted)
+
+    def in_shard(self, ids: Iterable[str]) -> dict[str, Said]:
+        """Return what is said of some ids."""
+        return {each: self.said[each] for each in ids}
 
 
 class Joined(msgspec.Struct, frozen=True):

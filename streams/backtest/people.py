@@ -13,13 +13,11 @@ from msgspec.structs import asdict, replace
 from leadstream.schemas.events import CrmEvent, EpochMs, LeadEvent, Touchpoint, is_erasure
 from leadstream.streams.backfill.erasures import Links as OtherIds
 from leadstream.streams.backfill.erasures import spread
-from leadstream.streams.backfill.joined import UNSAID, Joined, Said, links_of
-from leadstream.streams.domain.alias_graph import AliasGraph
+from leadstream.streams.backfill.joined import Joined, Merges, links_of
 from leadstream.streams.domain.identity import other_ids_in, states_lead
 from leadstream.streams.domain.joining import told_by
-from leadstream.streams.domain.link_records import Alike, encode_link
+from leadstream.streams.domain.link_records import encode_link
 from leadstream.streams.domain.links import Links, owner_at
-from leadstream.streams.domain.merge_graph import MergeGraph
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.domain.stored import event_of
 from leadstream.streams.identify.resolver import StatedIdentity
@@ -35,9 +33,7 @@ class People:
     def __init__(self, resolver: StatedIdentity) -> None:
         self._resolver = resolver
         self._claims: defaultdict[str, list[bytes]] = defaultdict(list)
-        self._merges = MergeGraph()
-        self._aliases = AliasGraph()
-        self._said: dict[str, Said] = {}
+        self._merges = Merges()
         self._erased: dict[str, EpochMs] = {}
 
     def hear(
@@ -62,12 +58,7 @@ class People:
         for key, claimed in claims:
             self._claims[key].append(encode_link(claimed))
         for merge in merges:
-            if isinstance(merge, Alike):
-                for lead_id, aliased in self._aliases.add(merge).items():
-                    self._said[lead_id] = self._said_of(lead_id)._replace(aliased=aliased)
-            else:
-                for lead_id, rooted in self._merges.add(merge).items():
-                    self._said[lead_id] = self._said_of(lead_id)._replace(rooted=rooted)
+            self._merges.add(merge)
 
     def settled(self, events_of: EventsOf) -> Owners:
         """Return whose everything is, when all was heard."""
@@ -82,18 +73,15 @@ class People:
 
         erased = spread(self._erased, other_ids)
         links = {}
-        for lead_id in self._claims.keys() | self._said.keys():
+        for lead_id in self._claims.keys() | self._merges.said.keys():
             until = erased.get(lead_id, -NEVER_MS)
-            joined = Joined(self._claims.get(lead_id, ()), said=self._said_of(lead_id))
+            joined = Joined(self._claims.get(lead_id, ()), said=self._merges.of(lead_id))
             known = links_of(joined, until, is_lead=False)
             is_lead = bool(known.claims) and any(
                 event.occurred_at > until and states_lead(event) for event in events_of(lead_id)
             )
             links[lead_id] = known.as_lead() if is_lead else known
         return Owners(links, erased)
-
-    def _said_of(self, lead_id: str) -> Said:
-        return self._said.get(lead_id, UNSAID)
 
 
 class Owners:

@@ -271,10 +271,11 @@ def _counting(standings: Standings) -> Iterator[Sequence[Standing]]:
 
 
 def _in_order(found: Iterable[Standing]) -> list[Standing]:
-    return sorted(found, key=_place_of)
+    return sorted(found, key=place_of)
 
 
-def _place_of(standing: Standing) -> tuple[EpochMs, str, str]:
+def place_of(standing: Standing) -> tuple[EpochMs, str, str]:
+    """Return by what the standings of a lead are ordered."""
     return standing.occurred_at, standing.place, standing.id
 
 
