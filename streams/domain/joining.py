@@ -81,7 +81,6 @@ def take(
     Returns:
         What is new here, and what is here no more; of both what happened where it did.
     """
-    given = list(given)
     following = _following(record, given)
     if following is not None:
         record.waiting += following

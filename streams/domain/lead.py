@@ -179,7 +179,7 @@ def _among_given(record: LeadRecord, fresh: list[LeadEvent] | None) -> list[Lead
 
     Returns None where all of the tail is to be folded anew.
     """
-    waiting = {entry.event_id: entry for entry in record.waiting}
+    waiting = {entry.event_id for entry in record.waiting}
     if fresh is None or any(event.event_id in waiting for event in fresh):
         hold_waiting(record)
         return None
