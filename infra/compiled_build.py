@@ -33,7 +33,7 @@ STAGES: Final = (
     *(Path("streams", "identify", f"{name}.py") for name in ("accept", "resolver", "stage")),
     *(
         Path("streams", "lifecycle", f"{name}.py")
-        for name in ("dues", "lateness", "records", "stage")
+        for name in ("dues", "identities", "joins", "lateness", "records", "stage")
     ),
 )
 MYPY_OPTIONS: Final = (

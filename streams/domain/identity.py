@@ -36,6 +36,11 @@ def lead_of_anonymous(anonymous_id: str) -> str:
     return ANONYMOUS_PREFIX + anonymous_id.strip()
 
 
+def is_key(lead_id: str) -> bool:
+    """Say whether an id is a visitor's or another system's, to which others may be stronger."""
+    return lead_id.startswith((ANONYMOUS_PREFIX, EXTERNAL_PREFIX))
+
+
 def lead_of_external(external_id: str) -> str:
     """Return the id of a lead of whom only another system's id is known."""
     return EXTERNAL_PREFIX + external_id.strip()

@@ -1,4 +1,4 @@
-"""Hands what one stage says to another stage's partition of this worker, in the same turn.
+"""Hands what is said to the partition of this worker that reads it, in the same turn.
 
 The record is written to its topic as always, with a header that says that its partition has had it:
 one transaction holds the record and what followed from it, so whoever reads it passes it over.
@@ -50,41 +50,48 @@ class Handed:
 
 
 async def hand_over(
-    all_said: Iterable[Said], readers: Mapping[tuple[str, int], Seat], lane: Lane
-) -> dict[Seat, Handed]:
-    """Mark the outputs that go to partitions that take them, and return them by partition.
+    all_said: Iterable[Said],
+    readers: Mapping[tuple[str, int], Seat],
+    lane: Lane,
+    first: dict[Seat, Handed],
+    others: dict[Seat, Handed],
+) -> None:
+    """Mark the outputs that go to partitions that take them, and add them to what these have.
 
     Args:
         readers: by topic and partition number.
+        first: gets those that come first, by partition.
+        others: gets the others.
     """
-    topics = {topic for topic, _ in readers}
-    keys: dict[str, list[bytes]] = defaultdict(list)
-    for said in all_said:
-        for output in said.result.outputs:
-            if output.topic in topics and output.partition is None and output.key is not None:
-                keys[output.topic].append(output.key)
-    numbers = {topic: await lane.numbers_of(topic, of) for topic, of in keys.items()}
     taking = {at: seat for at, seat in readers.items() if seat.takes(at[0])}
-    handed: dict[Seat, Handed] = {}
-    now_ms = wall_clock_ms()
+    topics = {topic for topic, _ in taking}
+    keys: dict[str, list[bytes]] = defaultdict(list)
+    going: list[tuple[list[Output], int, Output]] = []
     for said in all_said:
         outputs = said.result.outputs
         for at, output in enumerate(outputs):
-            number = output.partition
-            if number is None and output.key is not None and output.topic in numbers:
-                number = numbers[output.topic][output.key]
-            if number is None or (seat := taking.get((output.topic, number))) is None:
-                continue
-            record = Record(
-                output.topic,
-                number,
-                NO_OFFSET,
-                now_ms if output.timestamp_ms is None else output.timestamp_ms,
-                output.key,
-                output.value,
-                output.headers,
-            )
-            if seat not in handed:
-                handed[seat] = Handed(seat.mark)
-            handed[seat].add(record, outputs, at)
-    return handed
+            if output.topic in topics:
+                going.append((outputs, at, output))
+                if output.partition is None and output.key is not None:
+                    keys[output.topic].append(output.key)
+    numbers = {topic: await lane.numbers_of(topic, of) for topic, of in keys.items()}
+    now_ms = wall_clock_ms()
+    for outputs, at, output in going:
+        number = output.partition
+        if number is None and output.key is not None:
+            number = numbers[output.topic][output.key]
+        if number is None or (seat := taking.get((output.topic, number))) is None:
+            continue
+        record = Record(
+            output.topic,
+            number,
+            NO_OFFSET,
+            now_ms if output.timestamp_ms is None else output.timestamp_ms,
+            output.key,
+            output.value,
+            output.headers,
+        )
+        handed = first if output.comes_first else others
+        if seat not in handed:
+            handed[seat] = Handed(seat.mark)
+        handed[seat].add(record, outputs, at)

@@ -146,6 +146,7 @@ class Lane:
     ) -> RecordBatches:
         batches = self._new_batches(producer)
         outputs: list[Output] = []
+        last = {(said.stage.name, said.number): said for said in all_said}
         for said in all_said:
             if META_KEY in said.result.store:
                 raise EngineError(f"{said.where}: the store key {META_KEY!r} is the engine's own")
@@ -153,7 +154,9 @@ class Lane:
             outputs += [
                 to_output(letter, said.now_ms, self._hider) for letter in said.result.dead_letters
             ]
-            store = {**said.result.store, META_KEY: encode_meta(said.meta)}
+            store = said.result.store
+            if said is last[said.stage.name, said.number]:
+                store = {**store, META_KEY: encode_meta(said.meta)}
             batches.add_store(said.stage.store, said.number, store)
         await batches.add(outputs)
         return batches

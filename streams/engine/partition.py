@@ -153,7 +153,8 @@ class StagePartition:
         try:
             result = self._logic.process([*records, *handed] if handed else records, now_ms)
         except Exception as error:
-            said = f"{self.where}: processing failed at {span_of(records)}: {explain(error)}"
+            at = span_of(records) if records or not handed else f"{len(handed)} handed over"
+            said = f"{self.where}: processing failed at {at}: {explain(error)}"
             # A registry that is away, say, is no fault of the record, which must not be set aside.
             kind = CrashError if exit_code_of(error) is ExitCode.BUG else EngineError
             raise kind(said) from error

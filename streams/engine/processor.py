@@ -35,7 +35,12 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):
-    """One record to produce; without `partition`, the key decides as Java's default does."""
+    """One record to produce; without `partition`, the key decides as Java's default does.
+
+    Attributes:
+        comes_first: where it is heard in the turn in which it is said, then before the others,
+            since they are to be heard together with what follows from it.
+    """
 
     topic: str
     key: bytes | None
@@ -43,6 +48,7 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     headers: Headers = ()
     timestamp_ms: int | None = None
     partition: int | None = None
+    comes_first: bool = False
 
 
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):

@@ -2,8 +2,8 @@
 
 A turn takes what has come meanwhile, at most a full transaction; whoever does not fit into it comes
 first in the next one. So under little load a turn is short, and under much it is full; then the
-next one is processed while it is committed. What one stage says to another whose partition is here
-too is handed over in the same turn (handover.py).
+next one is processed while it is committed. What is said to a partition that is here too is handed
+over in the same turn (rounds.py).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from leadstream.schemas.clock import Clock
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.faults import CrashError, FencedError
-from leadstream.streams.engine.handover import Handed, hand_over
 from leadstream.streams.engine.lane import Lane
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.processor import Record
+from leadstream.streams.engine.rounds import Rounds, Taken
 from leadstream.streams.engine.said import Said
 from leadstream.streams.engine.seat import Place, Seat, bytes_of
 
@@ -41,9 +41,6 @@ AWAITED_MS = 20
 def pause_after(took_s: float) -> float:
     """Return for how long to wait after a turn that took so long, both in seconds."""
     return max(LEAST_PAUSE_S, TURN_EVERY_S - took_s)
-
-
-Taken = list[tuple[Seat, Sequence[Record]]]
 
 
 class Turns:
@@ -113,11 +110,11 @@ class Turns:
         """Finish the turn in hand, begin no other with these partitions, and return them."""
         seats = [self._seats.pop(place) for place in places]
         self._order = deque(place for place in self._order if place in self._seats)
-        for seat in seats:
-            if seat.isolation is not None:
-                await asyncio.wait([seat.isolation])
+        # The turn in hand may find that the code crashes at a record of theirs.
         async with self._between:
             await self._until_committed()
+        if isolations := [seat.isolation for seat in seats if seat.isolation]:
+            await asyncio.wait(isolations)
         return [seat.partition for seat in seats]
 
     def give(self, place: Place, records: Sequence[Record]) -> bool:
@@ -137,8 +134,9 @@ class Turns:
         """Finish the turn in hand, and begin no other."""
         self._is_leaving = True
         self._nudge()
-        isolations = [seat.isolation for seat in self._seats.values() if seat.isolation]
-        await asyncio.wait([self._task, *isolations])
+        await asyncio.wait([self._task])
+        if isolations := [seat.isolation for seat in self._seats.values() if seat.isolation]:
+            await asyncio.wait(isolations)
 
     async def _run(self) -> None:
         while not self._is_leaving and self.fenced is None:
@@ -188,11 +186,15 @@ class Turns:
         try:
             async with self._between:
                 try:
-                    all_said = await self._process(taken, now_ms)
+                    rounds = await self._process(taken, now_ms)
                 finally:
                     await self._settle()
                 if taken:
-                    self._committing = asyncio.ensure_future(self._commit(taken, all_said))
+                    committing = self._commit(taken, rounds.all_said)
+                    self._committing = asyncio.ensure_future(committing)
+                for seat, (batch, crash) in rounds.crashed.items():
+                    isolating = self._guard(self._isolate(seat, batch, now_ms, crash))
+                    seat.isolation = asyncio.ensure_future(isolating)
                 if not (taken and self._has_more):
                     await self._settle()
         except FencedError as error:
@@ -219,37 +221,20 @@ class Turns:
         for seat, _ in taken:
             seat.in_hand -= 1
 
-    async def _process(self, taken: Taken, now_ms: int) -> list[tuple[Seat, Said]]:
-        """Process batches, first those of stages that others read from, and hand over."""
+    async def _process(self, taken: Taken, now_ms: int) -> Rounds:
         readers = self._readers() if self._hands_over else {}
-        reading = {id(seat): seat for seat in readers.values()}
-        all_said: list[tuple[Seat, Said]] = []
-        for seat, batch in taken:
-            if id(seat) not in reading:
-                await self._say(seat, batch, None, now_ms, all_said)
-        handed: dict[Seat, Handed] = {}
-        if readers and all_said:
-            handed = await hand_over([said for _, said in all_said], readers, self.lane)
-        batches = {seat: batch for seat, batch in taken if id(seat) in reading}
-        for seat in handed.keys() - batches.keys():
-            # What waits is older than what is handed over, and would be a correction after it.
-            if batch := seat.take():
-                seat.batches.popleft()
-                seat.in_hand += 1
-                taken.append((seat, batch))
-            batches[seat] = batch
-        for seat, batch in batches.items():
-            await self._say(seat, batch, handed.get(seat), now_ms, all_said)
-        return all_said
+        rounds = Rounds(readers, self.lane, now_ms, self._breathe)
+        await rounds.run(taken)
+        return rounds
 
     def _readers(self) -> dict[tuple[str, int], Seat]:
-        """Return the partitions that read what other stages here write, by topic and number."""
+        """Return the partitions that read what stages here write, by topic and number."""
         stages = {seat.partition.stage.name: seat.partition.stage for seat in self._seats.values()}
         topics = {
             name: [
                 topic
                 for topic in stage.inputs
-                if any(topic in other.outputs for other in stages.values() if other is not stage)
+                if any(topic in writer.outputs for writer in stages.values())
             ]
             for name, stage in stages.items()
         }
@@ -258,32 +243,6 @@ class Turns:
             for (name, number), seat in self._seats.items()
             for topic in topics[name]
         }
-
-    async def _say(
-        self,
-        seat: Seat,
-        batch: Sequence[Record],
-        handed: Handed | None,
-        now_ms: int,
-        all_said: list[tuple[Seat, Said]],
-    ) -> None:
-        """Process a batch and what is handed over, and add what the partition says."""
-        seat.tell_what_is_passed()
-        try:
-            said = seat.partition.process(batch, now_ms, handed.records if handed else ())
-        except CrashError as crash:
-            if not (batch or handed):
-                raise
-            if handed:
-                handed.take_back()
-            isolating = self._guard(self._isolate(seat, batch, now_ms, crash))
-            seat.isolation = asyncio.ensure_future(isolating)
-        else:
-            if said is not None:
-                if handed:
-                    handed.take_back(said.refused)
-                all_said.append((seat, said))
-        await self._breathe()
 
     async def _breathe(self) -> None:
         """Let others have the loop now and then: clients have requests under way."""
@@ -296,7 +255,10 @@ class Turns:
     async def _isolate(
         self, seat: Seat, batch: Sequence[Record], now_ms: int, crash: CrashError
     ) -> None:
-        """Find out beside the turns at which record the code crashes: that takes a restore."""
+        """Find out beside the turns at which record the code crashes: that takes a restore.
+
+        What the partition said before it crashed, in the same turn too, is committed first.
+        """
         await self._until_committed()
         try:
             await seat.partition.isolate(batch, now_ms, crash, self.lane.commit)

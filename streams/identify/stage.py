@@ -12,6 +12,7 @@ from leadstream.schemas.events import CrmEvent, Touchpoint
 from leadstream.schemas.headers import CONTROL_LINK, CONTROL_MERGE, content_type_of
 from leadstream.schemas.input_records import InputRecords
 from leadstream.schemas.settings import Settings
+from leadstream.streams.domain.identity import is_key
 from leadstream.streams.domain.link_records import Claimed, Merging, encode_link
 from leadstream.streams.engine.processor import (
     BatchResult,
@@ -127,7 +128,12 @@ class IdentifyPartition:
             stated=stated,
         )
         outputs = [
-            Output(topics.LEAD_EVENTS, e.lead_id.encode(), self._encoder.encode(e))
+            Output(
+                topics.LEAD_EVENTS,
+                e.lead_id.encode(),
+                self._encoder.encode(e),
+                comes_first=is_key(e.lead_id),
+            )
             for e in lead_events
         ]
         if event.type in self._resolver.joining:
@@ -142,4 +148,4 @@ class IdentifyPartition:
 
 
 def _control(key: bytes, header: tuple[str, bytes], said: Claimed | Merging) -> Output:
-    return Output(topics.LEAD_EVENTS, key, encode_link(said), (header,))
+    return Output(topics.LEAD_EVENTS, key, encode_link(said), (header,), comes_first=True)

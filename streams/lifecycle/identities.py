@@ -6,22 +6,28 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-import msgspec
 import zstandard
 
 from leadstream.streams.domain.alias_graph import UNALIASED, AliasGraph
 from leadstream.streams.domain.link_records import (
     Aliased,
     Alike,
-    Merged,
     Merging,
-    Place,
     Rooted,
 )
 from leadstream.streams.domain.links import UNROOTED, Links
 from leadstream.streams.domain.merge_graph import MergeGraph
 from leadstream.streams.domain.record import LeadRecord, lose_past
 from leadstream.streams.engine.processor import BatchResult
+from leadstream.streams.lifecycle.stored_identities import (
+    StoredAlike,
+    StoredLinks,
+    StoredMerge,
+    decode_alike,
+    decode_links,
+    decode_merge,
+    encode,
+)
 
 LINKS_KEY: Final = b"\x00links:"
 PAST_KEY: Final = b"\x00past:"
@@ -29,26 +35,6 @@ MERGE_KEY: Final = b"\x00merge:"
 ALIKE_KEY: Final = b"\x00alike:"
 _NUMBER: Final = struct.Struct(">I")
 _LEVEL: Final = 3
-
-
-class _StoredLinks(msgspec.Struct, array_like=True):
-    """Fields are only ever added, at the end and with a default."""
-
-    claims: list[Place]
-    rooted: Rooted | None
-    is_lead: bool
-    aliased: Aliased | None = None
-    is_crowd: bool = False
-
-
-class _StoredMerge(msgspec.Struct, array_like=True):
-    merge: Merged
-    said: Rooted | None
-
-
-class _StoredAlike(msgspec.Struct, array_like=True):
-    words: list[Place]
-    said: Aliased
 
 
 class Identities:
@@ -72,11 +58,11 @@ class Identities:
             self._keep_chunk(key[place + _NUMBER.size :], number, value)
         elif key.startswith(MERGE_KEY):
             if value is not None:
-                stored = _merge_decoder.decode(value)
+                stored = decode_merge(value)
                 self._graph.restore(stored.merge, stored.said)
         elif key.startswith(ALIKE_KEY):
             if value is not None:
-                alike = _alike_decoder.decode(value)
+                alike = decode_alike(value)
                 found = key.removeprefix(ALIKE_KEY).decode()
                 self._aliases.restore(found, alike.words, alike.said)
         else:
@@ -88,7 +74,7 @@ class Identities:
         value = self._links.get(key)
         if value is None:
             return None
-        stored = _links_decoder.decode(value)
+        stored = decode_links(value)
         return Links(
             stored.claims,
             stored.rooted or UNROOTED,
@@ -101,7 +87,7 @@ class Identities:
         """Keep whose an id is."""
         rooted = None if links.rooted is UNROOTED else links.rooted
         aliased = links.aliased if links.aliased.version >= 0 else None
-        value = _encode(_StoredLinks(links.stated, rooted, links.is_lead, aliased, links.is_crowd))
+        value = encode(StoredLinks(links.stated, rooted, links.is_lead, aliased, links.is_crowd))
         self._keep_links(key, value)
         result.store[LINKS_KEY + key] = value
 
@@ -131,18 +117,18 @@ class Identities:
             return self._alias(merge, result)
         news = self._graph.add(merge)
         for lead_id, rooted in news.items():
-            stored = _StoredMerge(self._graph.latest_of(lead_id), rooted)
-            result.store[MERGE_KEY + lead_id.encode()] = _encode(stored)
+            stored = StoredMerge(self._graph.latest_of(lead_id), rooted)
+            result.store[MERGE_KEY + lead_id.encode()] = encode(stored)
         if merge.merged not in news and self._graph.holds(merge):
-            stored = _StoredMerge(merge, self._graph.said_of(merge.merged))
-            result.store[MERGE_KEY + merge.merged.encode()] = _encode(stored)
+            stored = StoredMerge(merge, self._graph.said_of(merge.merged))
+            result.store[MERGE_KEY + merge.merged.encode()] = encode(stored)
         return news
 
     def _alias(self, alike: Alike, result: BatchResult) -> dict[str, Aliased]:
         news = self._aliases.add(alike)
         for key in {alike.key, *news}:
-            stored = _StoredAlike(self._aliases.words_of(key), self._aliases.said_of(key))
-            result.store[ALIKE_KEY + key.encode()] = _encode(stored)
+            stored = StoredAlike(self._aliases.words_of(key), self._aliases.said_of(key))
+            result.store[ALIKE_KEY + key.encode()] = encode(stored)
         return news
 
     def _keep_links(self, key: bytes, value: bytes | None) -> None:
@@ -170,9 +156,3 @@ def forget_past(record: LeadRecord) -> None:
 
 def _past_key(key: bytes, number: int) -> bytes:
     return PAST_KEY + _NUMBER.pack(number) + key
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_links_decoder = msgspec.msgpack.Decoder(_StoredLinks)
-_merge_decoder = msgspec.msgpack.Decoder(_StoredMerge)
-_alike_decoder = msgspec.msgpack.Decoder(_StoredAlike)

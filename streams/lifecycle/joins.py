@@ -8,7 +8,6 @@ claims, merges and events come.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -53,7 +52,6 @@ from leadstream.streams.lifecycle.identities import Identities
 _NOBODY: Final = Links([])
 
 
-@dataclass(slots=True)
 class Joining:
     """What was heard of an id's owner before its events are folded.
 
@@ -65,12 +63,22 @@ class Joining:
         gone: what was taken back from it.
     """
 
-    was: Links
-    now: Links
-    given: list[Moved | Withdrawn]
-    before: dict[str, TailEvent] | None
-    new: list[TailEvent]
-    gone: list[TailEvent]
+    # Written out: compiled, a dataclass' own is still interpreted.
+    def __init__(
+        self,
+        was: Links,
+        now: Links,
+        given: list[Moved | Withdrawn],
+        before: dict[str, TailEvent] | None,
+        new: list[TailEvent],
+        gone: list[TailEvent],
+    ) -> None:
+        self.was = was
+        self.now = now
+        self.given = given
+        self.before = before
+        self.new = new
+        self.gone = gone
 
 
 class Joins:

@@ -413,7 +413,7 @@ def clock_of(record: Record) -> EpochMs | None:
     Raises:
         DecodeError: a clock record that cannot be read.
     """
-    if not any(header == CONTROL_CLOCK for header in record.headers):
+    if CONTROL_CLOCK not in record.headers:
         return None
     try:
         return min(int(json.loads(record.value or b"")["clock"]), LATEST_MS)
