@@ -52,8 +52,20 @@ def erasure_of(lead_id: str, at: EpochMs) -> LeadEvent:
     return LeadEvent(lead_id=lead_id, event_id=request.event_id, occurred_at=at, crm=request)
 
 
-def erased_until(events: Iterable[LeadEvent]) -> EpochMs:
+def erases(events: Iterable[LeadEvent]) -> bool:
+    """Say whether one of the events asks to erase its lead."""
+    # Written out: most events of the hot path are asked this.
+    for event in events:
+        crm = event.crm
+        if crm is not None and crm.type == ERASURE_REQUESTED:
+            return True
+    return False
+
+
+def erased_until(events: Sequence[LeadEvent]) -> EpochMs:
     """Return the latest instant up to which the events erase their lead; -NEVER_MS: none does."""
+    if not erases(events):
+        return -NEVER_MS
     return max((e.occurred_at for e in events if is_erasure(e)), default=-NEVER_MS)
 
 

@@ -23,7 +23,7 @@ from leadstream.streams.domain.record import (
 )
 from leadstream.streams.domain.standings import ACCOUNT, BY_ACCOUNT
 from leadstream.streams.domain.state import NEVER_MS
-from leadstream.streams.domain.stored import tail_event
+from leadstream.streams.domain.stored import is_touchpoint, tail_event
 
 IDENTITY: Final = "\x00identity"
 """The source of what identity itself does to a lead: it was absorbed, or is back."""
@@ -166,6 +166,11 @@ def _given(
 def passes_on(entry: TailEvent) -> bool:
     """Say whether an event goes along where its lead is merged into another."""
     return entry.sources is None or entry.sources not in ((IDENTITY,), BY_ACCOUNT)
+
+
+def may_state_lead(entry: TailEvent, lead_id: bytes) -> bool:
+    """Say whether an event is a lead's own and might state its id; of most that do not, that."""
+    return OWN in (entry.sources or (OWN,)) and (not is_touchpoint(entry) or lead_id in entry.body)
 
 
 def told_by(lead_id: str, links: Links | None) -> dict[str, TailEvent]:

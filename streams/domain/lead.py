@@ -21,10 +21,10 @@ from leadstream.schemas.decisions import (
     SlaEvent,
     Transition,
 )
-from leadstream.schemas.events import LeadEvent, is_erasure
+from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
-from leadstream.streams.domain.erasure import erase, erased_until, note_other_ids
+from leadstream.streams.domain.erasure import erase, erased_until, erases, note_other_ids
 from leadstream.streams.domain.kept import OWN, Chunk, Said, TailEvent, encode_chunk
 from leadstream.streams.domain.lifecycle import advance, fire, next_due, wake_at
 from leadstream.streams.domain.record import (
@@ -100,7 +100,7 @@ def absorb(
     Returns what is to be said: in order, each with a revision that grows. After an erasure that
     is all that holds of the lead's new life.
     """
-    if record.erased_at > -NEVER_MS or any(map(is_erasure, events)):
+    if record.erased_at > -NEVER_MS or erases(events):
         erase(record, events)
     record.now = max(record.now, now)
     awaited = record.head.awaited

@@ -53,11 +53,16 @@ def tail_event(event: LeadEvent, at: EpochMs | None = None) -> TailEvent:
     return TailEvent(at, event.event_id, True, body, event.occurred_at)
 
 
+def is_touchpoint(entry: TailEvent) -> bool:
+    """Say whether an entry keeps a touchpoint, and no CRM event."""
+    return entry.body.startswith(_TOUCHPOINT)
+
+
 def event_of(lead_id: str, entry: TailEvent) -> LeadEvent:
     """Return the event that an entry keeps; where it was read from is not kept."""
     body = memoryview(entry.body)
     touch = crm = None
-    if entry.body.startswith(_TOUCHPOINT):
+    if is_touchpoint(entry):
         touch = msgspec.structs.replace(_touchpoint.decode(body[1:]), event_id=entry.event_id)
     else:
         crm = msgspec.structs.replace(_crm_event.decode(body[1:]), event_id=entry.event_id)

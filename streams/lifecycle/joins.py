@@ -15,21 +15,22 @@ import msgspec
 from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError
 from leadstream.schemas.decisions import Owner
-from leadstream.schemas.events import LeadEvent, is_erasure
+from leadstream.schemas.events import LeadEvent
 from leadstream.schemas.headers import CONTROL_LINK
-from leadstream.streams.domain.erasure import erased_until
+from leadstream.streams.domain.erasure import erased_until, erases
 from leadstream.streams.domain.giving import changes
 from leadstream.streams.domain.identity import states_lead
 from leadstream.streams.domain.joining import (
     as_it_happened,
     difference,
+    may_state_lead,
     needs_past,
     passes_on,
     recall,
     take,
     told_by,
 )
-from leadstream.streams.domain.kept import OWN, TailEvent, decode_chunk
+from leadstream.streams.domain.kept import TailEvent, decode_chunk
 from leadstream.streams.domain.link_records import (
     Aliased,
     Claimed,
@@ -128,7 +129,7 @@ class Joins:
                 record.revision += 1  # whose it is belongs to its state
         given = [link for link in links if isinstance(link, (Moved, Withdrawn))]
         before = None
-        if now is not was or any(map(is_erasure, events)) or _retells(record, events, given):
+        if now is not was or erases(events) or _retells(record, events, given):
             before = {e.event_id: e for e in self._all_of(key, record)}
         had_life = is_alive = record.head.event_count > 0
         record.is_joined |= now is not _NOBODY
@@ -189,10 +190,10 @@ class Joins:
         erased_at = max(record.erased_at, erased_until(events))
         now = _heard(was, links, erased_at).without_claims_until(erased_at)
         if now.claims and not now.is_lead:
-            own: Iterable[LeadEvent] = events
+            own = list(events)
             if not was.claims:
-                entries = (e for e in self._all_of(key, record) if OWN in (e.sources or (OWN,)))
-                own = [*events, *(event_of(record.lead_id, entry) for entry in entries)]
+                entries = self._all_of(key, record)
+                own += [event_of(record.lead_id, e) for e in entries if may_state_lead(e, key)]
             if any(map(states_lead, own)):
                 now = now.as_lead()
         return now

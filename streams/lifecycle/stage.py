@@ -13,7 +13,7 @@ from pathlib import Path
 from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchemas
 from leadstream.schemas.decisions import LeakEvent, SlaEvent, Transition
-from leadstream.schemas.events import LATEST_MS, EpochMs, LeadEvent, is_erasure
+from leadstream.schemas.events import LATEST_MS, EpochMs, LeadEvent
 from leadstream.schemas.headers import CONTROL_CLOCK, CONTROL_LINK, CONTROL_MERGE
 from leadstream.schemas.settings import Settings, SettingsError
 from leadstream.streams.domain.compiled import (
@@ -22,7 +22,7 @@ from leadstream.streams.domain.compiled import (
     refuse_reading_accounts,
 )
 from leadstream.streams.domain.durations import MS_PER_DAY
-from leadstream.streams.domain.erasure import erase, erasure_of
+from leadstream.streams.domain.erasure import erase, erases, erasure_of
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.domain.kept import Standing
 from leadstream.streams.domain.lead import (
@@ -229,7 +229,7 @@ class LifecyclePartition:
             revision = lead.revision
             late.look_at(lead, events)
             joining = self._joins.hear(key, lead, events, links.get(key, ()), result)
-            if lead.erased_at > -NEVER_MS or any(map(is_erasure, events)):
+            if lead.erased_at > -NEVER_MS or erases(events):
                 self._erase(key, lead, events, result)
             history = _copy(lead) if self._shadow.needs_history(key) else None
             self._fold(key, lead, revision, events, judges, now, result, is_due=key in due)

@@ -30,6 +30,8 @@ from leadstream.infra.topics import apply_topics
 from leadstream.schemas import topics
 from leadstream.schemas.settings import Settings
 
+FULL, SLOW, KNOWN, SECOND = "full", "slow", "known", "second"
+"""Logs: the whole one, the slow peers', the one without merges, and what the second stage reads."""
 PEERS = Path(__file__).with_name("peers")
 SAMPLE_INTERVAL_S = 0.04
 READY_INTERVAL_S = 0.005
@@ -52,6 +54,7 @@ class Contender:
         quiet_s: for so long nothing may follow the last output; longer than its checkpoints.
         needs: the module without which it cannot run.
         joins: it makes one person of ids, which no peer does; else each id is a lead of its own.
+        is_known: the log is the one in which nothing is to be merged.
     """
 
     name: str
@@ -63,6 +66,12 @@ class Contender:
     quiet_s: float = 3.0
     needs: str = ""
     joins: bool = False
+    is_known: bool = False
+
+    @property
+    def log(self) -> str:
+        """Name of the log that it reads, a key of what is made of logs."""
+        return SLOW if self.is_slow else KNOWN if self.is_known else FULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +97,11 @@ class Run:
         return self.broker_cpu_s / self.events * 1e6
 
 
-def _worker(name: str, about: str, *stages: str, joins: bool = False) -> Contender:
+def _worker(
+    name: str, about: str, *stages: str, joins: bool = False, is_known: bool = False
+) -> Contender:
     ready = "partition [0-9]+: processing from"
-    return Contender(name, about, stages, ready=ready, joins=joins)
+    return Contender(name, about, stages, ready=ready, joins=joins, is_known=is_known)
 
 
 def _limit(name: str, about: str, *stages: str) -> Contender:
@@ -105,6 +116,13 @@ def _peer(name: str, about: str, file: str, **options: Any) -> Contender:
 
 CONTENDERS = (
     _worker("leadstream", "as shipped, both stages", "identify", "lifecycle", joins=True),
+    _worker(
+        "leadstream-known",
+        "as shipped, the same events without merges among them",
+        *("identify", "lifecycle"),
+        joins=True,
+        is_known=True,
+    ),
     _worker("leadstream-alone", "both stages, ids not joined", "identify", "lifecycle"),
     _limit("limit", "both hops in one bare loop", "identify", "lifecycle"),
     _worker("leadstream-identify", "the first stage alone", "identify"),
@@ -122,12 +140,12 @@ class Contest:
     """One broker, the logs on it, and the runs.
 
     Args:
-        settings_of: whether a log is the short one, to the settings whose topics hold it; the one
-            of the second stage alone is under `None`.
+        logs: by their names.
+        settings_of: the settings under whose topics each log lies.
     """
 
     def __init__(
-        self, lab: Lab, logs: Mapping[bool, Log], settings_of: Mapping[bool | None, Settings]
+        self, lab: Lab, logs: Mapping[str, Log], settings_of: Mapping[str, Settings]
     ) -> None:
         self._lab = lab
         self._logs = logs
@@ -145,9 +163,9 @@ class Contest:
             WrongAnswerError: it is not the oracle's.
         """
         self._runs += 1
-        log = self._logs[contender.is_slow]
+        log = self._logs[contender.log]
         is_second_alone = contender.stages == ("lifecycle",)
-        settings = self._settings_of[None if is_second_alone else contender.is_slow].model_copy(
+        settings = self._settings_of[SECOND if is_second_alone else contender.log].model_copy(
             update={
                 "app_id": f"run{self._runs}-{contender.name}",
                 "identity_joins": contender.joins,

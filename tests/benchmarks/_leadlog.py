@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,12 +80,17 @@ class Log:
     joined: Answer
 
 
-def make_log(events: int) -> Log:
+def make_log(events: int, *, is_known: bool = False) -> Log:
     """Return a log of about so many events, and the oracle's answers.
 
     A shorter log holds the whole histories of fewer leads, so that an event of it costs as much.
+
+    Args:
+        is_known: of whoever says once who it is, every event says so; then nothing is to be merged.
     """
     made = list(generate(math.ceil(events / EVENTS_A_LEAD), SEED, HISTORY_END, HISTORY_DAYS))
+    if is_known:
+        made = list(_named(made))
     alone = Replay(load_models(None), resolver=StatedIdentity(IdentityRules(joins=False)))
     joined = Replay(load_models(None))
     lead_events: list[LeadEvent] = []
@@ -95,6 +100,20 @@ def make_log(events: int) -> Log:
         joined.feed(event, topic=topic, offset=offset)
         lead_events += accepted
     return Log(made, lead_events, _answer_of(alone), _answer_of(joined))
+
+
+def _named(events: Sequence[Event]) -> Iterator[Event]:
+    """Give the events with the lead of their visitor, where any of them tells it."""
+    leads = {
+        event.anonymous_id: event.lead_id
+        for event in events
+        if isinstance(event, Touchpoint) and event.anonymous_id and event.lead_id
+    }
+    for event in events:
+        if isinstance(event, Touchpoint) and event.lead_id is None:
+            yield msgspec.structs.replace(event, lead_id=leads.get(event.anonymous_id))
+        else:
+            yield event
 
 
 def _answer_of(oracle: Replay) -> Answer:

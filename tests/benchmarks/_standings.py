@@ -13,15 +13,19 @@ from _contest import Run
 RATIOS = (
     ("a/b", "leadstream", "faust", 15.0),
     ("a/c", "leadstream", "quixstreams", 8.0),
+    ("a/c, ids alone", "leadstream-alone", "quixstreams", 8.0),
     ("a/c", "leadstream", "bytewax", 3.0),
     ("a/d", "leadstream", "limit", 0.7),
     ("a/d, ids alone", "leadstream-alone", "limit", 0.7),
+    ("merges", "leadstream", "leadstream-known", 0.8),
+    ("joins", "leadstream", "leadstream-alone", 0.8),
     ("a/d identify", "leadstream-identify", "limit-identify", 0.7),
     ("a/d lifecycle", "leadstream-lifecycle", "limit-lifecycle", 0.7),
 )
 """Name, over what, under what, and what is wanted at least.
 
-(a) is leadstream as shipped, which joins ids beside the job of the others.
+(a) is leadstream as shipped, which joins ids beside the job of the others; "ids alone" is just
+their job.
 """
 
 

@@ -11,6 +11,7 @@ Figures = Mapping[str, Any]
 
 NAMES = {
     "leadstream": "leadstream",
+    "leadstream-known": "leadstream, nothing to merge",
     "leadstream-alone": "leadstream, ids not joined",
     "limit": "limit: bare loop",
     "faust": "Faust, agent and table",

@@ -5,7 +5,8 @@ fold with the shipped model, then transitions, SLA events, leaks and states; wha
 from when to when, stands in `_contest.py`. Each run is a fresh process on empty output topics,
 each answer is compared with the replay's. Only leadstream as shipped makes one person of several
 ids, which is more work; `leadstream-alone`, and each stage alone, do not (`identity_joins` off),
-as the peers and the limit. A benchmark's round runs every contender once, in an
+as the peers and the limit. `leadstream-known` is as shipped, and its log has the same events
+without anything to merge: whoever says once who it is says so in every event. A benchmark's round runs every contender once, in an
 order that turns; ratios are of the same round. Events a second are input events (of the second
 stage alone: lead events).
 
@@ -22,7 +23,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from _contest import CONTENDERS, Contender, Contest, Run, fold_alone
+from _contest import (
+    CONTENDERS,
+    FULL,
+    KNOWN,
+    SECOND,
+    SLOW,
+    Contender,
+    Contest,
+    Run,
+    fold_alone,
+)
 from _lab import Lab, arguments, report
 from _leadlog import Log, WrongAnswerError, fill_inputs, fill_lead_events, make_log
 from _standings import plot, standings, table
@@ -55,15 +66,17 @@ def main() -> None:
         tell(f"left out, because not installed: {', '.join(absent)}; extra `bench` has them")
         chosen = [c for c in chosen if c.name not in absent]
     tell(f"making the log and its answer, {options.events:,} events")
-    logs = {False: make_log(options.events)}
+    logs = {FULL: make_log(options.events)}
     shorter = options.slow_events is not None and options.slow_events < options.events
     if any(c.is_slow for c in chosen):
-        logs[True] = make_log(options.slow_events) if shorter else logs[False]
+        logs[SLOW] = make_log(options.slow_events) if shorter else logs[FULL]
+    if any(c.is_known for c in chosen):
+        logs[KNOWN] = make_log(options.events, is_known=True)
     runs: dict[str, list[Run]] = {c.name: [] for c in chosen}
     with Lab(options.child_path) as lab:
         settings_of = prepare(lab, logs, options.partitions)
         contest = Contest(lab, logs, settings_of)
-        warm_up(contest, logs, options.rounds)
+        warm_up(contest, options.rounds)
         for number in range(options.rounds):
             turn = number % max(1, len(chosen))
             for contender in [*chosen[turn:], *chosen[:turn]]:
@@ -71,15 +84,15 @@ def main() -> None:
                 runs[contender.name].append(run)
                 tell(f"round {number + 1}: {contender.name} {told(run)}")
             if not options.only or FOLD in options.only:
-                run = fold_alone(logs[False], options.events, settings_of[False])
+                run = fold_alone(logs[FULL], options.events, settings_of[FULL])
                 runs.setdefault(FOLD, []).append(run)
                 tell(f"round {number + 1}: {FOLD} {told(run)}")
     figures: dict[str, Any] = {
         "rounds": options.rounds,
         "partitions": options.partitions,
-        "log_events": len(logs[False].events),
-        "slow_log_events": len(logs[True].events) if shorter else None,
-        "leads": len(logs[False].answer.states),
+        "log_events": len(logs[FULL].events),
+        "slow_log_events": len(logs[SLOW].events) if shorter else None,
+        "leads": len(logs[FULL].answer.states),
         **standings(runs),
     }
     if options.plot:
@@ -91,20 +104,20 @@ def main() -> None:
     report("throughput", figures, as_json=True)
 
 
-def prepare(lab: Lab, logs: dict[bool, Log], partitions: int) -> dict[bool | None, Settings]:
+def prepare(lab: Lab, logs: dict[str, Log], partitions: int) -> dict[str, Settings]:
     """Fill the input topics, once for all; return the settings under which they are found."""
-    found: dict[bool | None, Settings] = {}
-    for is_slow, log in logs.items():
-        prefix = "slow." if is_slow else "full."
+    found: dict[str, Settings] = {}
+    for name, log in logs.items():
+        prefix = f"{name}."
         tell(f"filling {prefix}, {len(log.events):,} events")
-        found[is_slow] = lab.settings(prefix, topic_partitions=partitions, **SETTINGS)
-        fill_inputs(found[is_slow], log)
-    found[None] = lab.settings("second.", topic_partitions=partitions, **SETTINGS)
-    fill_lead_events(found[None], logs[False])
+        found[name] = lab.settings(prefix, topic_partitions=partitions, **SETTINGS)
+        fill_inputs(found[name], log)
+    found[SECOND] = lab.settings(f"{SECOND}.", topic_partitions=partitions, **SETTINGS)
+    fill_lead_events(found[SECOND], logs[FULL])
     return found
 
 
-def warm_up(contest: Contest, logs: dict[bool, Log], rounds: int) -> None:
+def warm_up(contest: Contest, rounds: int) -> None:
     """Let the broker's compiler see the work before it is measured; not for a single round."""
     if rounds > 1:
         first = next(c for c in CONTENDERS if c.name == "leadstream")
