@@ -6,9 +6,9 @@ from when to when, stands in `_contest.py`. Each run is a fresh process on empty
 each answer is compared with the replay's. Only leadstream as shipped makes one person of several
 ids, which is more work; `leadstream-alone`, and each stage alone, do not (`identity_joins` off),
 as the peers and the limit. `leadstream-known` is as shipped, and its log has the same events
-without anything to merge: whoever says once who it is says so in every event. A benchmark's round runs every contender once, in an
-order that turns; ratios are of the same round. Events a second are input events (of the second
-stage alone: lead events).
+without anything to merge: whoever says once who it is says so in every event. A benchmark's round
+runs every contender once, in an order that turns; ratios are of the same round. Events a second are
+input events (of the second stage alone: lead events).
 
 All read one log. `--slow-events` gives the slow peers a shorter one, the whole histories of fewer
 leads: quicker, and kind to them, since their state stays small.
