@@ -17,7 +17,6 @@ from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.erasure import erase, erasure_of
 from leadstream.streams.domain.kept import Standing
 from leadstream.streams.domain.lead import (
-    PAST_MAX_EVENTS,
     Change,
     LeadRecord,
     Limits,
@@ -31,6 +30,7 @@ from leadstream.streams.domain.link_records import (
     decode_account_link,
     decode_link,
 )
+from leadstream.streams.domain.settling import PAST_MAX_EVENTS
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.domain.stored import Told
 from leadstream.streams.domain.view import view

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 from msgspec.structs import replace
@@ -23,22 +22,20 @@ from leadstream.schemas.decisions import (
 )
 from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain.compiled import ModelSet
-from leadstream.streams.domain.durations import MS_PER_DAY
-from leadstream.streams.domain.erasure import erase, erased_until, erases, note_other_ids
-from leadstream.streams.domain.kept import OWN, Chunk, Said, TailEvent, encode_chunk
-from leadstream.streams.domain.lifecycle import advance, fire, next_due, wake_at
+from leadstream.streams.domain.erasure import erase, erased_until, erases
+from leadstream.streams.domain.folding import base_state, fold, unpacked
+from leadstream.streams.domain.kept import OWN, Said, TailEvent
+from leadstream.streams.domain.lifecycle import next_due, wake_at
 from leadstream.streams.domain.record import (
-    ID_BYTES,
-    PAST_LOST,
     LeadRecord,
     hash_of,
     hold_waiting,
     holds_hash,
     is_folded,
-    lose_past,
     new_record,
 )
 from leadstream.streams.domain.saying import TAKING_BACK, Change, Saying
+from leadstream.streams.domain.settling import Limits, settle
 from leadstream.streams.domain.standings import BY_ACCOUNT
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
 from leadstream.streams.domain.store_format import decode_record, encode_record
@@ -50,7 +47,6 @@ from leadstream.streams.domain.stored import (
     said_of,
     tail_event,
 )
-from leadstream.streams.domain.stored_state import decode_state, encode_state
 
 __all__ = [
     "Change",
@@ -63,29 +59,6 @@ __all__ = [
     "encode_record",
     "new_record",
 ]
-
-Unfolded = tuple[EpochMs, bool, LeadEvent]
-"""Where an event counts, whether it came too late for its own time, and the event."""
-SETTLED_IDS = 1024
-PAST_MAX_EVENTS = 20_000
-"""So many settled events of a lead are kept where ids are joined."""
-# A hot lead keeps so many times `tail_min_events` at most: each of its events costs its tail.
-HOT_TAIL_FACTOR = 4
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much of a lead stays insertable: all of the horizon, within these bounds.
-
-    `tail_max_bytes` is of the encoded events, and wins over `tail_min_events`. What has settled is
-    kept beside, for a merge with another lead, up to `past_max_events`; 0 where none is to come.
-    """
-
-    horizon_ms: int = 30 * MS_PER_DAY
-    tail_min_events: int = 64
-    tail_max_events: int = 1000
-    tail_max_bytes: int = 1024 * 1024
-    past_max_events: int = 0
 
 
 def absorb(
@@ -119,7 +92,7 @@ def absorb(
         if not given:
             record.tail.extend([tail_event(event) for event in fresh])
         unfolded = [(event.occurred_at, False, event) for event in fresh]
-        decisions, record.quiet_until = _fold(
+        decisions, record.quiet_until = fold(
             record.head, unfolded, models, record.now, record.quiet_until, due
         )
         sayings = [_say(record, decision, Change.NEW) for decision in decisions]
@@ -129,17 +102,17 @@ def absorb(
         changed = _insert(record, events)
         if folded and not changed and _due_by_now(record, models) > record.now:
             return []
-        head = _base_state(record)
+        head = base_state(record)
         come, awaited = _come(record)
-        unfolded = _unpacked(record.lead_id, come)
-        decisions, record.quiet_until = _fold(head, unfolded, models, record.now)
+        unfolded = unpacked(record.lead_id, come)
+        decisions, record.quiet_until = fold(head, unfolded, models, record.now)
         if awaited is not None:
             head.awaited, record.quiet_until = awaited, min(awaited, record.quiet_until)
         record.head = head
         record.is_unfolded = False
         sayings = _correct(record, decisions)
     record.revision += 1
-    _settle(record, models, limits)
+    settle(record, models, limits)
     return sayings
 
 
@@ -154,7 +127,7 @@ def effective_decisions(
         if event.occurred_at > erased_at:
             earliest.setdefault(event.event_id, event)
     unfolded = [(event.occurred_at, False, event) for event in earliest.values()]
-    return _fold(FoldState(lead_id=lead_id), unfolded, models, now)[0]
+    return fold(FoldState(lead_id=lead_id), unfolded, models, now)[0]
 
 
 def _in_order(record: LeadRecord, events: Sequence[LeadEvent]) -> list[LeadEvent] | None:
@@ -256,37 +229,6 @@ def _order(entry: TailEvent) -> tuple[EpochMs, str]:
     return entry.at, entry.event_id
 
 
-def _unpacked(lead_id: str, entries: Iterable[TailEvent]) -> list[Unfolded]:
-    return [(entry.at, entry.late, event_of(lead_id, entry)) for entry in entries]
-
-
-def _fold(
-    state: FoldState,
-    events: Iterable[Unfolded],
-    models: ModelSet,
-    now: EpochMs,
-    quiet_until: EpochMs = -NEVER_MS,
-    due: EpochMs = -NEVER_MS,
-) -> tuple[list[Decision], EpochMs]:
-    """Return what is decided, and before which instant nothing happens by itself after that.
-
-    Args:
-        due: when something happens by itself, where that is known and there are no events.
-    """
-    decisions: list[Decision] = []
-    for at, late, event in events:
-        if at > quiet_until:
-            decisions += _fire_until(state, models, at - 1)
-        decided, quiet_until = advance(state, event, models, at, quiet_until, late=late)
-        decisions += decided
-    if now >= quiet_until:
-        decisions += _fire_until(state, models, now, due)
-        quiet_until = wake_at(state, models)
-        if quiet_until <= now:
-            quiet_until = next_due(state, models)
-    return decisions, quiet_until
-
-
 def _due_by_now(record: LeadRecord, models: ModelSet) -> EpochMs:
     """Return when something happens by itself, exactly where that is by the record's own clock."""
     now = record.now
@@ -295,27 +237,6 @@ def _due_by_now(record: LeadRecord, models: ModelSet) -> EpochMs:
     if record.quiet_until == -NEVER_MS:
         record.quiet_until = wake_at(record.head, models)
     return next_due(record.head, models, now)
-
-
-def _fire_until(
-    state: FoldState, models: ModelSet, until: EpochMs, due: EpochMs = -NEVER_MS
-) -> list[Decision]:
-    decisions: list[Decision] = []
-    until = min(until, NEVER_MS - 1)
-    # Exact instants are searched for: one that is known is not searched for again.
-    if due == -NEVER_MS:
-        due = next_due(state, models, until)
-    while due <= until:
-        _, fired = fire(state, models.at(due), due)
-        decisions += fired
-        due = next_due(state, models, until)
-    return decisions
-
-
-def _base_state(record: LeadRecord) -> FoldState:
-    if record.base is None:
-        return FoldState(lead_id=record.lead_id)
-    return decode_state(record.base)
 
 
 def _correct(record: LeadRecord, decisions: list[Decision]) -> list[Saying]:
@@ -390,75 +311,3 @@ def _thread(decision: Decision) -> str | None:
 def _seq(said: Said) -> int:
     core = decision_of(said)
     return core.seq if isinstance(core, Transition) else -1
-
-
-def _settle(record: LeadRecord, models: ModelSet, limits: Limits) -> None:
-    """Fold the oldest events into the base once there are more than may stay insertable."""
-    if len(record.tail) <= 2 * limits.tail_min_events and record.tail.size <= limits.tail_max_bytes:
-        return
-    tail = record.tail.items()
-    count = max(_surplus(record, limits), _surplus_by_bytes(tail, limits))
-    if count == 0:
-        return
-    while count < len(tail) and tail[count].at == tail[count - 1].at:
-        count += 1
-    state = _base_state(record)
-    leaving = tail[:count]
-    settled, _ = _fold(state, _unpacked(record.lead_id, leaving), models, -NEVER_MS)
-    record.base = encode_state(state)
-    _remember_settled(record, leaving)
-    note_other_ids(record, leaving)
-    record.tail.replace(tail[count:])
-    said = record.said.items()
-    record.said.replace(said[len(settled) :])
-    _keep_past(record, Chunk(leaving, said[: len(settled)]), limits)
-
-
-def _keep_past(record: LeadRecord, chunk: Chunk, limits: Limits) -> None:
-    """Keep what has settled, unless a part of it is lost or there is too much of it."""
-    if record.past == PAST_LOST:
-        return
-    if record.past + len(chunk.events) > limits.past_max_events:
-        lose_past(record)
-        return
-    record.past += len(chunk.events)
-    record.settling.append(encode_chunk(chunk))
-
-
-def _surplus(record: LeadRecord, limits: Limits) -> int:
-    """Return how many of the oldest events are to be settled for their age or number."""
-    tail = record.tail.items()
-    if len(tail) <= 2 * limits.tail_min_events:
-        return 0
-    expired = bisect.bisect_left(tail, tail[-1].at - limits.horizon_ms, key=lambda entry: entry.at)
-    count = min(expired, len(tail) - limits.tail_min_events)
-    most = limits.tail_max_events
-    if record.head.hot_since is not None:
-        most = min(most, HOT_TAIL_FACTOR * limits.tail_min_events)
-    if len(tail) > most:
-        count = max(count, len(tail) - most // 2)
-    return count if count >= limits.tail_min_events // 2 else 0
-
-
-def _surplus_by_bytes(tail: list[TailEvent], limits: Limits) -> int:
-    """Return how many of the oldest events are to be settled for their size; never the newest."""
-    size = sum(len(entry.body) for entry in tail)
-    if size <= limits.tail_max_bytes:
-        return 0
-    count = 0
-    while size > limits.tail_max_bytes // 2 and count < len(tail) - 1:
-        size -= len(tail[count].body)
-        count += 1
-    return count
-
-
-def _remember_settled(record: LeadRecord, entries: list[TailEvent]) -> None:
-    known = len(record.settled) // ID_BYTES
-    excess = max(0, known + len(entries) - SETTLED_IDS)
-    if excess > known:
-        record.forgotten_until = entries[excess - known - 1].at
-    elif excess:
-        record.forgotten_until = record.base_at
-    hashes = b"".join([hash_of(entry.event_id) for entry in entries])
-    record.settled = (record.settled + hashes)[excess * ID_BYTES :]
-    record.base_at = entries[-1].at

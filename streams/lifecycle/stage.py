@@ -26,7 +26,6 @@ from leadstream.streams.domain.erasure import erase, erases, erasure_of
 from leadstream.streams.domain.errors import ModelError
 from leadstream.streams.domain.kept import Standing
 from leadstream.streams.domain.lead import (
-    PAST_MAX_EVENTS,
     Change,
     LeadRecord,
     Limits,
@@ -39,6 +38,7 @@ from leadstream.streams.domain.lead import (
 from leadstream.streams.domain.link_records import AccountLink, Link
 from leadstream.streams.domain.reasons import OPTED_OUT
 from leadstream.streams.domain.scoring import forget_attributes
+from leadstream.streams.domain.settling import PAST_MAX_EVENTS
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.domain.view import view

@@ -27,12 +27,14 @@ def measured(*options: str) -> dict[str, Any]:
 
 def test_leadstream_its_limit_and_the_fold_are_measured(java: None) -> None:
     """Each gives the oracle's answer, or there would be no figures."""
-    figures = measured("--only", "leadstream", "limit", "fold")
-    for name in ("leadstream", "limit", "fold"):
+    names = ("leadstream", "leadstream-known", "limit", "fold")
+    figures = measured("--only", *names)
+    for name in names:
         found = figures["contenders"][name]
         assert found["events_per_s"]["median"] > 0
         assert found["cpu_us_per_event"]["median"] > 0
-    assert figures["ratios"]["a/d: leadstream / limit"]["events_per_s"]["median"] > 0
+    for ratio in ("a/d: leadstream / limit", "merges: leadstream / leadstream-known"):
+        assert figures["ratios"][ratio]["events_per_s"]["median"] > 0
 
 
 @pytest.mark.skipif(not all(map(find_spec, PEERS)), reason="extra `bench` is not installed")

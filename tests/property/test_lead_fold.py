@@ -22,7 +22,7 @@ from lead_logs import (
 
 from leadstream.schemas.decisions import RETRACTED, LeakEvent, SlaEvent, Transition
 from leadstream.schemas.events import LeadEvent
-from leadstream.streams.domain import lead
+from leadstream.streams.domain import settling
 from leadstream.streams.domain.compiled_sla import CAUSES
 from leadstream.streams.domain.lead import (
     LeadRecord,
@@ -194,7 +194,7 @@ def test_repetitions_are_not_counted_even_when_their_ids_were_forgotten(
     for lead_id, events in by_lead(log).items():
         ordered = sorted(events, key=lambda e: (e.occurred_at, e.event_id))
         record = new_record(lead_id)
-        with mock.patch.object(lead, "SETTLED_IDS", data.draw(st.integers(0, 5))):
+        with mock.patch.object(settling, "SETTLED_IDS", data.draw(st.integers(0, 5))):
             for i, event in enumerate(ordered):
                 again = data.draw(st.lists(st.sampled_from(ordered[: i + 1]), max_size=3))
                 absorb(record, [event, *again], MODELS, limits)
