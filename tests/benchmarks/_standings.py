@@ -12,9 +12,11 @@ from _contest import Run
 
 RATIOS = (
     ("a/b", "leadstream", "faust", 15.0),
+    ("a/b, ids alone", "leadstream-alone", "faust", 15.0),
     ("a/c", "leadstream", "quixstreams", 8.0),
     ("a/c, ids alone", "leadstream-alone", "quixstreams", 8.0),
     ("a/c", "leadstream", "bytewax", 3.0),
+    ("a/c, ids alone", "leadstream-alone", "bytewax", 3.0),
     ("a/d", "leadstream", "limit", 0.7),
     ("a/d, ids alone", "leadstream-alone", "limit", 0.7),
     ("merges", "leadstream", "leadstream-known", 0.8),
