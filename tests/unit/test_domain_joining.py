@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from identity_pipeline import Pipeline
 from msgspec.structs import replace
 
 from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
@@ -11,6 +15,7 @@ from leadstream.streams.domain.identity import ANONYMOUS_PREFIX, states_lead
 from leadstream.streams.domain.joining import may_state_lead
 from leadstream.streams.domain.kept import OWN
 from leadstream.streams.domain.stored import tail_event
+from leadstream.streams.models import load_models
 
 AT = 1_772_784_000_000
 
@@ -47,3 +52,18 @@ def test_what_other_ids_gave_says_nothing_of_this_one() -> None:
     told = tail_event(visited("lead-1", "lead-1"))
     assert not may_state_lead(replace(told, sources=("anon:v",)), b"lead-1")
     assert may_state_lead(replace(told, sources=(OWN, "anon:v")), b"lead-1")
+
+
+@pytest.mark.parametrize("stated", [None, ANONYMOUS_PREFIX + "v"])
+def test_an_id_that_was_stated_before_it_is_claimed_stays_a_lead(stated: str | None) -> None:
+    visitor = ANONYMOUS_PREFIX + "v"
+    visit = visited(visitor, stated).touchpoint
+    assert visit is not None
+    said = Touchpoint(
+        event_id="i", event_time=AT + 1, type="identify", lead_id="lead-1", anonymous_id="v"
+    )
+    run = Pipeline(load_models(None), 3, Random(1))
+    run.run([visit], AT)
+    run.run([said], AT + 2)
+    owners = [owner.lead_id for owner in run.states[visitor].owners]
+    assert owners == ([] if stated else ["lead-1"])

@@ -167,6 +167,27 @@ def test_what_was_said_before_a_crash_in_the_same_turn_holds() -> None:
     asyncio.run(run())
 
 
+def test_a_partition_that_crashed_hears_nothing_more_in_that_turn() -> None:
+    """Its memory may be half changed."""
+
+    async def run() -> None:
+        names = [b"%d" % n for n in range(99)]
+        crashing, later = [n for n in names if number_of(n) == number_of(b"a")][:2]
+        beside = next(n for n in names if number_of(n) != number_of(b"a"))
+        scene = relays(crashes=Counter({crashing: 1}))
+        await scene.send(crashing, b"/".join([beside, later]))
+        await scene.read_all_back()
+        assert sorted(filter(None, scene.ledger.values("out"))) == sorted([crashing, beside, later])
+        assert count_of(scene, number_of(b"a")) == 2
+        await scene.turns.stop()
+
+    asyncio.run(run())
+
+
+def count_of(scene: Scene, number: int) -> int:
+    return int(scene.ledger.stores["reader.store", number].get(b"count") or b"0")
+
+
 paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=7).map(b"/".join)
 
 
@@ -185,6 +206,9 @@ def test_each_step_of_each_path_counts_once_whatever_crashes(
         wanted = Counter(name for _, what in sent for path in what for name in path.split(b"/"))
         assert Counter(scene.ledger.values("out")) == wanted
         assert scene.ledger.values("between.dlq") == []
+        for number in range(PARTITIONS):
+            of = sum(count for name, count in wanted.items() if number_of(name) == number)
+            assert count_of(scene, number) == of
         await scene.turns.stop()
 
     asyncio.run(run())
