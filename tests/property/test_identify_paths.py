@@ -95,7 +95,10 @@ def told(record: Record) -> tuple[list[Output], list[tuple[str, str]]]:
     except DecodeError as error:
         return [], [(error.kind, str(error))]
     encoded = [(event.lead_id.encode(), ENCODER.encode(event)) for event in accepted]
-    return [Output(topics.LEAD_EVENTS, key, value) for key, value in encoded], []
+    return [
+        Output(topics.LEAD_EVENTS, key, value, comes_first=key.startswith((b"anon:", b"ext:")))
+        for key, value in encoded
+    ], []
 
 
 @given(st.lists(records(), max_size=4))
