@@ -122,7 +122,7 @@ class Joins:
                 recall(record, self._identities.past_of(key))
             return None
         was = known or _NOBODY
-        now = self._linked(key, record, events, was, links)
+        now = self._linked(key, record, events, was, links, erased_at)
         if now is not was:
             self._identities.keep_links(key, now, result)
             if record.head.event_count and _owners(record, known) != _owners(record, now):
@@ -186,8 +186,8 @@ class Joins:
         events: Sequence[LeadEvent],
         was: Links,
         links: Sequence[Link],
+        erased_at: EpochMs,
     ) -> Links:
-        erased_at = max(record.erased_at, erased_until(events))
         now = _heard(was, links, erased_at).without_claims_until(erased_at)
         if now.claims and not now.is_lead:
             own = list(events)

@@ -50,28 +50,22 @@ class Contender:
     Args:
         program: the command; without one it is leadstream's worker.
         stages: which of the two steps it does.
+        log: the name of the log that it reads.
         ready: what it writes when it is ready.
         quiet_s: for so long nothing may follow the last output; longer than its checkpoints.
         needs: the module without which it cannot run.
         joins: it makes one person of ids, which no peer does; else each id is a lead of its own.
-        is_known: the log is the one in which nothing is to be merged.
     """
 
     name: str
     about: str
     stages: tuple[str, ...] = ("identify", "lifecycle")
     program: tuple[str, ...] = ()
-    is_slow: bool = False
+    log: str = FULL
     ready: str = r"^ready$"
     quiet_s: float = 3.0
     needs: str = ""
     joins: bool = False
-    is_known: bool = False
-
-    @property
-    def log(self) -> str:
-        """Name of the log that it reads, a key of what is made of logs."""
-        return SLOW if self.is_slow else KNOWN if self.is_known else FULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +91,9 @@ class Run:
         return self.broker_cpu_s / self.events * 1e6
 
 
-def _worker(
-    name: str, about: str, *stages: str, joins: bool = False, is_known: bool = False
-) -> Contender:
+def _worker(name: str, about: str, *stages: str, **options: Any) -> Contender:
     ready = "partition [0-9]+: processing from"
-    return Contender(name, about, stages, ready=ready, joins=joins, is_known=is_known)
+    return Contender(name, about, stages, ready=ready, **options)
 
 
 def _limit(name: str, about: str, *stages: str) -> Contender:
@@ -111,7 +103,7 @@ def _limit(name: str, about: str, *stages: str) -> Contender:
 
 def _peer(name: str, about: str, file: str, **options: Any) -> Contender:
     program = (sys.executable, str(PEERS / file))
-    return Contender(name, about, program=program, is_slow=True, needs=name, **options)
+    return Contender(name, about, program=program, log=SLOW, needs=name, **options)
 
 
 CONTENDERS = (
@@ -121,7 +113,7 @@ CONTENDERS = (
         "as shipped, the same events without merges among them",
         *("identify", "lifecycle"),
         joins=True,
-        is_known=True,
+        log=KNOWN,
     ),
     _worker("leadstream-alone", "both stages, ids not joined", "identify", "lifecycle"),
     _limit("limit", "both hops in one bare loop", "identify", "lifecycle"),

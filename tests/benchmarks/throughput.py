@@ -68,9 +68,9 @@ def main() -> None:
     tell(f"making the log and its answer, {options.events:,} events")
     logs = {FULL: make_log(options.events)}
     shorter = options.slow_events is not None and options.slow_events < options.events
-    if any(c.is_slow for c in chosen):
+    if any(c.log == SLOW for c in chosen):
         logs[SLOW] = make_log(options.slow_events) if shorter else logs[FULL]
-    if any(c.is_known for c in chosen):
+    if any(c.log == KNOWN for c in chosen):
         logs[KNOWN] = make_log(options.events, is_known=True)
     runs: dict[str, list[Run]] = {c.name: [] for c in chosen}
     with Lab(options.child_path) as lab:
