@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from leadstream.schemas.events import EpochMs
 
-EFFECTIVE = "effective"
-RETRACTED = "retracted"
+EFFECTIVE: Final = "effective"
+RETRACTED: Final = "retracted"
 
 # No more than ClickHouse's columns hold, or a stranger's record would stop the sink.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]

@@ -79,7 +79,7 @@ ERASURE_REQUESTED: Final = "erasure_requested"
 CRM_GAP: Final = "crm_gap"
 """The CRM event that says that a lead, or a whole source, changed and the change was not told."""
 
-TOUCHPOINT_TYPES = frozenset(
+TOUCHPOINT_TYPES: Final = frozenset(
     """page_viewed content_downloaded form_submitted demo_requested contact_sales_requested
     trial_started product_milestone email_delivered email_opened email_clicked email_replied
     email_bounced email_unsubscribed ad_clicked webinar_registered webinar_attended event_attended
@@ -87,7 +87,7 @@ TOUCHPOINT_TYPES = frozenset(
     intent_signal identify alias""".split()
 )
 
-CRM_EVENT_TYPES = frozenset(
+CRM_EVENT_TYPES: Final = frozenset(
     """lead_created lead_updated lead_owner_changed lead_accepted lead_rejected lead_qualified
     lead_recycled lead_disqualified lead_converted lead_merged lead_unmerged sales_activity_logged
     opportunity_created opportunity_stage_changed opportunity_won opportunity_lost

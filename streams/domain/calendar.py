@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -13,7 +14,7 @@ from leadstream.schemas.events import LATEST_MS, EpochMs
 from leadstream.streams.domain.durations import MS_PER_SECOND
 from leadstream.streams.domain.model_sla import WEEKDAYS, BusinessCalendar
 
-_LONGEST_SEARCH_DAYS = 3660
+_LONGEST_SEARCH_DAYS: Final = 3660
 
 
 class WorkingTime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import CRM_EVENT_TYPES, TOUCHPOINT_TYPES, EpochMs
@@ -17,22 +18,22 @@ from leadstream.streams.domain.accounts import (
 from leadstream.streams.domain.compiled_sla import CompiledSla, compile_sla, sla_faults
 from leadstream.streams.domain.consent import CompiledConsent, compile_consent, consent_faults
 from leadstream.streams.domain.criteria import (
-    PREDICTED,
+    Asked,
     Checker,
     Expression,
     ExpressionError,
-    Facts,
     unknown,
 )
 from leadstream.streams.domain.durations import MS_PER_DAY, MS_PER_SECOND
 from leadstream.streams.domain.errors import ModelError
+from leadstream.streams.domain.facts import PREDICTED
 from leadstream.streams.domain.model import Criterion, Decay, EngagementRule, Model
 from leadstream.streams.domain.predictive import FeatureError, Predictor, refuse_unknown
 from leadstream.streams.domain.reads import terms_of
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS
 
-TICKS = 10_000
+TICKS: Final = 10_000
 """Scores are whole ten-thousandths of a point, so that sums are exact."""
 
 
@@ -185,8 +186,8 @@ def refuse_reading_accounts(models: ModelSet, what: str, mend: str) -> None:
             raise ModelError([f'model "{model.version}" reads {read}, and {what}: {mend}'])
 
 
-STAGES = tuple(stage.value for stage in Stage)
-BUYER_STAGES = ("awareness", "consideration", "decision")
+STAGES: Final = tuple(stage.value for stage in Stage)
+BUYER_STAGES: Final = ("awareness", "consideration", "decision")
 
 
 def compile_model(
@@ -388,7 +389,7 @@ def _repeated_names(model: Model) -> list[str]:
     return faults
 
 
-_NEVER = Expression("false", None, Facts())
+_NEVER: Final = Expression("false", None, Asked())
 
 
 def _compile_limits(model: Model, places: dict[str, int]) -> CompiledLimits:

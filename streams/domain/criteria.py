@@ -1,21 +1,27 @@
-"""CEL, checked when the model is loaded: what expressions may read, and how they are evaluated."""
+"""CEL, checked when the model is loaded: how the expressions of a model are evaluated."""
 
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from cel_expr_python import cel
 
-from leadstream.schemas.decisions import Score
-from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
-from leadstream.streams.domain.durations import MS_PER_DAY, MS_PER_SECOND, parse_duration_s
-from leadstream.streams.domain.reads import conjuncts_of, reads_of
-from leadstream.streams.domain.state import FoldState, seen_key
-from leadstream.streams.domain.state_parts import AccountNow
+from leadstream.streams.domain.durations import parse_duration_s
+from leadstream.streams.domain.facts import (
+    CALLED,
+    FUNCTIONS,
+    NOBODY,
+    OF_ACCOUNTS,
+    OF_EVENT,
+    PREDICTED,
+    READERS,
+    Circumstances,
+    reader_of,
+)
+from leadstream.streams.domain.reads import comparison_of, conjuncts_of, reads_of
 
 # Scores are DYN because CEL's checker has no operator between double and int, and people write 60.
 _T: Final = cel.Type
@@ -30,23 +36,20 @@ _LEAD_VARIABLES: Final[Mapping[str, Any]] = {
     "lead.owner": _T.STRING,
     "lead.persona": _T.STRING,
     "lead.buyer_stage": _T.STRING,
-    "predicted.score": _T.DYN,
+    PREDICTED: _T.DYN,
     "account.engaged_people": _T.INT,
     "account.score": _T.DYN,
     "account.stage": _T.STRING,
     "account.has_buying_group": _T.BOOL,
 }
-_EVENT_VARIABLES: Final[Mapping[str, Any]] = {
-    f"event.{field}": _T.STRING
-    for field in (
-        "type", "channel", "source", "medium", "campaign", "content", "term",
-        "url", "referrer", "asset", "category", "actor", "owner", "reason", "stage",
-    )
-}  # fmt: skip
-PREDICTED: Final = "predicted.score"
-OF_ACCOUNTS: Final = "account."
-"""Begins the variables that tell of a lead's account."""
-FUNCTIONS: Final = ("count", "seen", "days_since", "points", "attr", "number", "property")
+_EVENT_VARIABLES: Final[Mapping[str, Any]] = dict.fromkeys(OF_EVENT, _T.STRING)
+_GIVEN: Final[Mapping[str, Any]] = {
+    "count": _T.INT,
+    "seen": _T.BOOL,
+    "attr": _T.STRING,
+    "property": _T.STRING,
+}
+"""The type of what a function gives; DYN where it is not named."""
 _OF_EVENT_TYPES: Final = ("count", "seen", "days_since")
 # Enough for the values that a criterion reads of the leads of one partition at a time.
 REMEMBERED_VERDICTS: Final = 4096
@@ -57,169 +60,38 @@ class ExpressionError(Exception):
     """An expression that CEL refuses, with the fault and a suggestion."""
 
 
-class Circumstances:
-    """What expressions read: a lead at an instant, and the event being judged, if there is one."""
-
-    def __init__(
-        self,
-        state: FoldState,
-        now: EpochMs,
-        event: Touchpoint | CrmEvent | None,
-        score: Callable[[FoldState, EpochMs], Score],
-        points: Callable[[FoldState, EpochMs], Mapping[str, float]] = lambda *_: {},
-    ) -> None:
-        self.state = state
-        self.now = now
-        self.event = event
-        self._compute_score = score
-        self._compute_points = points
-        self._score: Score | None = None
-        self._points: Mapping[str, float] | None = None
-        self._predicted: float | None = None
-
-    @property
-    def score(self) -> Score:
-        """The score when it was first asked for."""
-        if self._score is None:
-            self._score = self._compute_score(self.state, self.now)
-        return self._score
-
-    def reaches(self, which: str, threshold: float) -> bool:
-        """Say whether a score is at a threshold: total, fit or engagement."""
-        score: float = getattr(self.score, which)
-        return score >= threshold
-
-    def again(self) -> Self:
-        """Forget scores and points, since the state has changed."""
-        self._score = self._points = self._predicted = None
-        return self
-
-    def know_score(self, score: Score) -> None:
-        """Take the score from somebody who has computed it already."""
-        self._score = score
-
-    @property
-    def points(self) -> Mapping[str, float]:
-        """What each rule gives to the score when it was first asked for."""
-        if self._points is None:
-            self._points = self._compute_points(self.state, self.now)
-        return self._points
-
-    @property
-    def predicted(self) -> float:
-        """How likely a handoff succeeds; 0 where nothing predicts it, and no criterion asks."""
-        return 0.0
-
-    @property
-    def properties(self) -> Mapping[str, str]:
-        if isinstance(self.event, Touchpoint):
-            return self.event.properties
-        return self.event.attributes if self.event is not None else {}
-
-    def variable(self, name: str) -> Any:
-        return _READERS[name](self)
-
-
-def _event_reader(field: str) -> Callable[[Circumstances], Any]:
-    return lambda of: getattr(of.event, field, None) or ""
-
-
-def _account(of: Circumstances) -> AccountNow:
-    return of.state.account_now or _NO_ACCOUNT
-
-
-_NO_ACCOUNT: Final = AccountNow("")
-_READERS: Final[Mapping[str, Callable[[Circumstances], Any]]] = {
-    **{name: _event_reader(name.removeprefix("event.")) for name in _EVENT_VARIABLES},
-    "score.total": lambda of: of.score.total,
-    "score.fit": lambda of: of.score.fit,
-    "score.engagement": lambda of: of.score.engagement,
-    "fit.score": lambda of: of.score.fit,
-    "fit.grade": lambda of: of.state.grade,
-    "lead.stage": lambda of: of.state.stage.value,
-    "lead.cycle": lambda of: of.state.cycle,
-    "lead.owner": lambda of: of.state.owner or "",
-    "lead.persona": lambda of: of.state.persona or "",
-    "lead.buyer_stage": lambda of: of.state.buyer_stage or "",
-    "predicted.score": lambda of: of.predicted,
-    "account.engaged_people": lambda of: _account(of).engaged_people,
-    "account.score": lambda of: _account(of).score,
-    "account.stage": lambda of: _account(of).stage,
-    "account.has_buying_group": lambda of: _account(of).has_buying_group,
-}
-
-
-_NO_SCORE: Final = Score(total=0.0, fit=0.0, engagement=0.0, grade="F")
-_NOBODY: Final = Circumstances(FoldState(lead_id=""), 0, None, lambda *_: _NO_SCORE)
-
-
-def number_of(text: str) -> float:
-    """Return a text as people write numbers, or 0 where it is none."""
-    try:
-        return float(text.replace(",", "").replace(" ", ""))
-    except ValueError:
-        return 0.0
-
-
-class Facts:
-    """What the functions of the expressions read; each evaluation says of whom."""
+class Asked:
+    """Whom the functions of the expressions are asked about; each evaluation says whom."""
 
     def __init__(self) -> None:
-        self.of = _NOBODY
-
-    def count(self, event_type: str) -> int:
-        found = self.of.state.seen.get(event_type)
-        return found.count if found else 0
-
-    def count_in(self, event_type: str, window: str) -> int:
-        found = self.of.state.seen.get(event_type)
-        if found is None:
-            return 0
-        start = self.of.now - parse_duration_s(window) * MS_PER_SECOND
-        return sum(1 for at in found.times if start < at <= self.of.now)
-
-    def seen(self, event_type: str) -> bool:
-        return event_type in self.of.state.seen
-
-    def seen_category(self, event_type: str, category: str) -> bool:
-        return seen_key(event_type, category) in self.of.state.seen
-
-    def days_since(self, event_type: str) -> float:
-        found = self.of.state.seen.get(event_type)
-        return (self.of.now - found.times[-1]) / MS_PER_DAY if found else math.inf
-
-    def points(self, rule: str) -> float:
-        return self.of.points.get(rule, 0.0)
-
-    def attr(self, name: str) -> str:
-        return self.of.state.attributes.get(name, "")
-
-    def number(self, name: str) -> float:
-        return number_of(self.of.state.attributes.get(name, ""))
-
-    def property(self, name: str) -> str:
-        return self.of.properties.get(name, "")
+        self.of = NOBODY
 
 
 class Expression:
     """One checked expression that gives true or false.
 
     It is evaluated only when something that it reads has another value: reading costs a
-    microsecond, CEL several. Of a conjunction the terms are asked in turn, until one is not true.
+    microsecond, CEL several. Of a conjunction the terms are asked in turn, until one is not true;
+    of one number that is compared with another CEL need not be asked.
     """
 
     def __init__(
-        self, text: str, program: Any, facts: Facts, terms: tuple[Expression, ...] = ()
+        self, text: str, program: Any, asked: Asked, terms: tuple[Expression, ...] = ()
     ) -> None:
         self.text = text
         self.terms = terms
         self.reads = reads_of(text, VARIABLES, FUNCTIONS)
         self._program = program
-        self._facts = facts
-        self._variables = tuple(_READERS[name] for name in self.reads.variables)
-        self._calls = tuple((_reader(facts, name, args), args) for name, args in self.reads.calls)
-        readers = [*self._variables, *(_caller(facts, read, args) for read, args in self._calls)]
+        self._asked = asked
+        self._calls = [reader_of(name, args) for name, args in self.reads.calls]
+        self._readers = [*[READERS[name] for name in self.reads.variables], *self._calls]
+        readers = self._readers
         self._only = readers[0] if len(readers) == 1 else None if readers else _nothing
+        self._compare: Callable[[Any, Any], bool] | None = None
+        self._limit = 0.0
+        comparison = comparison_of(text) if len(readers) == 1 else None
+        if comparison is not None:
+            self._compare, self._limit = comparison
         self._verdicts: dict[Any, bool] = {}
 
     def holds(self, of: Circumstances) -> bool:
@@ -233,8 +105,10 @@ class Expression:
             return self.evaluate(of).value() is True
         if self._only is not None:
             values = self._only(of)
+            if self._compare is not None:
+                return self._compare(values, self._limit)
         else:
-            values = (*[read(of) for read in self._variables], *self.values_of_calls(of))
+            values = tuple([read(of) for read in self._readers])
         verdict = self._verdicts.get(values)
         if verdict is None:
             if len(self._verdicts) >= REMEMBERED_VERDICTS:
@@ -244,12 +118,11 @@ class Expression:
 
     def values_of_calls(self, of: Circumstances) -> list[Any]:
         """Return what the functions give that name what they look at, in order of their names."""
-        self._facts.of = of
-        return [read(*args) for read, args in self._calls]
+        return [read(of) for read in self._calls]
 
     def evaluate(self, of: Circumstances) -> Any:
         """Return CEL's value, of type ERROR where these values cannot be evaluated."""
-        self._facts.of = of
+        self._asked.of = of
         return self._program.eval(data={name: of.variable(name) for name in self.reads.variables})
 
 
@@ -257,24 +130,8 @@ def _nothing(of: Circumstances) -> None:
     """What an expression reads that is the same for everybody."""
 
 
-def _reader(facts: Facts, name: str, args: tuple[str, ...]) -> Callable[..., Any]:
-    overloads = {("count", 2): "count_in", ("seen", 2): "seen_category"}
-    reader: Callable[..., Any] = getattr(facts, overloads.get((name, len(args)), name))
-    return reader
-
-
-def _caller(
-    facts: Facts, read: Callable[..., Any], args: tuple[str, ...]
-) -> Callable[[Circumstances], Any]:
-    def call(of: Circumstances) -> Any:
-        facts.of = of
-        return read(*args)
-
-    return call
-
-
 class Checker:
-    """Compiles expressions over one `Facts`, each text once; one a model, and not thread-safe.
+    """Compiles expressions over one `Asked`, each text once; one a model, and not thread-safe.
 
     Args:
         event_types: all that count(), seen() and days_since() may name; None allows any.
@@ -295,25 +152,30 @@ class Checker:
         self._has_accounts = has_accounts
         self._known = dict.fromkeys(_OF_EVENT_TYPES, ("event type", event_types))
         self._known["points"] = ("rule", rules)
-        self._facts = Facts()
+        self._asked = Asked()
         self._compiled: dict[str, Expression] = {}
-        functions = [
-            _function(
-                "count", _T.INT, (["s"], self._facts.count), (["s", "s"], self._facts.count_in)
-            ),
-            _function(
-                "seen", _T.BOOL, (["s"], self._facts.seen), (["s", "s"], self._facts.seen_category)
-            ),
-            _function("days_since", _T.DYN, (["s"], self._facts.days_since)),
-            _function("points", _T.DYN, (["s"], self._facts.points)),
-            _function("attr", _T.STRING, (["s"], self._facts.attr)),
-            _function("number", _T.DYN, (["s"], self._facts.number)),
-            _function("property", _T.STRING, (["s"], self._facts.property)),
-        ]
+        functions = [self._function(name) for name in FUNCTIONS]
         self._env = cel.NewEnv(
             variables={**_LEAD_VARIABLES, **_EVENT_VARIABLES},
             extensions=[cel.CelExtension("leadstream", functions)],
         )
+
+    def _function(self, name: str) -> Any:
+        overloads = [
+            cel.Overload(
+                f"{name}_{count}",
+                _GIVEN.get(name, _T.DYN),
+                [_T.STRING] * count,
+                False,
+                self._asking(called),
+            )
+            for (each, count), called in CALLED.items()
+            if each == name
+        ]
+        return cel.FunctionDecl(name, overloads)
+
+    def _asking(self, called: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args: called(self._asked.of, *args)
 
     def compile(self, text: str, *, of_attributes: bool = False) -> Expression:
         """Return the checked expression.
@@ -352,7 +214,7 @@ class Checker:
         if program.return_type() not in (_T.BOOL, _T.DYN):
             kind = program.return_type().name().lower()
             raise ExpressionError(f"gives {kind}, not true or false; compare it with something")
-        expression = Expression(text, program, self._facts, self._terms(text))
+        expression = Expression(text, program, self._asked, self._terms(text))
         if not self._predicts and PREDICTED in expression.reads.variables:
             raise ExpressionError(
                 f'reads "{PREDICTED}", and this model names no score file: make one with '
@@ -381,7 +243,7 @@ class Checker:
 
     def _try(self, expression: Expression) -> None:
         """Evaluate once on an unknown lead: CEL checks scores and conversions only then."""
-        result = expression.evaluate(_NOBODY)
+        result = expression.evaluate(NOBODY)
         if result.type() == _T.ERROR:
             fault = str(result.value()).split(": ", 1)[-1]
             raise ExpressionError(
@@ -391,18 +253,6 @@ class Checker:
         if result.type() != _T.BOOL:
             kind = result.type().name().lower()
             raise ExpressionError(f"gives {kind}, not true or false; compare it with something")
-
-
-def _function(name: str, result: Any, *overloads: tuple[list[str], Any]) -> Any:
-    return cel.FunctionDecl(
-        name,
-        [
-            cel.Overload(
-                f"{name}_{len(parameters)}", result, [_T.STRING] * len(parameters), False, f
-            )
-            for parameters, f in overloads
-        ],
-    )
 
 
 def unknown(what: str, name: str, known: Collection[str]) -> str:

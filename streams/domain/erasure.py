@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from leadstream.schemas.events import ERASURE_REQUESTED, CrmEvent, LeadEvent, is_erasure
+from leadstream.schemas.events import ERASURE_REQUESTED, CrmEvent, LeadEvent
 from leadstream.streams.domain.identity import OURSELVES, other_ids_in
 from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.kept import OWN, TailEvent
@@ -61,8 +61,9 @@ def erased_until(events: Iterable[LeadEvent]) -> EpochMs:
     """Return the latest instant up to which the events erase their lead; -NEVER_MS: none does."""
     latest = -NEVER_MS
     for event in events:
-        # Every event of the hot path comes by here: the cheap question first.
-        if event.crm is not None and is_erasure(event):
+        crm = event.crm
+        # As `is_erasure`, which is not compiled: every event of the hot path comes by here.
+        if crm is not None and crm.type == ERASURE_REQUESTED:
             latest = max(latest, event.occurred_at)
     return latest
 

@@ -17,7 +17,8 @@ from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import LATEST_MS, EpochMs
 from leadstream.streams.domain.compiled import CompiledCriterion, CompiledModel
 from leadstream.streams.domain.consent import ROUTING, SCORING, reason_of
-from leadstream.streams.domain.criteria import Circumstances, Expression
+from leadstream.streams.domain.criteria import Expression
+from leadstream.streams.domain.facts import Circumstances
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage
 from leadstream.streams.domain.state import FoldState, seen_key
 

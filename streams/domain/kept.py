@@ -109,5 +109,5 @@ def decode_chunk(data: bytes) -> Chunk:
     return _chunks.decode(data)
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_chunks = msgspec.msgpack.Decoder(Chunk)
+_encode: Final = msgspec.msgpack.Encoder().encode
+_chunks: Final = msgspec.msgpack.Decoder(Chunk)

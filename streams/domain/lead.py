@@ -133,17 +133,23 @@ def effective_decisions(
 def _in_order(record: LeadRecord, events: Sequence[LeadEvent]) -> list[LeadEvent] | None:
     """Return the unseen events in their order, where all come after what was folded; else None."""
     tail = record.tail
-    last, after = tail.last, max(record.base_at, record.erased_at, record.head.last_fired_at)
+    last_at, last_id = tail.last
+    after = max(record.base_at, record.erased_at, record.head.last_fired_at)
     fresh: dict[str, LeadEvent] = {}
-    for event in events if len(events) == 1 else sorted(events, key=_event_order):
-        if event.event_id in fresh:
+    before_at, before_id = -NEVER_MS, ""
+    for event in events:
+        at, event_id = event.occurred_at, event.event_id
+        if at < before_at or (at == before_at and event_id < before_id):
+            return _in_order(record, sorted(events, key=_event_order))
+        before_at, before_id = at, event_id
+        if event_id in fresh:
             continue
-        if event.occurred_at <= after or (event.occurred_at, event.event_id) <= last:
+        if at <= after or at < last_at or (at == last_at and event_id <= last_id):
             return None
         # A known id may be another telling of its event.
-        if tail.may_hold(event.event_id):
+        if tail.may_hold(event_id):
             return None
-        fresh[event.event_id] = event
+        fresh[event_id] = event
     return list(fresh.values())
 
 

@@ -99,24 +99,25 @@ def _remember_arrival(state: FoldState, at: EpochMs, late: bool) -> None:
 
 
 def _remember_touchpoint(state: FoldState, touch: Touchpoint, at: EpochMs) -> bool:
-    origin = Origin(touch.channel, touch.source, touch.medium, touch.campaign)
+    kind, channel, campaign = touch.type, touch.channel, touch.campaign
+    origin = Origin(channel, touch.source, touch.medium, campaign)
     if state.first_touch is None:
         state.first_touch = origin
     state.last_touch = origin
     remembered = Touch(
         touch.event_id,
         at,
-        touch.type,
-        touch.channel,
-        touch.campaign,
+        kind,
+        channel,
+        campaign,
         touch.asset,
         touch.category,
     )
     # Lists of a state are shared with what was said, so none is changed in place.
     state.recent = [*state.recent[1 - RECENT_TOUCHES :], remembered]
-    if touch.type not in TOUCHPOINT_TYPES and touch.type != CONSENT_CHANGED:
+    if kind not in TOUCHPOINT_TYPES and kind != CONSENT_CHANGED:
         state.unknown_count += 1
-    if touch.type in _TELLS_ATTRIBUTES and touch.properties:
+    if kind in _TELLS_ATTRIBUTES and touch.properties:
         return _learn(state, touch.properties)
     return False
 
@@ -142,14 +143,14 @@ def _learn(state: FoldState, facts: dict[str, str]) -> bool:
 
 
 def _remember_seen(state: FoldState, event: Touchpoint | CrmEvent, at: EpochMs) -> None:
-    seen = state.seen
-    _note(seen, event.type, at)
+    seen, kind = state.seen, event.type
+    _note(seen, kind, at)
     if isinstance(event, Touchpoint):
         category, asset = event.category, event.asset
         if category:
-            _note(seen, seen_key(event.type, category), at)
+            _note(seen, seen_key(kind, category), at)
         if asset and asset != category:
-            _note(seen, seen_key(event.type, asset), at)
+            _note(seen, seen_key(kind, asset), at)
     while len(seen) > MAX_SEEN:
         del seen[min(seen, key=lambda key: (seen[key].times[-1], key))]
 

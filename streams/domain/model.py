@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -22,7 +22,7 @@ from leadstream.streams.domain.model_part import Part, Types
 from leadstream.streams.domain.model_sla import Leaks, Sla
 from leadstream.streams.domain.reasons import DEFAULT_REASONS, Reason, ReasonKind, slug
 
-GRADES = ("A", "B", "C", "D", "F")
+GRADES: Final = ("A", "B", "C", "D", "F")
 
 
 def _as_text(value: Any) -> Any:

@@ -7,7 +7,7 @@ import zoneinfo
 from collections.abc import Iterable
 from datetime import date
 from itertools import pairwise
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 import holidays
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -15,8 +15,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from leadstream.streams.domain.durations import DurationS
 from leadstream.streams.domain.model_part import Part, Types
 
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-AWAY = ["engaged", "nurture", "disqualified", "lost", "merged", "customer"]
+WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+AWAY: Final = ["engaged", "nurture", "disqualified", "lost", "merged", "customer"]
 """Stages in which nobody is to answer any more."""
 
 

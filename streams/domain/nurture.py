@@ -6,6 +6,7 @@ they halve every `nurture.half_life_days`. The stage and the topic with the most
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from leadstream.schemas.events import EpochMs, Touchpoint
@@ -22,24 +23,29 @@ def consume(state: FoldState, model: CompiledModel, touch: Touchpoint, at: Epoch
     stages = model.buyer_stage_of
     stage = stages.get(touch.category or "") or stages.get(touch.type)
     if stage is not None:
-        _count(state.content, stage, model.stage_points[stage], at, model.content_half_life_ms)
-        content = state.content
-        if len(content) == 1:
-            state.buyer_stage = stage
-        else:
-            state.buyer_stage = max(
-                (s for s in _LATEST_FIRST if s in content), key=lambda s: _weight(content[s])
-            )
+        points = model.stage_points[stage]
+        _count(state.content, stage, points, at, model.content_half_life_ms)
+        # What had the most and gets more has the most: all others fade alike.
+        if state.buyer_stage != stage or points < 1:
+            state.buyer_stage = _stage_with_most(state.content)
     topic = topic_of(model, touch)
     if topic is not None:
         _count(state.topics, topic, 1.0, at, model.content_half_life_ms)
         while len(state.topics) > MAX_TOPICS:
             del state.topics[min(state.topics, key=lambda t: (_weight(state.topics[t]), t))]
-        shares = state.topics
-        if len(shares) == 1:
-            state.interest = topic
-        else:
-            state.interest = max(shares, key=lambda t: (_weight(shares[t]), t == topic, t))
+        if state.interest != topic:
+            state.interest = _topic_with_most(state.topics, topic)
+
+
+def _stage_with_most(content: dict[str, Share]) -> str:
+    stages = [stage for stage in _LATEST_FIRST if stage in content]
+    return stages[0] if len(stages) == 1 else max(stages, key=lambda s: _weight(content[s]))
+
+
+def _topic_with_most(topics: dict[str, Share], latest: str) -> str:
+    if len(topics) == 1:
+        return latest
+    return max(topics, key=lambda t: (_weight(topics[t]), t == latest, t))
 
 
 def topic_of(model: CompiledModel, touch: Touchpoint) -> str | None:
@@ -57,8 +63,8 @@ def _count(
         now = max(now, share.at)
     shares.setdefault(name, Share(0.0, now))
     for each, share in shares.items():
-        faded = share.points * 2.0 ** (-(now - share.at) / half_life_ms)
-        shares[each] = Share(faded + (points if each == name else 0.0), now)
+        left = share.points * math.pow(2.0, -(now - share.at) / half_life_ms)
+        shares[each] = Share(left + (points if each == name else 0.0), now)
 
 
 def _weight(share: Share) -> float:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
 
 _ARRAY_OF_32_BITS = b"\xdd"
-_encode: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
+_encode: Final[Callable[[object], bytes]] = msgspec.msgpack.Encoder().encode
 
 
 class PackedList(Generic[T]):
@@ -55,8 +55,10 @@ class PackedList(Generic[T]):
 
     def extend(self, items: Iterable[T]) -> None:
         """Add items at the end."""
-        added = list(items)
-        self._pieces += [_encode(item) for item in added]
+        added = items if isinstance(items, list) else list(items)
+        pieces = self._pieces
+        for item in added:
+            pieces.append(_encode(item))
         self._count += len(added)
         if self._items is not None:
             self._items = [*self._items, *added]

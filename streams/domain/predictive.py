@@ -18,8 +18,8 @@ from typing import Final
 
 from leadstream.schemas.decisions import Predicted, PredictedContribution
 from leadstream.schemas.events import TOUCHPOINT_TYPES
-from leadstream.streams.domain.criteria import Circumstances, number_of
 from leadstream.streams.domain.durations import MS_PER_DAY
+from leadstream.streams.domain.facts import Circumstances, number_of
 
 WINDOW_DAYS: Final = 7
 TOLD: Final = 10

@@ -5,8 +5,8 @@ from __future__ import annotations
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import CompiledCriterion, CompiledModel
 from leadstream.streams.domain.consent import ROUTING, SCORING
-from leadstream.streams.domain.criteria import Circumstances
 from leadstream.streams.domain.crossings import holding
+from leadstream.streams.domain.facts import Circumstances
 from leadstream.streams.domain.stages import QUALIFIABLE, Stage
 from leadstream.streams.domain.state import FoldState
 from leadstream.streams.domain.stored import Decision

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 _TEXT: Final = re.compile(r""""(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'""")
 _UNUSUAL_TEXT: Final = re.compile(r"""\"\"\"|'''|\b[rRbB]+[\x00\x01]""")
+_COMPARISON: Final = re.compile(
+    r"""(?:score\.\w+|fit\.score|predicted\.score|lead\.cycle|account\.engaged_people|account\.score
+    |(?:count|days_since|points|number)\([^()]*\))\s*(>=|<=|>|<)\s*(-?\d{1,15}(?:\.\d+)?)""",
+    re.ASCII | re.VERBOSE,
+)
+_COMPARING: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
 _MASKED: Final = r"\s*\x00(\d+)\x00\s*"
 
 
@@ -52,6 +64,18 @@ def reads_of(text: str, variables: Iterable[str], functions: Iterable[str]) -> R
         calls=tuple(sorted(calls)),
         is_complete=not is_unusual and named == called,
     )
+
+
+def comparison_of(text: str) -> tuple[Callable[[Any, Any], bool], float] | None:
+    """Return how an expression compares the one number that it reads, and with what.
+
+    Returns None for every other expression.
+    """
+    found = _COMPARISON.fullmatch(text.strip())
+    if found is None:
+        return None
+    sign, number = found.groups()
+    return _COMPARING[sign], float(number)
 
 
 def terms_of(text: str) -> list[str]:

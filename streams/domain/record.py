@@ -13,7 +13,7 @@ from leadstream.streams.domain.packed import PackedList
 from leadstream.streams.domain.state import NEVER_MS, EpochMs, FoldState
 from leadstream.streams.domain.tail import Tail
 
-_decode_said = msgspec.msgpack.Decoder(list[Said]).decode
+_decode_said: Final = msgspec.msgpack.Decoder(list[Said]).decode
 
 
 def packed_said(data: bytes = b"", count: int = 0) -> PackedList[Said]:

@@ -134,9 +134,9 @@ def _unnamed(plain: list[Any]) -> FoldState:
     return state_of(msgspec.convert(plain, StoredState))
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Record)
-_event_decoder = msgspec.msgpack.Decoder(LeadEvent)
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_Record)
+_event_decoder: Final = msgspec.msgpack.Decoder(LeadEvent)
 _DECISIONS: Final[dict[str, msgspec.msgpack.Decoder[Any]]] = {
     kind.__name__: msgspec.msgpack.Decoder(kind) for kind in (Transition, SlaEvent, LeakEvent)
 }

@@ -6,8 +6,8 @@ from typing import Final
 
 from leadstream.schemas.events import LATEST_MS, EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import CompiledModel
-from leadstream.streams.domain.criteria import Circumstances
 from leadstream.streams.domain.durations import MS_PER_SECOND
+from leadstream.streams.domain.facts import Circumstances
 from leadstream.streams.domain.moves import Move
 from leadstream.streams.domain.qualify import first_holding
 from leadstream.streams.domain.reasons import ReasonKind
@@ -16,7 +16,7 @@ from leadstream.streams.domain.state import NEVER_MS, FoldState
 from leadstream.streams.domain.stored import Decision
 from leadstream.streams.domain.transitions import move_to
 
-_TURNED_DOWN = (Stage.DISQUALIFIED, Stage.LOST)
+_TURNED_DOWN: Final = (Stage.DISQUALIFIED, Stage.LOST)
 _RESTING: Final = (Stage.NURTURE, *_TURNED_DOWN)
 
 

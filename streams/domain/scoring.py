@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Final
 
 from leadstream.schemas.decisions import Contribution, Score
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import TICKS, CompiledModel, CompiledRule
-from leadstream.streams.domain.criteria import Circumstances
+from leadstream.streams.domain.facts import Circumstances
 from leadstream.streams.domain.state import MAX_LOTS, NEVER_MS, RECENT_EVENT_IDS, FoldState, Tally
 from leadstream.streams.domain.state_parts import Lot
 
-FIT_GROUP = "fit"
-DIGITS = 4
-HALF_A_POINT = 0.5
+FIT_GROUP: Final = "fit"
+DIGITS: Final = 4
+HALF_A_POINT: Final = 0.5
 """More than the rounding of any number of rules to ticks."""
 
 
@@ -31,7 +32,7 @@ def half_life_decay(points: float, age_days: float, half_life_days: float) -> fl
     """
     if half_life_days <= 0:
         raise ValueError(f"half_life_days must be positive, got {half_life_days}")
-    return float(points * 2.0 ** (-age_days / half_life_days))
+    return points * math.pow(2.0, -age_days / half_life_days)
 
 
 def decayed(rule: CompiledRule, tally: Tally, now: EpochMs) -> float:
@@ -228,7 +229,20 @@ def _ticks_by_rule(
 
 
 def _ticks(points: float) -> int:
-    return round(points * TICKS)
+    # As `round` does, which compiled code has to ask the interpreter for.
+    scaled = points * TICKS
+    whole = int(scaled)
+    rest = scaled - whole
+    if -0.5 < rest < 0.5:
+        return whole
+    if rest in (0.5, -0.5):
+        return round(scaled)
+    return whole + 1 if rest > 0 else whole - 1
+
+
+def _rounded(points: float) -> float:
+    # Most are whole, and `round` to digits goes through text.
+    return points if points == int(points) else round(points, DIGITS)
 
 
 def _trim(ticks: dict[str, int], names: list[str], cap: int, beside: int = 0) -> int:
@@ -262,8 +276,8 @@ def contributions(
             Contribution(
                 rule=name,
                 group=model.rules[name].group,
-                raw=round(tally.raw, DIGITS),
-                capped=round(tally.capped, DIGITS),
+                raw=_rounded(tally.raw),
+                capped=_rounded(tally.capped),
                 points=ticks / TICKS,
                 hits=tally.hits,
                 event_ids=tally.event_ids,
@@ -292,10 +306,10 @@ def _score_with(
             # `decayed` in place: this is asked for several times an event.
             age_ms = at - tally.at
             if age_ms > 0:
-                points *= 2.0 ** (-age_ms / rule.half_life_ms)
+                points *= math.pow(2.0, -age_ms / rule.half_life_ms)
         else:
             points = decayed(rule, tally, at)
-        in_group[rule.group_place] += round(points * TICKS)
+        in_group[rule.group_place] += _ticks(points)
     engagement = 0
     for ticks, cap in zip(in_group, limits.by_place, strict=True):
         engagement += ticks if cap is None or ticks < cap else cap

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from dataclasses import dataclass
+from typing import Final
 
 from leadstream.streams.domain.compiled import ModelSet
 from leadstream.streams.domain.durations import MS_PER_DAY
@@ -20,11 +21,11 @@ from leadstream.streams.domain.record import (
 from leadstream.streams.domain.state import NEVER_MS
 from leadstream.streams.domain.stored_state import encode_state
 
-SETTLED_IDS = 1024
-PAST_MAX_EVENTS = 20_000
+SETTLED_IDS: Final = 1024
+PAST_MAX_EVENTS: Final = 20_000
 """So many settled events of a lead are kept where ids are joined."""
 # A hot lead keeps so many times `tail_min_events` at most: each of its events costs its tail.
-HOT_TAIL_FACTOR = 4
+HOT_TAIL_FACTOR: Final = 4
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import msgspec
 from leadstream.schemas.decisions import SlaEvent
 from leadstream.schemas.events import CrmEvent, EpochMs, Touchpoint
 from leadstream.streams.domain.compiled import CompiledModel
-from leadstream.streams.domain.criteria import Circumstances
+from leadstream.streams.domain.facts import Circumstances
 from leadstream.streams.domain.ids import decision_id
 from leadstream.streams.domain.model_sla import AWAY, SlaPolicy
 from leadstream.streams.domain.stages import Stage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state_parts import (
@@ -24,17 +25,17 @@ from leadstream.streams.domain.state_parts import (
 
 __all__ = ["NEVER_MS", "EpochMs", "FoldState", "Seen", "Tally", "seen_key"]
 
-NEVER_MS: EpochMs = 2**62
+NEVER_MS: Final = 2**62
 
-RECENT_TOUCHES = 10
-RECENT_EVENT_IDS = 10
-RECENT_TIMES = 50
-MAX_LOTS = 64
-MAX_SEEN = 512
-MAX_ATTRIBUTES = 256
+RECENT_TOUCHES: Final = 10
+RECENT_EVENT_IDS: Final = 10
+RECENT_TIMES: Final = 50
+MAX_LOTS: Final = 64
+MAX_SEEN: Final = 512
+MAX_ATTRIBUTES: Final = 256
 # Characters that are remembered of an attribute's name, and of its value.
-MAX_ATTRIBUTE_NAME = 256
-MAX_ATTRIBUTE_VALUE = 1024
+MAX_ATTRIBUTE_NAME: Final = 256
+MAX_ATTRIBUTE_VALUE: Final = 1024
 
 
 @dataclass(init=False)

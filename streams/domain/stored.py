@@ -108,7 +108,7 @@ def decision_of(said: Said) -> Decision:
     return decision_type(**msgspec.structs.asdict(decoder.decode(said.core)))
 
 
-_encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+_encode: Final[Callable[[Any], bytes]] = msgspec.msgpack.Encoder().encode
 
 
 def _map_head(fields: int) -> bytes:
@@ -121,8 +121,8 @@ _BEFORE: Final = {
     for kind, field in _ADDED.items()
 }
 """How a decision begins without its added field, and how one ends that does not use it."""
-_touchpoint = msgspec.msgpack.Decoder(StoredTouchpoint)
-_crm_event = msgspec.msgpack.Decoder(StoredCrmEvent)
+_touchpoint: Final = msgspec.msgpack.Decoder(StoredTouchpoint)
+_crm_event: Final = msgspec.msgpack.Decoder(StoredCrmEvent)
 _DECISIONS: Final[dict[str, tuple[type[Decision], msgspec.msgpack.Decoder[Any]]]] = {
     TRANSITION: (Transition, msgspec.msgpack.Decoder(StoredTransition)),
     SlaEvent.__name__: (SlaEvent, msgspec.msgpack.Decoder(StoredSlaEvent)),

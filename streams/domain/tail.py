@@ -14,7 +14,7 @@ from leadstream.streams.domain.state import NEVER_MS, EpochMs
 
 _NONE_YET: Final = (-NEVER_MS, "")
 
-_decode = msgspec.msgpack.Decoder(list[TailEvent]).decode
+_decode: Final = msgspec.msgpack.Decoder(list[TailEvent]).decode
 
 
 class Tail(PackedList[TailEvent]):

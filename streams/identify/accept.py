@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from leadstream.schemas.codec import DecodeError
 from leadstream.schemas.events import (
@@ -16,14 +17,14 @@ from leadstream.schemas.events import (
 )
 from leadstream.streams.identify.resolver import Resolver
 
-ID_MAX_CHARS = 512
-TEXT_MAX_CHARS = 2048
+ID_MAX_CHARS: Final = 512
+TEXT_MAX_CHARS: Final = 2048
 """Longer ones would make a lead's state, and what is said of it, larger than a topic takes."""
-_IDS = ("event_id", "lead_id")
-_TOUCHPOINT_TEXTS = (
+_IDS: Final = ("event_id", "lead_id")
+_TOUCHPOINT_TEXTS: Final = (
     "anonymous_id email type channel source medium campaign content term asset category".split()
 )
-_CRM_TEXTS = "type actor owner reason stage opportunity_id currency merged_lead_id".split()
+_CRM_TEXTS: Final = "type actor owner reason stage opportunity_id currency merged_lead_id".split()
 
 
 def accept(

@@ -20,7 +20,7 @@ from leadstream.streams.domain.identity import (
 from leadstream.streams.domain.identity_rules import IdentityRules
 from leadstream.streams.domain.link_records import Alike, Claimed, Merged, Merging
 
-_BOTH = (LEAD_MERGED, LEAD_UNMERGED)
+_BOTH: Final = (LEAD_MERGED, LEAD_UNMERGED)
 _LEAD, _EXTERNAL, _ADDRESS, _VISITOR = range(4)
 _Key = tuple[int, str]
 """The rank of a key, and the key."""

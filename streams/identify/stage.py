@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from leadstream.schemas import topics
 from leadstream.schemas.addresses import AddressHider
@@ -26,7 +27,7 @@ from leadstream.streams.identify.hiding import KeyGuard, refused_record
 from leadstream.streams.identify.resolver import StatedIdentity
 from leadstream.streams.identify.rules import resolver_of
 
-MERGES_KEY = b"\x00merges"
+MERGES_KEY: Final = b"\x00merges"
 """All merges go to one partition, whose graph of them says what they come to."""
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict, deque
+from typing import Final
 
 from leadstream.schemas.events import EpochMs
 from leadstream.streams.domain.compiled import ModelSet
@@ -22,10 +23,10 @@ from leadstream.streams.lifecycle import packing
 from leadstream.streams.lifecycle.dues import Dues
 from leadstream.streams.models import fingerprint
 
-_HEADER = struct.Struct(">q8s")
-STALE_DUES_MIN = 1000
+_HEADER: Final = struct.Struct(">q8s")
+STALE_DUES_MIN: Final = 1000
 """So many outdated entries may wait among those that are due, beside one a lead."""
-LEADS_AT_HAND = 2000
+LEADS_AT_HAND: Final = 2000
 """Some 10 kB each; a visit of a lead is over after fewer leads of its partition than these."""
 
 

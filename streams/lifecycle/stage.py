@@ -9,6 +9,7 @@ import json
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from leadstream.schemas import topics
 from leadstream.schemas.codec import DecodeError, Decoder, Encoder, WriterSchemas
@@ -64,23 +65,23 @@ from leadstream.streams.lifecycle.shadow import SHADOW_KEY, Shadow, ShadowPartit
 from leadstream.streams.model_watch import ModelWatch
 from leadstream.streams.models import load_models
 
-CLOCK_KEY = b"\x00clock"
-OWN_KEYS = (b"\x00", b"\x01")
+CLOCK_KEY: Final = b"\x00clock"
+OWN_KEYS: Final = (b"\x00", b"\x01")
 """Begin the store keys that are no leads'; so no lead id may begin with them."""
 ASKED_AGAIN_MAX = 500
 """Leads that are asked under new versions before each batch, so that no batch waits for long."""
-NO_ACCOUNTS_YET = (
+NO_ACCOUNTS_YET: Final = (
     "the model has accounts, and store_format 1 is for workers of release 0.1 in the same group, "
     "which take what accounts are told for broken events: leave `accounts` out until they are gone"
 )
-START_ANEW = (
+START_ANEW: Final = (
     "the model has accounts now, and had none when this worker started: run `leadstream topics "
     "apply`, then start the workers anew"
 )
-_WITHOUT_ACCOUNTS = tuple(topic for topic in topics.OUTPUTS if topic != topics.LEAD_ACCOUNTS)
-_CLOCK = struct.Struct(">q")
-_TOPIC_OF = {SlaEvent: topics.LEAD_SLA, LeakEvent: topics.LEAD_LEAKS}
-_ROUTED = {Stage.MQL.value: topics.LEAD_MQL, Stage.SALES_QUALIFIED.value: topics.LEAD_SQL}
+_WITHOUT_ACCOUNTS: Final = tuple(topic for topic in topics.OUTPUTS if topic != topics.LEAD_ACCOUNTS)
+_CLOCK: Final = struct.Struct(">q")
+_TOPIC_OF: Final = {SlaEvent: topics.LEAD_SLA, LeakEvent: topics.LEAD_LEAKS}
+_ROUTED: Final = {Stage.MQL.value: topics.LEAD_MQL, Stage.SALES_QUALIFIED.value: topics.LEAD_SQL}
 
 
 class LifecycleStage:

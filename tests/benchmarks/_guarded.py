@@ -28,7 +28,8 @@ from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
 from leadstream.schemas.settings import Settings
 from leadstream.streams.domain import lead as lead_module
 from leadstream.streams.domain.compiled import ModelSet
-from leadstream.streams.domain.criteria import _NOBODY, Checker
+from leadstream.streams.domain.criteria import Checker
+from leadstream.streams.domain.facts import NOBODY
 from leadstream.streams.domain.lead import (
     LeadRecord,
     Limits,
@@ -250,7 +251,7 @@ def _copies() -> None:
 
 def _evaluates() -> None:
     expression = Checker().compile('score.total >= 60 && fit.grade <= "B"')
-    _with_each_event(lambda _: expression.evaluate(_NOBODY))
+    _with_each_event(lambda _: expression.evaluate(NOBODY))
 
 
 def _encodes_twice() -> None:

@@ -8,7 +8,8 @@ from states import state_with
 
 from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import Touchpoint
-from leadstream.streams.domain.criteria import Checker, Circumstances, ExpressionError
+from leadstream.streams.domain.criteria import Checker, ExpressionError
+from leadstream.streams.domain.facts import Circumstances
 from leadstream.streams.domain.state import FoldState, Seen
 
 NOW = MONDAY_MS

@@ -8,8 +8,9 @@ from states import state_with
 
 from leadstream.schemas.decisions import Score
 from leadstream.schemas.events import LeadEvent
-from leadstream.streams.domain.criteria import Checker, Circumstances
+from leadstream.streams.domain.criteria import Checker
 from leadstream.streams.domain.explain import _lack_of, _points_short, shortfall
+from leadstream.streams.domain.facts import Circumstances
 from leadstream.streams.domain.lead import Limits, absorb, new_record
 from leadstream.streams.domain.reads import terms_of
 from leadstream.streams.domain.scoring import circumstances

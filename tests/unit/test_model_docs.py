@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from leadstream.streams.domain.criteria import FUNCTIONS
+from leadstream.streams.domain.facts import FUNCTIONS
 from leadstream.streams.domain.model import Model
 from leadstream.streams.models import default_model_path, parse_model
 
