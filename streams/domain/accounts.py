@@ -24,7 +24,9 @@ from leadstream.streams.domain.state_parts import AccountWord
 
 GROUP_FACT: Final = "group_id"
 """The property by which an event names the group of its lead."""
-CRM, GROUP, DOMAIN = "crm", "group", "domain"
+CRM: Final = "crm"
+GROUP: Final = "group"
+DOMAIN: Final = "domain"
 _RANKS: Final = (CRM, GROUP, DOMAIN)
 MOST_CHARACTERS: Final = 256
 """That are kept of an account's id; a domain has no more."""

@@ -15,6 +15,7 @@ from leadstream.streams.domain.durations import MS_PER_SECOND
 from leadstream.streams.domain.model_sla import WEEKDAYS, BusinessCalendar
 
 _LONGEST_SEARCH_DAYS: Final = 3660
+_AT_ONCE_DAYS: Final = 14
 
 
 class WorkingTime:
@@ -28,6 +29,7 @@ class WorkingTime:
         self._holidays = frozenset(calendar.holidays)
         self._workdays = frozenset(calendar.workdays)
         self._day = lru_cache(maxsize=4096)(self._open_spans)
+        self._fortnight = lru_cache(maxsize=4096)(self._spans_of_days)
         # A transition asks for several deadlines from one instant.
         self._date = lru_cache(maxsize=16)(self._date_at)
 
@@ -60,13 +62,18 @@ class WorkingTime:
 
     def _spans_from(self, start: EpochMs) -> Iterator[tuple[EpochMs, EpochMs]]:
         day = self._date(start)
-        for offset in range(_LONGEST_SEARCH_DAYS):
-            for opens, closes in self._day(day + timedelta(days=offset)):
+        for _ in range(0, _LONGEST_SEARCH_DAYS, _AT_ONCE_DAYS):
+            for opens, closes in self._fortnight(day):
                 if closes > start:
                     yield opens, closes
+            day += timedelta(days=_AT_ONCE_DAYS)
 
     def _date_at(self, instant: EpochMs) -> date:
         return datetime.fromtimestamp(instant / MS_PER_SECOND, self._zone).date()
+
+    def _spans_of_days(self, first: date) -> tuple[tuple[EpochMs, EpochMs], ...]:
+        days = [self._day(first + timedelta(days=offset)) for offset in range(_AT_ONCE_DAYS)]
+        return tuple([span for spans in days for span in spans])
 
     def _open_spans(self, day: date) -> tuple[tuple[EpochMs, EpochMs], ...]:
         spans = self._spans[day.weekday()]

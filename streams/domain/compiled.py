@@ -39,11 +39,15 @@ TICKS: Final = 10_000
 
 @dataclass(frozen=True)
 class CompiledRule:
-    """An engagement rule in the units of the fold."""
+    """An engagement rule in the units of the fold.
+
+    Attributes:
+        cap_place: of its group's cap among the limits; -1: its group has none.
+    """
 
     name: str
     group: str
-    group_place: int
+    cap_place: int
     points: float
     when: Expression | None
     cap_points: float | None
@@ -80,7 +84,7 @@ class CompiledLimits:
     """Caps of the score in ticks, and what flags a lead as hot."""
 
     groups: dict[str, int]
-    by_place: tuple[int | None, ...]
+    caps: list[int]
     engagement: int
     fit: int
     total: int
@@ -250,14 +254,14 @@ def compile_model(
 
     rules = {}
     by_type: dict[str, list[CompiledRule]] = {}
-    places: dict[str, int] = {}
+    places = {group: place for place, group in enumerate(model.engagement.groups)}
     for i, rule in enumerate(model.engagement.rules):
         if model.engagement.groups and rule.group not in model.engagement.groups:
             known = ", ".join(model.engagement.groups)
             faults.append(
                 f'engagement.rules.{i}.group: unknown group "{rule.group}"; known are {known}'
             )
-        place = places.setdefault(rule.group, len(places))
+        place = places.get(rule.group, -1)
         when = expression(rule.when, f"engagement.rules.{i}.when")
         if when is not None and PREDICTED in when.reads.variables:
             faults.append(
@@ -323,7 +327,7 @@ def compile_model(
         fit_rules=fit_rules,
         fit_names=frozenset(rule.name for rule in model.fit.rules),
         judged_attributes=judged_attributes,
-        limits=_compile_limits(model, places),
+        limits=_compile_limits(model),
         grades=tuple(sorted(model.fit.grades.items())),
         engaged=criteria("engaged", model.criteria.engaged),
         mql=mql,
@@ -392,11 +396,11 @@ def _repeated_names(model: Model) -> list[str]:
 _NEVER: Final = Expression("false", None, Asked())
 
 
-def _compile_limits(model: Model, places: dict[str, int]) -> CompiledLimits:
+def _compile_limits(model: Model) -> CompiledLimits:
     groups = {group: round(cap * TICKS) for group, cap in model.engagement.groups.items()}
     return CompiledLimits(
         groups=groups,
-        by_place=tuple(groups.get(group) for group in places),
+        caps=list(groups.values()),
         engagement=round(model.engagement.max * TICKS),
         fit=round(model.fit.max * TICKS),
         total=round(model.max_score * TICKS),
@@ -417,7 +421,7 @@ def _compile_rule(rule: EngagementRule, place: int, when: Expression | None) -> 
     return CompiledRule(
         name=rule.name,
         group=rule.group,
-        group_place=place,
+        cap_place=place,
         points=rule.points,
         when=when,
         cap_points=rule.cap.points if rule.cap else None,

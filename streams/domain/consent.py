@@ -28,9 +28,12 @@ MARKETING_EMAIL: Final = "marketing_email"
 EVERY_PURPOSE: Final = "all"
 PURPOSES: Final = ("profiling", "sales_contact", MARKETING_EMAIL, EVERY_PURPOSE)
 """Purposes with a meaning of their own (contract); a model may name others."""
-GRANTED, DENIED, UNKNOWN = "granted", "denied", "unknown"
+GRANTED: Final = "granted"
+DENIED: Final = "denied"
+UNKNOWN: Final = "unknown"
 MAX_PURPOSES: Final = 32
-SCORING, ROUTING = "scoring", "routing"
+SCORING: Final = "scoring"
+ROUTING: Final = "routing"
 NOTHING: Final[list[str]] = []
 
 _WORDS: Final = {

@@ -10,7 +10,6 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterable, Sequence
 
-import msgspec
 from msgspec.structs import replace
 
 from leadstream.schemas.decisions import (
@@ -301,9 +300,9 @@ def _say(
 ) -> Saying:
     record.revision += 1
     status = RETRACTED if change in TAKING_BACK else EFFECTIVE
-    numbered = msgspec.structs.replace(decision, revision=record.revision, status=status)
+    numbered = replace(decision, revision=record.revision, status=status)
     if supersedes is not None and isinstance(numbered, Transition):
-        numbered = msgspec.structs.replace(numbered, supersedes=supersedes)
+        numbered = replace(numbered, supersedes=supersedes)
     return Saying(numbered, change)
 
 

@@ -20,7 +20,8 @@ from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS, FoldState
 from leadstream.streams.domain.state_parts import OpenedLeak, Visit, Watch
 
-OPENED, RESOLVED = "opened", "resolved"
+OPENED: Final = "opened"
+RESOLVED: Final = "resolved"
 VISITS_KEPT: Final = 30
 
 

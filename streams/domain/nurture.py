@@ -15,6 +15,8 @@ from leadstream.streams.domain.state import FoldState
 from leadstream.streams.domain.state_parts import Share
 
 MAX_TOPICS: Final = 20
+DIGITS: Final = 6
+IN_DOUBT: Final = 2e-6
 _LATEST_FIRST: Final = BUYER_STAGES[::-1]
 
 
@@ -38,8 +40,12 @@ def consume(state: FoldState, model: CompiledModel, touch: Touchpoint, at: Epoch
 
 
 def _stage_with_most(content: dict[str, Share]) -> str:
-    stages = [stage for stage in _LATEST_FIRST if stage in content]
-    return stages[0] if len(stages) == 1 else max(stages, key=lambda s: _weight(content[s]))
+    most, its_points = "", 0.0
+    for stage in _LATEST_FIRST:
+        share = content.get(stage)
+        if share is not None and (not most or _outweighs(share.points, its_points)):
+            most, its_points = stage, share.points
+    return most
 
 
 def _topic_with_most(topics: dict[str, Share], latest: str) -> str:
@@ -68,4 +74,10 @@ def _count(
 
 
 def _weight(share: Share) -> float:
-    return round(share.points, 6)
+    return round(share.points, DIGITS)
+
+
+def _outweighs(points: float, others: float) -> bool:
+    """Compare as `_weight` does, which goes through text, and only where that is in doubt."""
+    more = points - others
+    return more > 0 if abs(more) > IN_DOUBT else round(points, DIGITS) > round(others, DIGITS)

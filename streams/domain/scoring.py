@@ -84,7 +84,7 @@ class _OfModel(Circumstances):
     def reaches(self, which: str, threshold: float) -> bool:
         # Points only fade, so what they were at their last hit bounds what they are.
         if self._score is None and which != "fit":
-            most = 0.0 if which == "engagement" else sum(self.state.fit_points.values())
+            most = 0.0 if which == "engagement" else sum(self.state.fit_points.values(), 0.0)
             for tally in self.state.tallies.values():
                 if tally.value > 0:
                     most += tally.value
@@ -220,12 +220,22 @@ def _ticks_by_rule(
     for group, cap in limits.groups.items():
         if in_group.get(group, 0) > cap:
             _trim(engagement, [n for n in engagement if model.rules[n].group == group], cap)
-    _trim(fit, list(fit), limits.fit)
-    _trim(engagement, list(engagement), limits.engagement)
-    excess = _trim(engagement, list(engagement), limits.total, sum(fit.values()))
-    if excess > 0:
-        _trim(fit, list(fit), limits.total, sum(engagement.values()))
+    if _sum(fit) > limits.fit:
+        _trim(fit, list(fit), limits.fit)
+    if _sum(engagement) > limits.engagement:
+        _trim(engagement, list(engagement), limits.engagement)
+    if _sum(engagement) > limits.total - _sum(fit):
+        _trim(engagement, list(engagement), limits.total - _sum(fit))
+        if _sum(fit) > limits.total - _sum(engagement):
+            _trim(fit, list(fit), limits.total - _sum(engagement))
     return fit, engagement
+
+
+def _sum(ticks: dict[str, int]) -> int:
+    whole = 0
+    for each in ticks.values():
+        whole += each
+    return whole
 
 
 def _ticks(points: float) -> int:
@@ -245,16 +255,15 @@ def _rounded(points: float) -> float:
     return points if points == int(points) else round(points, DIGITS)
 
 
-def _trim(ticks: dict[str, int], names: list[str], cap: int, beside: int = 0) -> int:
-    """Take what exceeds the cap from the last rules; return what could not be taken."""
-    excess = sum([ticks[name] for name in names]) + beside - cap
+def _trim(ticks: dict[str, int], names: list[str], cap: int) -> None:
+    """Take what exceeds the cap from the last rules, as far as they give anything."""
+    excess = sum([ticks[name] for name in names]) - cap
     for name in reversed(names):
         if excess <= 0:
             break
         taken = min(excess, max(ticks[name], 0))
         ticks[name] -= taken
         excess -= taken
-    return excess
 
 
 def contributions(
@@ -283,7 +292,7 @@ def contributions(
                 event_ids=tally.event_ids,
             )
         )
-    return parts, _score_of(sum(fit.values()), sum(engagement.values()), state.grade)
+    return parts, _score_of(_sum(fit), _sum(engagement), state.grade)
 
 
 def score_at(state: FoldState, model: CompiledModel, at: EpochMs) -> Score:
@@ -296,7 +305,9 @@ def _score_with(
 ) -> Score:
     """Return the score of a state at an instant, had it these tallies."""
     rules, limits = model.rules, model.limits
-    in_group = [0] * len(limits.by_place)
+    caps = limits.caps
+    in_group = [0] * len(caps)
+    engagement = 0
     for name, tally in tallies.items():
         rule = rules.get(name)
         if rule is None:
@@ -309,16 +320,20 @@ def _score_with(
                 points *= math.pow(2.0, -age_ms / rule.half_life_ms)
         else:
             points = decayed(rule, tally, at)
-        in_group[rule.group_place] += _ticks(points)
-    engagement = 0
-    for ticks, cap in zip(in_group, limits.by_place, strict=True):
-        engagement += ticks if cap is None or ticks < cap else cap
+        ticks, place = _ticks(points), rule.cap_place
+        if place < 0:
+            engagement += ticks
+        else:
+            in_group[place] += ticks
+    for place in range(len(caps)):
+        engagement += min(in_group[place], caps[place])
     engagement = min(engagement, limits.engagement)
     fit = state.fit_ticks
     if fit is None or state.fit_version != model.version:
         fit = _fit_ticks(state, model)
     if fit + engagement > limits.total:
-        fit, engagement = (sum(by.values()) for by in _ticks_by_rule(state, tallies, model, at))
+        fit_by, engagement_by = _ticks_by_rule(state, tallies, model, at)
+        fit, engagement = _sum(fit_by), _sum(engagement_by)
     return _score_of(fit, engagement, state.grade)
 
 

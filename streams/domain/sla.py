@@ -7,6 +7,8 @@ somebody should still answer.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from leadstream.schemas.decisions import SlaEvent
@@ -19,7 +21,11 @@ from leadstream.streams.domain.stages import Stage
 from leadstream.streams.domain.state import NEVER_MS, FoldState
 from leadstream.streams.domain.state_parts import Clock
 
-STARTED, WARNED, MET, BREACHED, CANCELLED = "started", "warned", "met", "breached", "cancelled"
+STARTED: Final = "started"
+WARNED: Final = "warned"
+MET: Final = "met"
+BREACHED: Final = "breached"
+CANCELLED: Final = "cancelled"
 
 
 def start_clocks(

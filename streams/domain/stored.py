@@ -26,6 +26,10 @@ Told = Transition | SlaEvent | LeakEvent
 """What others read."""
 Decision = Told | Standing
 
+# What is looked up in another module at each call takes compiled code longer than the call.
+_astuple: Final = msgspec.structs.astuple
+_replace: Final = msgspec.structs.replace
+_NO_ID: Final = ("",)
 _TOUCHPOINT: Final = b"t"
 _CRM_EVENT: Final = b"c"
 TRANSITION: Final = Transition.__name__
@@ -47,7 +51,7 @@ def tail_event(event: LeadEvent, at: EpochMs | None = None) -> TailEvent:
     if cause is None:
         raise ValueError(f"event {event.event_id} of lead {event.lead_id} is neither kind")
     kind = _TOUCHPOINT if event.touchpoint is not None else _CRM_EVENT
-    body = kind + _encode(("", *msgspec.structs.astuple(cause)[1:]))
+    body = kind + _encode(_NO_ID + _astuple(cause)[1:])
     if at is None:
         return TailEvent(event.occurred_at, event.event_id, False, body)
     return TailEvent(at, event.event_id, True, body, event.occurred_at)
@@ -63,9 +67,9 @@ def event_of(lead_id: str, entry: TailEvent) -> LeadEvent:
     body = memoryview(entry.body)
     touch = crm = None
     if is_touchpoint(entry):
-        touch = msgspec.structs.replace(_touchpoint.decode(body[1:]), event_id=entry.event_id)
+        touch = _replace(_touchpoint.decode(body[1:]), event_id=entry.event_id)
     else:
-        crm = msgspec.structs.replace(_crm_event.decode(body[1:]), event_id=entry.event_id)
+        crm = _replace(_crm_event.decode(body[1:]), event_id=entry.event_id)
     occurred_at = entry.at if entry.occurred_at is None else entry.occurred_at
     return LeadEvent(
         lead_id=lead_id,
@@ -89,16 +93,14 @@ def said_of(decision: Decision) -> Said:
 def core_of(decision: Decision) -> bytes:
     """Return a decision without what explains it, as it is kept."""
     if not isinstance(decision, Transition):
-        kept = msgspec.structs.astuple(decision)
+        kept = _astuple(decision)
         is_as_before = isinstance(decision, SlaEvent) and decision.cancel_reason is None
         return _encode(kept[:-1] if is_as_before else kept)
     predicted = decision.predicted
     if predicted is not None:
-        predicted = msgspec.structs.replace(predicted, contributions=[])
-    core = msgspec.structs.replace(
-        decision, contributions=[], recent_touchpoints=[], predicted=predicted
-    )
-    values = msgspec.structs.astuple(core)
+        predicted = _replace(predicted, contributions=[])
+    core = _replace(decision, contributions=[], recent_touchpoints=[], predicted=predicted)
+    values = _astuple(core)
     return _encode(values[:-1] if predicted is None else values)
 
 

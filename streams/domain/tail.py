@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
-from zlib import crc32
 
 import msgspec
 
@@ -34,29 +33,29 @@ class Tail(PackedList[TailEvent]):
     ) -> None:
         super().__init__(_decode, data, count)
         self.size, self.last = size, last
-        self._checksums: set[int] | None = None
+        self._hashes: set[int] | None = None
 
     def may_hold(self, event_id: str) -> bool:
         """Say whether an event is known; of very few that are not, that it might be."""
-        if self._checksums is None:
-            self._checksums = _checksums_of(self.read())
-        return crc32(event_id.encode()) in self._checksums
+        if self._hashes is None:
+            self._hashes = _hashes_of(self.read())
+        return hash(event_id) in self._hashes
 
     def extend(self, items: Iterable[TailEvent]) -> None:
         added = list(items)
         super().extend(added)
         if added:
-            if self._checksums is not None:
-                self._checksums.update(_checksums_of(added))
+            if self._hashes is not None:
+                self._hashes.update(_hashes_of(added))
             self.size += sum([len(entry.body) for entry in added])
             self.last = added[-1].at, added[-1].event_id
 
     def replace(self, items: list[TailEvent]) -> None:
         super().replace(items)
-        self._checksums = None
+        self._hashes = None
         self.size = sum([len(entry.body) for entry in items])
         self.last = (items[-1].at, items[-1].event_id) if items else _NONE_YET
 
 
-def _checksums_of(entries: Iterable[TailEvent]) -> set[int]:
-    return {crc32(entry.event_id.encode()) for entry in entries}
+def _hashes_of(entries: Iterable[TailEvent]) -> set[int]:
+    return {hash(entry.event_id) for entry in entries}

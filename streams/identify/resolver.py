@@ -21,7 +21,10 @@ from leadstream.streams.domain.identity_rules import IdentityRules
 from leadstream.streams.domain.link_records import Alike, Claimed, Merged, Merging
 
 _BOTH: Final = (LEAD_MERGED, LEAD_UNMERGED)
-_LEAD, _EXTERNAL, _ADDRESS, _VISITOR = range(4)
+_LEAD: Final = 0
+_EXTERNAL: Final = 1
+_ADDRESS: Final = 2
+_VISITOR: Final = 3
 _Key = tuple[int, str]
 """The rank of a key, and the key."""
 

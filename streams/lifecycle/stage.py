@@ -271,12 +271,13 @@ class LifecyclePartition:
             try:
                 if record.headers and self._is_control(record, links, of_accounts, result):
                     continue
-                event = decode(record.value)
+                event: LeadEvent = decode(record.value)
                 if event.touchpoint is None and event.crm is None:
                     raise DecodeError("no_event", "holds neither a touchpoint nor a CRM event")
-                key = event.lead_id.encode()
-                if key.startswith(OWN_KEYS):
-                    raise DecodeError("bad_lead_id", f"lead id {event.lead_id!r} is not printable")
+                lead_id: str = event.lead_id
+                key = lead_id.encode()
+                if key[:1] in OWN_KEYS:
+                    raise DecodeError("bad_lead_id", f"lead id {lead_id!r} is not printable")
             except DecodeError as error:
                 result.dead_letters.append(DeadLetter(record, error.kind, str(error)))
                 continue
