@@ -25,8 +25,8 @@ INTERPRETED: Final = frozenset(
     {
         # Classes made by the metaclasses of msgspec and pydantic, whose options mypyc passes over.
         "kept.py", "link_records.py", "model.py", "model_accounts.py", "model_consent.py",
-        "model_part.py", "model_sla.py", "reasons.py", "record_v1.py", "record_v2.py", "saying.py",
-        "state_parts.py", "__init__.py",
+        "model_part.py", "model_sla.py", "reasons.py", "record_v1.py", "saying.py",
+        "state_parts.py", "stored_record.py", "__init__.py",
     }
 )  # fmt: skip
 STAGES: Final = (

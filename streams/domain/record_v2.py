@@ -2,68 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 
 from leadstream.streams.domain.record import LeadRecord, packed_said, past_of
-from leadstream.streams.domain.state import EpochMs
-from leadstream.streams.domain.stored_state import StoredState, state_of
+from leadstream.streams.domain.stored_record import StoredRecord
+from leadstream.streams.domain.stored_state import state_of
 from leadstream.streams.domain.tail import Tail
 
 MARK: Final = b"\xc7"
 """Begins a record of format 2; a record of format 1 begins as a msgpack array does."""
 
 
-class _Stored(msgspec.Struct, array_like=True, gc=False):
-    """A record on the wire: fields are only ever added, at the end and with a default."""
-
-    head: StoredState
-    base: bytes | None
-    base_at: EpochMs
-    forgotten_until: EpochMs
-    settled: bytes
-    revision: int
-    now: EpochMs
-    erased_at: EpochMs
-    other_ids: dict[str, EpochMs]
-    tail_count: int
-    tail_size: int
-    last_at: EpochMs
-    last_id: str
-    tail: bytes
-    said_count: int
-    said: bytes
-    past: int | None = None
-    chunks: int = 0
-    is_joined: bool = False
-
-
 def encode(record: LeadRecord) -> bytes:
     """Return the record as bytes of format 2."""
     tail, said = record.tail, record.said
-    return MARK + _encoder.encode(
-        _Stored(
-            record.head.kept(),
-            record.base,
-            record.base_at,
-            record.forgotten_until,
-            record.settled,
-            record.revision,
-            record.now,
-            record.erased_at,
-            record.other_ids,
-            len(tail),
-            tail.size,
-            *tail.last,
-            tail.data(),
-            len(said),
-            said.data(),
-            record.past,
-            record.chunks,
-            record.is_joined,
-        )
-    )
+    last_at, last_id = tail.last
+    # The fields of `StoredRecord` in their order.
+    fields: list[object] = [
+        record.head.kept(),
+        record.base,
+        record.base_at,
+        record.forgotten_until,
+        record.settled,
+        record.revision,
+        record.now,
+        record.erased_at,
+        record.other_ids,
+        len(tail),
+        tail.size,
+        last_at,
+        last_id,
+        tail.data(),
+        len(said),
+        said.data(),
+        record.past,
+        record.chunks,
+        record.is_joined,
+    ]
+    return MARK + _encode(fields)
 
 
 def decode(data: bytes | memoryview) -> LeadRecord:
@@ -93,5 +72,5 @@ def decode(data: bytes | memoryview) -> LeadRecord:
     )
 
 
-_encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(_Stored)
+_encode: Final[Callable[[object], bytes]] = msgspec.msgpack.Encoder().encode
+_decoder: Final[Any] = msgspec.msgpack.Decoder(StoredRecord)

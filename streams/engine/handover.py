@@ -90,6 +90,7 @@ async def hand_over(
             output.key,
             output.value,
             output.headers,
+            output.content,
         )
         handed = first if output.comes_first else others
         if seat not in handed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -23,7 +23,11 @@ NO_OFFSET = -1
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One input record; `topic` is the bare contract name, `timestamp_ms` the broker's."""
+    """One input record; `topic` is the bare contract name, `timestamp_ms` the broker's.
+
+    Attributes:
+        content: what the value says, where it was handed over by whoever said it in this process.
+    """
 
     topic: str
     partition: int
@@ -32,6 +36,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    content: Any = None
 
 
 class Output(msgspec.Struct, frozen=True, gc=False):
@@ -40,6 +45,7 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         comes_first: where it is heard in the turn in which it is said, then before the others,
             since they are to be heard together with what follows from it.
+        content: what the value decodes to, so that a reader in this process need not decode it.
     """
 
     topic: str
@@ -49,6 +55,7 @@ class Output(msgspec.Struct, frozen=True, gc=False):
     timestamp_ms: int | None = None
     partition: int | None = None
     comes_first: bool = False
+    content: Any = None
 
 
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):

@@ -132,7 +132,7 @@ def batches_of(
     """
     start = size = 0
     for at, record in enumerate(records):
-        own = bytes_of((record,))
+        own = len(record.key or b"") + len(record.value or b"")
         size += own
         if at > start and (at - start >= max_records or size > max_bytes):
             yield records[start:at]

@@ -134,6 +134,7 @@ class IdentifyPartition:
                 e.lead_id.encode(),
                 self._encoder.encode(e),
                 comes_first=is_key(e.lead_id),
+                content=e,
             )
             for e in lead_events
         ]

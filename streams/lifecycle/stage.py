@@ -271,7 +271,9 @@ class LifecyclePartition:
             try:
                 if record.headers and self._is_control(record, links, of_accounts, result):
                     continue
-                event: LeadEvent = decode(record.value)
+                event: LeadEvent | None = record.content
+                if event is None:
+                    event = decode(record.value)
                 if event.touchpoint is None and event.crm is None:
                     raise DecodeError("no_event", "holds neither a touchpoint nor a CRM event")
                 lead_id: str = event.lead_id
