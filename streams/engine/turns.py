@@ -31,8 +31,8 @@ TURN_EVERY_S = 0.01
 """From one turn to the next, where both are short: what comes in between is committed together. No
 pause grows with the load, or a worker that is slow for a moment would have its backlog doubled."""
 BREATH_EVERY_S = 0.003
-STEPS_OF_A_BREATH = 4
-"""A request takes several steps of the event loop, and would otherwise wait for a batch at each."""
+STEPS_OF_A_BREATH = 12
+"""A commit takes several steps of the event loop, and would otherwise wait for a batch at each."""
 
 AWAITED_MS = 20
 """How often to look whether the records that wait for another input need to wait any longer."""

@@ -21,6 +21,7 @@ from leadstream.streams.identify.stage import IdentifyStage
 SCHEMAS = SingleObject()
 LEAD_EVENT = topics.SCHEMA_OF[topics.LEAD_EVENTS]
 DECODERS = {t: Decoder(topics.SCHEMA_OF[t], SCHEMAS, native=False) for t in topics.INPUTS}
+LEAD_EVENTS = Decoder(LEAD_EVENT, SCHEMAS, native=False)
 ENCODER = Encoder(LEAD_EVENT, topics.LEAD_EVENTS, SCHEMAS, native=False)
 STAGE = IdentifyStage(Settings(), SCHEMAS).open(3)
 JSON = [("Content-Type", b"application/json")]
@@ -96,7 +97,14 @@ def told(record: Record) -> tuple[list[Output], list[tuple[str, str]]]:
         return [], [(error.kind, str(error))]
     encoded = [(event.lead_id.encode(), ENCODER.encode(event)) for event in accepted]
     return [
-        Output(topics.LEAD_EVENTS, key, value, comes_first=key.startswith((b"anon:", b"ext:")))
+        Output(
+            topics.LEAD_EVENTS,
+            key,
+            value,
+            comes_first=key.startswith((b"anon:", b"ext:")),
+            # Whoever is handed it takes it for what is in the topic.
+            content=LEAD_EVENTS.decode(value),
+        )
         for key, value in encoded
     ], []
 
