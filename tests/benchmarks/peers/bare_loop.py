@@ -2,6 +2,7 @@
 
 aiokafka's `getmany`, the library's codec, whole batches; outputs are written without transactions
 by batches that are built here; leads live as objects, no state is written and no offset committed.
+Cycles of objects are looked for as seldom as in a worker.
 With both stages, what is identified is folded at once, as leadstream does within a worker. A fault
 ends the process.
 
@@ -21,6 +22,7 @@ from _job import WRITTEN, Job
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 
+from leadstream.infra.ops.collecting import collect_less
 from leadstream.schemas import topics
 from leadstream.schemas.codec import Decoder, Encoder, SingleObject
 from leadstream.schemas.connections import aiokafka_options
@@ -176,6 +178,7 @@ async def main(stages: list[str]) -> None:
     else:
         assert fold is not None, "one stage at least"
         step = lifecycle(fold)
+    collect_less()
     print("ready", flush=True)  # noqa: T201  the harness waits for it
     await loop(consumer, step, outputs.send)
 

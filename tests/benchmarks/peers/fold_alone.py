@@ -20,6 +20,7 @@ from _leadlog import EVENTS_A_LEAD, SEED, Answer, content, effective
 from aiokafka.partitioner import murmur2
 
 from leadstream.infra.embedded.generator import generate
+from leadstream.infra.ops.collecting import collect_less
 from leadstream.schemas.events import LeadEvent
 from leadstream.streams.domain.lead import Limits, absorb, new_record
 from leadstream.streams.domain.view import view
@@ -34,6 +35,7 @@ def main(events: int, partitions: int, batch_records: int) -> dict[str, Any]:
     """Fold them and return how many they were, what it took, and the answer's digest."""
     batches = list(_batches(events, partitions, batch_records))
     models, limits, leads, said = load_models(None), Limits(), {}, []
+    collect_less()
     began_s, began_cpu_s = time.perf_counter(), time.process_time()
     for batch in batches:
         for lead_id, found in batch.items():
