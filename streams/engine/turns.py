@@ -31,8 +31,10 @@ TURN_EVERY_S = 0.01
 """From one turn to the next, where both are short: what comes in between is committed together. No
 pause grows with the load, or a worker that is slow for a moment would have its backlog doubled."""
 BREATH_EVERY_S = 0.003
-STEPS_OF_A_BREATH = 12
-"""A commit takes several steps of the event loop, and would otherwise wait for a batch at each."""
+STEPS_OF_A_BREATH = 4
+"""A request takes several steps of the event loop, and would otherwise wait for a batch at each."""
+STEPS_IN_A_BACKLOG = 12
+"""Where a batch waits for the commit that goes on beside it; else they only make a turn longer."""
 
 AWAITED_MS = 20
 """How often to look whether the records that wait for another input need to wait any longer."""
@@ -248,7 +250,7 @@ class Turns:
         """Let others have the loop now and then: clients have requests under way."""
         if time.monotonic() < self._breathed_s + BREATH_EVERY_S:
             return
-        for _ in range(STEPS_OF_A_BREATH):
+        for _ in range(STEPS_IN_A_BACKLOG if self._has_more else STEPS_OF_A_BREATH):
             await asyncio.sleep(0)
         self._breathed_s = time.monotonic()
 
