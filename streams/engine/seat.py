@@ -132,7 +132,7 @@ def batches_of(
     """
     start = size = 0
     for at, record in enumerate(records):
-        own = len(record.key or b"") + len(record.value or b"")
+        own = _size_of(record)
         size += own
         if at > start and (at - start >= max_records or size > max_bytes):
             yield records[start:at]
@@ -143,4 +143,8 @@ def batches_of(
 
 def bytes_of(records: Sequence[Record]) -> int:
     """Return how many bytes keys and values have."""
-    return sum(len(record.key or b"") + len(record.value or b"") for record in records)
+    return sum(map(_size_of, records))
+
+
+def _size_of(record: Record) -> int:
+    return len(record.key or b"") + len(record.value or b"")
