@@ -11,6 +11,7 @@ from aiokafka.producer import sender
 
 from leadstream.schemas.connections import aiokafka_options
 from leadstream.schemas.settings import Settings
+from leadstream.streams.engine.produce_requests import join_once
 from leadstream.streams.engine.producing import MAX_RECORD_BYTES
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ MARKERS_BACKOFF_S = 0.003
 
 # The client's own is 20 ms and no option; the markers take a tenth of that.
 sender.BACKOFF_OVERRIDE = MARKERS_BACKOFF_S
+join_once()
 
 
 async def start_producer(
