@@ -11,6 +11,7 @@ import faust
 
 from leadstream.infra.ops.collecting import collect_less
 from leadstream.infra.ops.loops import new_loop
+from leadstream.infra.ops.memory import keep_freed_memory
 from leadstream.infra.ops.probes import Probes
 from leadstream.infra.ops.server import OpsServer
 from leadstream.infra.ops.shutdown import BoundedShutdown
@@ -67,6 +68,7 @@ class _Worker(faust.Worker):  # type: ignore[misc]  # faust is untyped
         await super().on_first_start()
         await self._ops.start()
         collect_less()
+        keep_freed_memory()
 
     async def on_shutdown(self) -> None:
         await self._ops.stop()
