@@ -104,7 +104,13 @@ class Lab:
     def __init__(self, child_path: str | None = None) -> None:
         self._child_path = child_path
         self.directory = Path(tempfile.mkdtemp(prefix="leadstream-benchmark-"))
-        self.kafka = LocalKafka(self.directory / "kafka", heap="1g", jvm_options=())
+        self.kafka = LocalKafka(
+            self.directory / "kafka",
+            heap="1g",
+            jvm_options=(),
+            # The topics of a run would else be deleted during another one, a minute later.
+            properties={"log.segment.delete.delay.ms": "500"},
+        )
         self._children: list[Child] = []
 
     def __enter__(self) -> Lab:
