@@ -43,11 +43,11 @@ class Handed:
 
     def take_back(self, refused: Iterable[Record] | None = None) -> None:
         """Let the partition read these from the topic, or all of them."""
-        taken_back = None if refused is None else set(map(id, refused))
-        if taken_back is not None and not taken_back:
+        taken_back = set(map(id, self.records if refused is None else refused))
+        if not taken_back:
             return
         for record, (outputs, at, unmarked) in zip(self.records, self._outputs, strict=True):
-            if taken_back is None or id(record) in taken_back:
+            if id(record) in taken_back:
                 outputs[at] = unmarked
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 
@@ -34,10 +35,10 @@ def share_of_pages_that_come_anew(how: str) -> tuple[bool, float]:
     return is_kept == "True", float(share)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="malloc of glibc")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
 def test_what_a_turn_frees_the_next_one_has() -> None:
     is_kept, share = share_of_pages_that_come_anew("kept")
     assert is_kept
     assert share < 0.1
     # Else the test would show nothing.
-    assert share_of_pages_that_come_anew("given back")[1] > 2 * share
+    assert share_of_pages_that_come_anew("given back")[1] > 0.1
