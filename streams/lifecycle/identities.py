@@ -103,11 +103,11 @@ class Identities:
         kept = self._past.get(key, {})
         for number in [n for n in kept if n >= record.chunks]:
             self._keep_chunk(key, number, None)
-            result.store[_past_key(key, number)] = None
+            result.store[past_key(key, number)] = None
         for chunk in record.settling:
             packed = self._packer.compress(chunk)
             self._keep_chunk(key, record.chunks, packed)
-            result.store[_past_key(key, record.chunks)] = packed
+            result.store[past_key(key, record.chunks)] = packed
             record.chunks += 1
         record.settling = []
 
@@ -154,5 +154,6 @@ def forget_past(record: LeadRecord) -> None:
         lose_past(record)
 
 
-def _past_key(key: bytes, number: int) -> bytes:
+def past_key(key: bytes, number: int) -> bytes:
+    """Return where a chunk of a lead's settled past is kept."""
     return PAST_KEY + _NUMBER.pack(number) + key

@@ -17,12 +17,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from _lab import LEADSTREAM, STOP_TIMEOUT_S, Child, Lab, wait_for
-from _leadlog import Log, WrongAnswerError, check_lead_events, read_answer
+from _leadlog import (
+    Log,
+    WrongAnswerError,
+    check_lead_events,
+    fill_lead_events,
+    read_answer,
+)
 from _topics import delete, ends_of
 from confluent_kafka.admin import AdminClient
 
@@ -54,7 +60,7 @@ class Contender:
         ready: what it writes when it is ready.
         quiet_s: for so long nothing may follow the last output; longer than its checkpoints.
         needs: the module without which it cannot run.
-        joins: it makes one person of ids, which no peer does; else each id is a lead of its own.
+        joins: one person is made of ids, as leadstream is shipped; else each id is a lead.
     """
 
     name: str
@@ -65,7 +71,7 @@ class Contender:
     ready: str = r"^ready$"
     quiet_s: float = 3.0
     needs: str = ""
-    joins: bool = False
+    joins: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,11 @@ class Run:
         return self.broker_cpu_s / self.events * 1e6
 
 
+BOTH = ("identify", "lifecycle")
+ALONE = "-alone"
+"""Ends the name of a contender that does the job with each id as a lead of its own."""
+
+
 def _worker(name: str, about: str, *stages: str, **options: Any) -> Contender:
     ready = "partition [0-9]+: processing from"
     return Contender(name, about, stages, ready=ready, **options)
@@ -106,25 +117,35 @@ def _peer(name: str, about: str, file: str, **options: Any) -> Contender:
     return Contender(name, about, program=program, log=SLOW, needs=name, **options)
 
 
-CONTENDERS = (
-    _worker("leadstream", "as shipped, both stages", "identify", "lifecycle", joins=True),
-    _worker(
-        "leadstream-known",
-        "as shipped, the same events without merges among them",
-        *("identify", "lifecycle"),
-        joins=True,
-        log=KNOWN,
-    ),
-    _worker("leadstream-alone", "both stages, ids not joined", "identify", "lifecycle"),
-    _limit("limit", "both hops in one bare loop", "identify", "lifecycle"),
-    _worker("leadstream-identify", "the first stage alone", "identify"),
-    _limit("limit-identify", "its bare loop", "identify"),
-    _worker("leadstream-lifecycle", "the second stage alone", "lifecycle"),
-    _limit("limit-lifecycle", "its bare loop", "lifecycle"),
+def _alone(contender: Contender) -> Contender:
+    return replace(
+        contender,
+        name=contender.name + ALONE,
+        about=f"{contender.about}; ids not joined",
+        joins=False,
+    )
+
+
+LEADSTREAM_ITSELF = _worker("leadstream", "as shipped, both stages", *BOTH)
+LIMIT = _limit("limit", "both hops in one bare loop", *BOTH)
+PEERS_OF_OURS = (
     # Its checkpoints come every 5 s, and all of its writing stops meanwhile.
     _peer("quixstreams", "dataframes with the state store", "quix_dataframes.py", quiet_s=7.0),
     _peer("bytewax", "stateful_batch with recovery on", "bytewax_flow.py", quiet_s=5.0),
     _peer("faust", "agents with a table", "faust_agents.py", quiet_s=5.0),
+)
+CONTENDERS = (
+    LEADSTREAM_ITSELF,
+    _worker(
+        "leadstream-known", "as shipped, the same events without merges among them", *BOTH, log=KNOWN
+    ),
+    LIMIT,
+    *PEERS_OF_OURS,
+    _worker("leadstream-identify", "the first stage alone", "identify"),
+    _limit("limit-identify", "its bare loop", "identify"),
+    _worker("leadstream-lifecycle", "the second stage alone", "lifecycle"),
+    _limit("limit-lifecycle", "its bare loop", "lifecycle"),
+    *map(_alone, (LEADSTREAM_ITSELF, LIMIT, *PEERS_OF_OURS)),
 )
 
 
@@ -163,7 +184,9 @@ class Contest:
                 "identity_joins": contender.joins,
             }
         )
-        self._renew(settings, keep_lead_events=is_second_alone)
+        self._renew(settings)
+        if is_second_alone:
+            fill_lead_events(settings, log, claims=contender.joins)
         arguments = ("--stages", ",".join(contender.stages), "--web-port", "0")
         child = (
             self._lab.start(settings, program=contender.program)
@@ -193,7 +216,8 @@ class Contest:
             "lifecycle": (*topics.TELLING_OF_LEADS,),
         }
         watched = [topic for stage in contender.stages for topic in written[stage]]
-        wanted = len(log.lead_events) if "identify" in contender.stages else 0
+        is_first = "identify" in contender.stages
+        wanted = log.lead_event_count if is_first else 0
         ended, ends = began, ends_of(self._admin, settings, watched)
         judged: dict[str, int] = {}
         fault: WrongAnswerError | None = None
@@ -224,8 +248,7 @@ class Contest:
         took_s, cpu_s, broker_cpu_s = (
             after - before for after, before in zip(ended, began, strict=True)
         )
-        is_first = "identify" in contender.stages
-        events = len(log.events) if is_first else len(log.lead_events)
+        events = len(log.events) if is_first else log.lead_event_count
         return Run(events, took_s, cpu_s, broker_cpu_s, child.memory_mb()[1])
 
     def _costs(self, child: Child) -> tuple[float, float, float]:
@@ -235,12 +258,11 @@ class Contest:
             raise SystemExit("the broker has ended")
         return time.monotonic(), _cpu_s(child.process.pid), _cpu_s(broker)
 
-    def _renew(self, settings: Settings, *, keep_lead_events: bool) -> None:
+    def _renew(self, settings: Settings) -> None:
         """Give the next run empty topics, and delete those that peers made for themselves."""
-        kept = {*topics.INPUTS, *([topics.LEAD_EVENTS] if keep_lead_events else [])}
         there = self._topics()
         own = [name for name in there if re.search(r"(^|_)run[0-9]+-", name)]
-        old = [settings.topics.full(name) for name in topics.ALL if name not in kept]
+        old = [settings.topics.full(name) for name in topics.ALL if name not in topics.INPUTS]
         doomed = [*own, *(name for name in old if name in there)]
         if doomed:
             delete(self._admin, doomed)
@@ -252,10 +274,10 @@ class Contest:
 
     def _check(self, contender: Contender, settings: Settings, log: Log) -> None:
         if "lifecycle" in contender.stages:
-            answer = log.joined if contender.joins else log.answer
+            answer = log.joined if contender.joins else log.alone
             answer.check(read_answer(settings), contender.name)
         else:
-            check_lead_events(settings, log, contender.name)
+            check_lead_events(settings, log, contender.name, claims=contender.joins)
 
 
 def fold_alone(log: Log, events: int, settings: Settings) -> Run:
@@ -274,7 +296,7 @@ def fold_alone(log: Log, events: int, settings: Settings) -> Run:
     if done.returncode:
         raise SystemExit(f"fold_alone.py ended with {done.returncode}:\n{done.stderr[-3000:]}")
     found = json.loads(done.stdout)
-    if found["digest"] != log.answer.digest():
+    if found["digest"] != log.alone.digest():
         raise WrongAnswerError("the fold alone gives another answer than the oracle")
     return Run(found["events"], found["took_s"], found["cpu_s"], 0.0, 0.0)
 

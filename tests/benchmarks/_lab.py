@@ -30,6 +30,7 @@ from leadstream.infra.kafka.local import LocalKafka
 from leadstream.infra.topics import apply_topics
 from leadstream.schemas.events import LeadEvent
 from leadstream.schemas.settings import Settings, load_settings
+from leadstream.streams.engine.processor import Headers
 from leadstream.streams.identify.accept import accept
 from leadstream.streams.identify.resolver import StatedIdentity
 from leadstream.streams.implementation import IMPLEMENTATION
@@ -199,10 +200,15 @@ class BulkProducer:
         if self._failed and kind is None:
             raise SystemExit(f"{len(self._failed)} records were refused: {self._failed[0]}")
 
-    def send(self, topic: str, key: bytes, value: bytes, partition: int) -> None:
+    def send(
+        self, topic: str, key: bytes, value: bytes, partition: int, headers: Headers = ()
+    ) -> None:
+        told = self._delivered
         while True:
             try:
-                self._producer.produce(topic, value, key, partition, on_delivery=self._delivered)
+                self._producer.produce(
+                    topic, value, key, partition, on_delivery=told, headers=list(headers)
+                )
                 self._producer.poll(0)
                 return
             except BufferError:

@@ -20,8 +20,11 @@ from leadstream.infra.embedded.generator import generate
 from leadstream.schemas import topics
 from leadstream.schemas.codec import Decoder, Encoder, SingleObject
 from leadstream.schemas.events import CrmEvent, LeadEvent, Touchpoint
+from leadstream.schemas.headers import CONTROL_LINK
 from leadstream.schemas.settings import Settings
+from leadstream.schemas.versions import SINGLE_OBJECT_MARKER
 from leadstream.streams.domain.identity_rules import IdentityRules
+from leadstream.streams.domain.link_records import encode_link
 from leadstream.streams.identify.resolver import StatedIdentity
 from leadstream.streams.ingest.producer import send_events
 from leadstream.streams.models import load_models
@@ -66,18 +69,35 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A record of `lead.events` that says whose an id is."""
+
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Log:
-    """The events in their order of arrival, what follows from them, and how many they become.
+    """The events in their order of arrival, and what follows from them.
 
     Attributes:
-        answer: where each id is a lead of its own: the job that all can do.
-        joined: where ids are joined, as leadstream is shipped.
+        lead_events: the events under their leads, each followed by the claims that it makes.
+        joined: the answer where ids are joined, as leadstream is shipped.
+        alone: where each id is a lead of its own.
     """
 
     events: list[Event]
-    lead_events: list[LeadEvent]
-    answer: Answer
+    lead_events: list[LeadEvent | Claim]
+    alone: Answer
     joined: Answer
+
+    @property
+    def lead_event_count(self) -> int:
+        return sum(isinstance(each, LeadEvent) for each in self.lead_events)
+
+    def told(self, *, claims: bool) -> Iterator[LeadEvent | Claim]:
+        """Give what the first stage says, in its order."""
+        return (each for each in self.lead_events if claims or isinstance(each, LeadEvent))
 
 
 def make_log(events: int, *, is_known: bool = False) -> Log:
@@ -93,13 +113,17 @@ def make_log(events: int, *, is_known: bool = False) -> Log:
         made = list(_named(made))
     alone = Replay(load_models(None), resolver=StatedIdentity(IdentityRules(joins=False)))
     joined = Replay(load_models(None))
-    lead_events: list[LeadEvent] = []
+    resolver = StatedIdentity()
+    lead_events: list[LeadEvent | Claim] = []
     for offset, event in enumerate(made):
         topic = topics.TOUCHPOINTS if isinstance(event, Touchpoint) else topics.CRM_EVENTS
         accepted, _ = alone.feed(event, topic=topic, offset=offset)
         joined.feed(event, topic=topic, offset=offset)
         lead_events += accepted
-    return Log(made, lead_events, _answer_of(alone), _answer_of(joined))
+        first = accepted[0]
+        claims, _ = resolver.ties_of(event, first.lead_id, first.occurred_at)
+        lead_events += [Claim(key.encode(), encode_link(claimed)) for key, claimed in claims]
+    return Log(made, lead_events, alone=_answer_of(alone), joined=_answer_of(joined))
 
 
 def _named(events: Sequence[Event]) -> Iterator[Event]:
@@ -126,14 +150,18 @@ def fill_inputs(settings: Settings, log: Log) -> None:
     asyncio.run(send_events(settings, log.events))
 
 
-def fill_lead_events(settings: Settings, log: Log) -> None:
+def fill_lead_events(settings: Settings, log: Log, *, claims: bool) -> None:
     """Write what the first stage would write, the input of the second alone."""
     topic = settings.topics.full(topics.LEAD_EVENTS)
     encoder = Encoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], topic, SingleObject())
     with BulkProducer(settings) as producer:
-        for event in log.lead_events:
-            key = event.lead_id.encode()
-            producer.send(topic, key, encoder.encode(event), partition_of(key, settings))
+        for each in log.told(claims=claims):
+            if isinstance(each, Claim):
+                place = partition_of(each.key, settings)
+                producer.send(topic, each.key, each.value, place, [CONTROL_LINK])
+            else:
+                key = each.lead_id.encode()
+                producer.send(topic, key, encoder.encode(each), partition_of(key, settings))
 
 
 def partition_of(key: bytes, settings: Settings) -> int:
@@ -155,16 +183,17 @@ def read_answer(settings: Settings) -> Answer:
     return Answer(effective(decisions), states)
 
 
-def check_lead_events(settings: Settings, log: Log, who: str) -> None:
-    """Check that `lead.events` holds each event once, under its lead, with what was told."""
+def check_lead_events(settings: Settings, log: Log, who: str, *, claims: bool) -> None:
+    """Check that `lead.events` holds each event once, under its lead, and each claim."""
     decoder = Decoder(topics.SCHEMA_OF[topics.LEAD_EVENTS], SingleObject())
-    found: list[LeadEvent] = [
-        decoder.decode(value) for _, value in read_topic(settings, topics.LEAD_EVENTS)
-    ]
-    wanted, got = sorted(map(_told, log.lead_events)), sorted(map(_told, found))
+    found: list[LeadEvent | Claim] = []
+    for key, value in read_topic(settings, topics.LEAD_EVENTS):
+        is_event = value.startswith(SINGLE_OBJECT_MARKER)
+        found.append(decoder.decode(value) if is_event else Claim(key, value))
+    wanted, got = sorted(map(_told, log.told(claims=claims))), sorted(map(_told, found))
     if wanted != got:
         raise WrongAnswerError(
-            f"{who} gives {len(got)} lead events, not the {len(wanted)} that follow from the log"
+            f"{who} writes {len(got)} lead events and claims, not the {len(wanted)} that follow"
         )
 
 
@@ -198,7 +227,9 @@ def read_topic(settings: Settings, topic: str) -> Iterable[tuple[bytes, bytes]]:
         consumer.close()
 
 
-def _told(event: LeadEvent) -> tuple[str, str, int, bytes]:
+def _told(event: LeadEvent | Claim) -> tuple[str, str, int, bytes]:
+    if isinstance(event, Claim):
+        return event.key.decode(), "", 0, event.value
     inner = msgspec.msgpack.encode((event.touchpoint, event.crm))
     return event.lead_id, event.event_id, event.occurred_at, inner
 

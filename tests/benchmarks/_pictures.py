@@ -101,6 +101,8 @@ def throughput(figures: Figures) -> Figure:
 def _ratios_to_ours(figures: Figures) -> dict[str, str]:
     told = {}
     for name, ratio in figures.get("ratios", {}).items():
+        if not ratio["wanted"]:
+            continue
         over, _, under = name.rpartition(": ")[2].partition(" / ")
         value = ratio["events_per_s"]["median"]
         ours = NAMES.get(over, over)

@@ -12,16 +12,20 @@ Figures = Mapping[str, Any]
 NAMES = {
     "leadstream": "leadstream",
     "leadstream-known": "leadstream, nothing to merge",
-    "leadstream-alone": "leadstream, ids not joined",
     "limit": "limit: bare loop",
-    "faust": "Faust, agent and table",
     "quixstreams": "Quix Streams",
     "bytewax": "Bytewax",
+    "faust": "Faust, agent and table",
     "leadstream-identify": "identify alone",
     "limit-identify": "limit of identify",
     "leadstream-lifecycle": "lifecycle alone",
     "limit-lifecycle": "limit of lifecycle",
-    "fold": "fold alone, no Kafka",
+    "leadstream-alone": "leadstream, ids not joined",
+    "limit-alone": "limit, ids not joined",
+    "quixstreams-alone": "Quix Streams, ids not joined",
+    "bytewax-alone": "Bytewax, ids not joined",
+    "faust-alone": "Faust, ids not joined",
+    "fold": "fold alone, no Kafka, ids not joined",
 }
 """What the contenders of the throughput benchmark are called, in the order of the picture."""
 
@@ -88,7 +92,7 @@ def _throughput(figures: Figures) -> str:
             name,
             _spread(of["events_per_s"], ".2f"),
             _spread(of["cpu"], ".2f"),
-            f"{of['wanted']:g}",
+            f"{of['wanted']:g}" if of["wanted"] else "",
         )
         for name, of in figures.get("ratios", {}).items()
     ]

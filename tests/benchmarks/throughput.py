@@ -1,13 +1,13 @@
 """Events a second and CPU an event: leadstream, its peers, and its limit, on one broker and log.
 
-The job is the same for all: two input topics (Avro), the lead of each event, `lead.events`, the
-fold with the shipped model, then transitions, SLA events, leaks and states; what is measured of it,
-from when to when, stands in `_contest.py`. Each run is a fresh process on empty output topics,
-each answer is compared with the replay's. Only leadstream as shipped makes one person of several
-ids, which is more work; `leadstream-alone`, and each stage alone, do not (`identity_joins` off),
-as the peers and the limit. `leadstream-known` is as shipped, and its log has the same events
-without anything to merge: whoever says once who it is says so in every event. A benchmark's round
-runs every contender once, in an order that turns; ratios are of the same round. Events a second are
+The job is the same for all: two input topics (Avro), the lead of each event, whose its ids are, all
+of it in `lead.events`; the fold with the shipped model, in which a lead has what its ids did; then
+transitions, SLA events, leaks and states. What is measured of it, from when to when, stands in
+`_contest.py`. Each run is a fresh process on empty output topics, each answer is compared with the
+replay's. Names with `-alone` do the smaller job in which each id is a lead of its own
+(`identity_joins` off). `leadstream-known` is as shipped, and its log has the same events without
+anything to merge: whoever says once who it is says so in every event. A benchmark's round runs
+every contender once, in an order that turns; ratios are of the same round. Events a second are
 input events (of the second stage alone: lead events).
 
 All read one log. `--slow-events` gives the slow peers a shorter one, the whole histories of fewer
@@ -35,7 +35,7 @@ from _contest import (
     fold_alone,
 )
 from _lab import Lab, arguments, report
-from _leadlog import Log, WrongAnswerError, fill_inputs, fill_lead_events, make_log
+from _leadlog import Log, WrongAnswerError, fill_inputs, make_log
 from _standings import plot, standings, table
 
 from leadstream.schemas.settings import Settings
@@ -92,7 +92,7 @@ def main() -> None:
         "partitions": options.partitions,
         "log_events": len(logs[FULL].events),
         "slow_log_events": len(logs[SLOW].events) if shorter else None,
-        "leads": len(logs[FULL].answer.states),
+        "leads": len(logs[FULL].joined.states),
         **standings(runs),
     }
     if options.plot:
@@ -113,7 +113,6 @@ def prepare(lab: Lab, logs: dict[str, Log], partitions: int) -> dict[str, Settin
         found[name] = lab.settings(prefix, topic_partitions=partitions, **SETTINGS)
         fill_inputs(found[name], log)
     found[SECOND] = lab.settings(f"{SECOND}.", topic_partitions=partitions, **SETTINGS)
-    fill_lead_events(found[SECOND], logs[FULL])
     return found
 
 

@@ -3,8 +3,8 @@
 aiokafka's `getmany`, the library's codec, whole batches; outputs are written without transactions
 by batches that are built here; leads live as objects, no state is written and no offset committed.
 Cycles of objects are looked for as seldom as in a worker.
-With both stages, what is identified is folded at once, as leadstream does within a worker. A fault
-ends the process.
+What is said to leads is folded at once, as leadstream does within a worker: what is identified, and
+what ids give their leads, those first whose events go to others. A fault ends the process.
 
 Usage: bare_loop.py STAGES, `identify`, `lifecycle` or both with a comma.
 """
@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
 
-from _job import WRITTEN, Job
+from _job import WRITTEN, Heard, Job, Said
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 
@@ -27,12 +27,18 @@ from leadstream.schemas import topics
 from leadstream.schemas.codec import Decoder, Encoder, SingleObject
 from leadstream.schemas.connections import aiokafka_options
 from leadstream.schemas.events import LeadEvent
+from leadstream.schemas.headers import CONTROL_LINK
 from leadstream.schemas.settings import Settings, load_settings
+from leadstream.streams.domain.identity import is_key
 from leadstream.streams.domain.lead import LeadRecord, new_record
+from leadstream.streams.domain.link_records import decode_link
 
 POLL_TIMEOUT_MS = 200
 BATCH_BYTES = 256 * 1024
+HEARD = (("heard", b""),)
+"""Marks what was folded as it was said, and need not be once more where it is read again."""
 Fetched = dict[Any, list[Any]]
+Headers = tuple[tuple[str, bytes], ...]
 
 
 class Outputs:
@@ -54,16 +60,18 @@ class Outputs:
     async def start(self) -> None:
         await self._producer.start()
 
-    def add(self, topic: str, partition: int, key: bytes, value: Any, now_ms: int) -> None:
-        encoded = self._encoders[topic].encode(value)
+    def add(self, said: Said, partition: int, now_ms: int, headers: Headers = ()) -> None:
+        topic, key, value = said
+        encoded = value if isinstance(value, bytes) else self._encoders[topic].encode(value)
+        marks = list(headers)
         place = (topic, partition)
         batch = self._open.get(place)
         if batch is None:
             batch = self._open[place] = self._producer.create_batch()
-        if batch.append(key=key, value=encoded, timestamp=now_ms) is None:
+        if batch.append(key=key, value=encoded, timestamp=now_ms, headers=marks) is None:
             self._closed.append((*place, batch))
             batch = self._open[place] = self._producer.create_batch()
-            if batch.append(key=key, value=encoded, timestamp=now_ms) is None:
+            if batch.append(key=key, value=encoded, timestamp=now_ms, headers=marks) is None:
                 raise RuntimeError(f"a record of {len(encoded)} bytes is larger than a batch")
 
     async def send(self) -> None:
@@ -83,8 +91,19 @@ def partition_of(key: bytes, partitions: int) -> int:
     return found
 
 
-Fold = Callable[[int, list[LeadEvent], int], None]
-"""Folds events of one partition of `lead.events`, in their order."""
+class Hearers:
+    """Who hears what next: those whose events may go to others before the others."""
+
+    def __init__(self) -> None:
+        self.first: dict[bytes, list[Heard]] = {}
+        self.others: dict[bytes, list[Heard]] = {}
+
+    def add(self, key: bytes, heard: Heard) -> None:
+        comes_first = not isinstance(heard, LeadEvent) or is_key(heard.lead_id)
+        (self.first if comes_first else self.others).setdefault(key, []).append(heard)
+
+
+Fold = Callable[[Hearers, int], None]
 
 
 def identify(
@@ -99,38 +118,51 @@ def identify(
 
     def step(fetched: Fetched) -> None:
         now_ms = time.time_ns() // 1_000_000
-        by_partition: dict[int, list[LeadEvent]] = {}
+        hearers = Hearers()
         for place, records in fetched.items():
             decode, topic, number = decoders[place.topic].decode, bare[place.topic], place.partition
             for record in records:
                 event = decode(record.value)
-                for found in job.identify(event, topic, number, record.offset, record.timestamp):
-                    key = found.lead_id.encode()
-                    partition = partition_of(key, partitions)
-                    outputs.add(topics.LEAD_EVENTS, partition, key, found, now_ms)
-                    by_partition.setdefault(partition, []).append(found)
+                for said in job.identify(event, topic, number, record.offset, record.timestamp):
+                    _, key, value = said
+                    is_claim = isinstance(value, bytes)
+                    headers = (CONTROL_LINK,) if is_claim else ()
+                    outputs.add(said, partition_of(key, partitions), now_ms, headers)
+                    if fold is not None:
+                        hearers.add(key, decode_link(value) if is_claim else value)
         if fold is not None:
-            for partition, events in by_partition.items():
-                fold(partition, events, now_ms)
+            fold(hearers, now_ms)
 
     return step
 
 
-def folding(job: Job, outputs: Outputs) -> Fold:
-    """Return the fold of events to everything that is said."""
-    leads: dict[str, LeadRecord] = {}
+def folding(settings: Settings, job: Job, outputs: Outputs) -> Fold:
+    """Return the fold to everything that is said, and of what is said to leads in turn."""
+    leads: dict[bytes, LeadRecord] = {}
+    partitions = settings.topic_partitions or 1
 
-    def fold(partition: int, events: list[LeadEvent], now_ms: int) -> None:
-        by_lead: dict[str, list[LeadEvent]] = {}
-        for event in events:
-            by_lead.setdefault(event.lead_id, []).append(event)
-        for lead_id, of_lead in by_lead.items():
-            lead = leads.get(lead_id)
-            if lead is None:
-                lead = leads[lead_id] = new_record(lead_id)
-            key = lead_id.encode()
-            for topic, value in job.fold(lead, of_lead):
-                outputs.add(topic, partition, key, value, now_ms)
+    def hear(key: bytes, heard: list[Heard], now_ms: int, others: dict[bytes, list[Heard]]) -> None:
+        lead = leads.get(key)
+        if lead is None:
+            lead = leads[key] = new_record(key.decode())
+        partition = partition_of(key, partitions)
+        said, _ = job.follow(key, lead, heard)
+        for each in said:
+            topic, to, value = each
+            if topic == topics.LEAD_EVENTS:
+                others.setdefault(to, []).append(decode_link(value))
+                outputs.add(each, partition_of(to, partitions), now_ms, HEARD)
+            else:
+                outputs.add(each, partition, now_ms)
+
+    def fold(hearers: Hearers, now_ms: int) -> None:
+        others = hearers.others
+        for key, heard in hearers.first.items():
+            hear(key, heard, now_ms, others)
+        while others:
+            now, others = others, {}
+            for key, heard in now.items():
+                hear(key, heard, now_ms, others)
 
     return fold
 
@@ -141,8 +173,14 @@ def lifecycle(fold: Fold) -> Callable[[Fetched], None]:
 
     def step(fetched: Fetched) -> None:
         now_ms = time.time_ns() // 1_000_000
-        for place, records in fetched.items():
-            fold(place.partition, [decode(record.value) for record in records], now_ms)
+        hearers = Hearers()
+        for records in fetched.values():
+            for record in records:
+                if not record.headers:
+                    hearers.add(record.key, decode(record.value))
+                elif record.headers != HEARD:
+                    hearers.add(record.key, decode_link(record.value))
+        fold(hearers, now_ms)
 
     return step
 
@@ -172,7 +210,7 @@ async def main(stages: list[str]) -> None:
         max_partition_fetch_bytes=settings.fetch_partition_max_bytes,
     )
     await consumer.start()
-    fold = folding(job, outputs) if "lifecycle" in stages else None
+    fold = folding(settings, job, outputs) if "lifecycle" in stages else None
     if "identify" in stages:
         step = identify(settings, job, outputs, fold)
     else:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import bytewax.operators as op
-from _job import Avro, Job, Ready
+from _job import Avro, Heard, Ready, Said, StoredJob
 from bytewax.connectors.kafka import KafkaSink, KafkaSinkMessage, KafkaSource, KafkaSourceMessage
 from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
@@ -20,7 +20,6 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
 
 from leadstream.schemas import topics
-from leadstream.schemas.events import LeadEvent
 from leadstream.schemas.settings import load_settings
 from leadstream.streams.domain.lead import decode_record, encode_record, new_record
 
@@ -28,7 +27,7 @@ EPOCH_INTERVAL = timedelta(seconds=10)
 BATCH_RECORDS = 2000
 
 settings = load_settings()
-job, ready = Job(settings), Ready()
+job, ready = StoredJob(settings), Ready()
 avro = {name: Avro(name) for name in topics.SCHEMA_OF}
 brokers = [settings.kafka_bootstrap]
 
@@ -47,40 +46,50 @@ def identify(message: KafkaSourceMessage) -> Iterable[KafkaSinkMessage]:
     topic = settings.topics.bare(message.topic)
     event = avro[topic].decode(message.value)
     found = job.identify(event, topic, message.partition, message.offset, message.timestamp[1])
-    return [
-        KafkaSinkMessage(
-            each.lead_id.encode(), avro[topics.LEAD_EVENTS].encode(each), lead_events_topic
-        )
-        for each in found
-    ]
+    return map(written, found)
 
 
-lead_events_topic = settings.topics.full(topics.LEAD_EVENTS)
+def written(said: Said) -> KafkaSinkMessage:
+    topic, key, value = said
+    return KafkaSinkMessage(key, avro[topic].encode(value), settings.topics.full(topic))
 
 
-def keyed(message: KafkaSourceMessage) -> tuple[str, LeadEvent]:
-    event: LeadEvent = avro[topics.LEAD_EVENTS].decode(message.value)
-    return event.lead_id, event
+def keyed(message: KafkaSourceMessage) -> tuple[str, tuple[bytes, Heard]]:
+    key: bytes = message.key
+    return key.decode(), (key, avro[topics.LEAD_EVENTS].decode(message.value))
 
 
 class Lead(StatefulBatchLogic):  # type: ignore[misc]  # bytewax may be absent
-    """A lead's record; it first learns its id from an event."""
+    """A lead's record, and what belongs to it; it first learns its id from what it hears."""
 
-    def __init__(self, kept: bytes | None) -> None:
-        self._record = None if kept is None else decode_record(kept)
+    def __init__(self, kept: tuple[bytes, dict[bytes, bytes]] | None) -> None:
+        self._record = None if kept is None else decode_record(kept[0])
+        self._beside = {} if kept is None else kept[1]
 
-    def on_batch(self, values: list[LeadEvent]) -> tuple[Iterable[Any], bool]:
+    def on_batch(self, values: list[tuple[bytes, Heard]]) -> tuple[Iterable[Any], bool]:
+        key = values[0][0]
         if self._record is None:
-            self._record = new_record(values[0].lead_id)
-        return job.fold(self._record, values), StatefulBatchLogic.RETAIN
+            self._record = new_record(key.decode())
+        heard = [each for _, each in values]
+        return job.follow_beside(self, key, self._record, heard), StatefulBatchLogic.RETAIN
 
-    def snapshot(self) -> bytes | None:
-        return None if self._record is None else encode_record(self._record)
+    def get(self, key: bytes) -> bytes | None:
+        return self._beside.get(key)
+
+    def set(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self._beside.pop(key, None)
+        else:
+            self._beside[key] = value
+
+    def snapshot(self) -> tuple[bytes, dict[bytes, bytes]] | None:
+        if self._record is None:
+            return None
+        return encode_record(self._record), dict(self._beside)
 
 
-def told(item: tuple[str, Any]) -> KafkaSinkMessage:
-    key, (topic, value) = item
-    return KafkaSinkMessage(key.encode(), avro[topic].encode(value), settings.topics.full(topic))
+def told(item: tuple[str, Said]) -> KafkaSinkMessage:
+    return written(item[1])
 
 
 flow = Dataflow("leads")

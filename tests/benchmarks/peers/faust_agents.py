@@ -16,16 +16,15 @@ import logging  # noqa: E402  the loop comes first, says mode
 from typing import Any  # noqa: E402  the loop comes first, says mode
 
 import faust  # noqa: E402
-from _job import WRITTEN, Avro, Job, Ready  # noqa: E402
+from _job import WRITTEN, Avro, Ready, StoredJob  # noqa: E402
 from faust.serializers import codecs  # noqa: E402
 
 from leadstream.schemas import topics  # noqa: E402
 from leadstream.schemas.settings import load_settings  # noqa: E402
-from leadstream.streams.domain.lead import decode_record, encode_record, new_record  # noqa: E402
 
 logging.disable(logging.INFO)  # Faust makes debug records for a handler that drops them
 settings = load_settings()
-job, ready = Job(settings), Ready()
+job, ready = StoredJob(settings), Ready()
 
 
 class AvroCodec(codecs.Codec):  # type: ignore[misc]  # faust is untyped
@@ -70,18 +69,33 @@ def topic_of(name: str) -> Any:
 
 touchpoints, crm_events = topic_of(topics.TOUCHPOINTS), topic_of(topics.CRM_EVENTS)
 lead_events = topic_of(topics.LEAD_EVENTS)
-written = {name: topic_of(name) for name in WRITTEN}
+written = {name: topic_of(name) for name in WRITTEN} | {topics.LEAD_EVENTS: lead_events}
 leads = app.Table("leads", key_type=bytes, value_type=bytes, partitions=settings.topic_partitions)
+
+
+class KeptInTable:
+    """What belongs to leads, in the partition of the event in hand."""
+
+    get = leads.get
+
+    def set(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            leads.pop(key, None)
+        else:
+            leads[key] = value
+
+
+kept = KeptInTable()
 
 
 async def identify(stream: Any, topic: str) -> None:
     async for event in stream.events():
         ready()
         message = event.message
-        for found in job.identify(
+        for _, key, value in job.identify(
             event.value, topic, message.partition, message.offset, int(message.timestamp * 1000)
         ):
-            await lead_events.send(key=found.lead_id.encode(), value=found)
+            await lead_events.send(key=key, value=value)
 
 
 @app.agent(touchpoints)
@@ -96,13 +110,9 @@ async def identify_crm_events(stream: Any) -> None:
 
 @app.agent(lead_events)
 async def lifecycle(stream: Any) -> None:
-    async for event in stream:
-        key = event.lead_id.encode()
-        kept = leads.get(key)
-        record = new_record(event.lead_id) if kept is None else decode_record(kept)
-        for topic, value in job.fold(record, [event]):
+    async for event in stream.events():
+        for topic, key, value in job.follow_stored(kept, event.message.key, [event.value]):
             await written[topic].send(key=key, value=value)
-        leads[key] = encode_record(record)
 
 
 if __name__ == "__main__":

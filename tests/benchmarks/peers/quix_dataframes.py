@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from _job import WRITTEN, Avro, Job, Ready, Said
+from _job import WRITTEN, Avro, Heard, Ready, Said, StoredJob
 from quixstreams import Application, State, message_context
 from quixstreams.models import Deserializer, Serializer
 
 from leadstream.schemas import topics
-from leadstream.schemas.events import LeadEvent
 from leadstream.schemas.settings import load_settings
-from leadstream.streams.domain.lead import decode_record, encode_record, new_record
 
 settings = load_settings()
-job, ready = Job(settings), Ready()
+job, ready = StoredJob(settings), Ready()
 
 
 class AvroDeserializer(Deserializer):  # type: ignore[misc]  # quixstreams may be absent
@@ -32,18 +30,27 @@ class AvroDeserializer(Deserializer):  # type: ignore[misc]  # quixstreams may b
         return self._avro.decode(value)
 
 
-class AvroSerializer(Serializer):  # type: ignore[misc]  # quixstreams may be absent
+class SaidSerializer(Serializer):  # type: ignore[misc]  # quixstreams may be absent
     def __init__(self, topic: str) -> None:
         super().__init__()
         self._avro = Avro(topic)
 
-    def __call__(self, value: Any, ctx: Any) -> bytes:
-        return self._avro.encode(value)
-
-
-class SaidSerializer(AvroSerializer):
     def __call__(self, value: Said, ctx: Any) -> bytes:
-        return self._avro.encode(value[1])
+        return self._avro.encode(value[2])
+
+
+class KeptInState:
+    """What belongs to the key of the record in hand."""
+
+    def __init__(self, state: State) -> None:
+        self.get = state.get_bytes
+        self._state = state
+
+    def set(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self._state.delete(key)
+        else:
+            self._state.set_bytes(key, value)
 
 
 app = Application(
@@ -62,35 +69,35 @@ inputs = {
 lead_events = app.topic(
     settings.topics.full(topics.LEAD_EVENTS),
     value_deserializer=AvroDeserializer(topics.LEAD_EVENTS),
-    value_serializer=AvroSerializer(topics.LEAD_EVENTS),
+    value_serializer=SaidSerializer(topics.LEAD_EVENTS),
 )
 written = {
     name: app.topic(settings.topics.full(name), value_serializer=SaidSerializer(name))
     for name in WRITTEN
-}
+} | {topics.LEAD_EVENTS: lead_events}
 
 
-def identify(event: Any, key: bytes, timestamp_ms: int, headers: Any) -> list[LeadEvent]:
+def identify(event: Any, key: bytes, timestamp_ms: int, headers: Any) -> list[Said]:
     ready()
     context = message_context()
     topic = settings.topics.bare(context.topic)
     return job.identify(event, topic, context.partition, context.offset, timestamp_ms)
 
 
-def lifecycle(event: LeadEvent, state: State) -> Iterator[Said]:
-    kept = state.get_bytes("record")
-    record = new_record(event.lead_id) if kept is None else decode_record(kept)
-    said = job.fold(record, [event])
-    state.set_bytes("record", encode_record(record))
-    return iter(said)
+def lifecycle(
+    heard: Heard, key: bytes, timestamp_ms: int, headers: Any, state: State
+) -> Iterator[Said]:
+    return iter(job.follow_stored(KeptInState(state), key, [heard]))
 
 
 for name in topics.INPUTS:
     found = app.dataframe(inputs[name]).apply(identify, expand=True, metadata=True)
-    found.to_topic(lead_events, key=lambda event: event.lead_id.encode())
+    found.to_topic(lead_events, key=lambda said: said[1])
 
-said = app.dataframe(lead_events).apply(lifecycle, stateful=True, expand=True)
-said.to_topic(lambda value, key, timestamp, headers: written[value[0]])
+said = app.dataframe(lead_events).apply(lifecycle, stateful=True, expand=True, metadata=True)
+said.to_topic(
+    lambda value, key, timestamp, headers: written[value[0]], key=lambda value: value[1]
+)
 
 if __name__ == "__main__":
     app.run()
