@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
@@ -19,6 +19,7 @@ from leadstream.streams.engine.faults import EngineError
 from leadstream.streams.engine.header_names import accept_any_header_name
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.processor import Record, Stage
+from leadstream.streams.engine.producing import Span
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ STOP_TIMEOUT_S = 10.0
 FETCH_WAIT_MS = 50
 """A partition that there is room for again waits for the fetch that is under way, which the broker
 holds back for so long when nothing comes for the others."""
+UNHEARD_MAX_MS = 1000
+"""After so long without what a fetch tells of a partition, its end too, nothing is skipped."""
 SILENCE_TIMEOUT_S = 60.0
 """Without any answer to a fetch for this long, the worker stops."""
 
@@ -43,6 +46,7 @@ class Inputs:
         self._next: dict[TopicPartition, int] = {}
         self._held: set[TopicPartition] = set()
         self._reached: dict[TopicPartition, int] = {}
+        self._written_to: dict[TopicPartition, int] = {}
         self._heard_at = 0.0
         self._consumer: AIOKafkaConsumer | None = None
 
@@ -113,6 +117,8 @@ class Inputs:
                 self._next[tp] = known[tp] if goes_on else begin
             if not goes_on:
                 self._held -= set(self._inputs_of(number))
+                for tp in self._inputs_of(number):
+                    self._written_to.pop(tp, None)
         self._partitions = dict(partitions)
         self._held &= self._next.keys()
         self._heard_at = time.monotonic()
@@ -152,6 +158,25 @@ class Inputs:
         if end is None:
             return math.inf
         return float(max(0, end - self._reached.get(tp, self._next[tp])))
+
+    def skip(self, number: int, topic: str, spans: Sequence[Span]) -> int:
+        """Read on behind records that need not be read, if all before them was; return where.
+
+        Args:
+            spans: all that one transaction of the partition's own lane has written there.
+        """
+        if self._consumer is None or number not in self._partitions:
+            return 0
+        tp = TopicPartition(self._full[topic], number)
+        # An answer to a fetch from elsewhere is dropped unread; of what it tells some is needed.
+        heard_ms = self._consumer.last_poll_timestamp(tp) or 0
+        is_heard = wall_clock_ms() - heard_ms < UNHEARD_MAX_MS
+        at = behind(spans, self._next[tp], self._written_to.get(tp)) if is_heard else 0
+        self._written_to[tp] = spans[-1].end
+        if at > self._next[tp]:
+            self._consumer.seek(tp, at)
+            self._next[tp] = at
+        return at
 
     async def poll(self, timeout_ms: int) -> dict[int, list[Record]]:
         """Return records by partition number, in order within each input.
@@ -206,7 +231,7 @@ class Inputs:
         assert self._consumer is not None  # noqa: S101  `start` came first
         ends = {tp: self._consumer.highwater(tp) for tp in read_to}
         return {
-            (self._bare[tp.topic], tp.partition): end - read_to[tp]
+            (self._bare[tp.topic], tp.partition): max(0, end - read_to[tp])
             for tp, end in ends.items()
             if end is not None
         }
@@ -239,3 +264,20 @@ class Inputs:
 
     def _inputs_of(self, number: int) -> list[TopicPartition]:
         return [TopicPartition(full, number) for full in self._bare]
+
+
+def behind(spans: Sequence[Span], at: int, written_to: int | None) -> int:
+    """Return how far can be read on from a position without reading what lies in spans.
+
+    Args:
+        spans: of one transaction, in their order.
+        written_to: where that of the same producer before it ended.
+    """
+    # There is its marker, and the broker writes that before the next one begins.
+    if at == written_to == spans[0].begin - 1:
+        at = spans[0].begin
+    for span in spans:
+        if span.begin != at:
+            break
+        at = span.end
+    return at

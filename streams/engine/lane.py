@@ -7,7 +7,8 @@ partitions costs a fraction of one for each. Who may commit for a partition: cla
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, ProducerFenced
@@ -19,11 +20,18 @@ from leadstream.streams.engine.dead_letters import to_output
 from leadstream.streams.engine.faults import EngineError, FencedError, explain, span_of
 from leadstream.streams.engine.positions import META_KEY, encode_meta
 from leadstream.streams.engine.processor import Output
-from leadstream.streams.engine.producing import RECORD_BATCH_BYTES, RecordBatches, Sent
+from leadstream.streams.engine.producing import (
+    RECORD_BATCH_BYTES,
+    RecordBatches,
+    Sent,
+    Span,
+)
 from leadstream.streams.engine.said import Said
 from leadstream.streams.engine.transactional import start_producer, stop_producer
 
 START_TIMEOUT_S = 60.0
+Passed = Mapping[tuple[str, int], Sequence[Span]]
+"""Offsets by bare topic and partition."""
 
 
 class Lane:
@@ -83,8 +91,10 @@ class Lane:
         if producer is not None:
             await stop_producer(producer, self.id)
 
-    async def commit(self, all_said: Sequence[Said]) -> None:
+    async def commit(self, all_said: Sequence[Said]) -> Passed:
         """Commit all in one transaction; one caller waits for the other.
+
+        Returns what of it nobody here needs to read, since all of it was handed over.
 
         Raises:
             FencedError: another worker has a partition of this lane now; nothing else is wrong.
@@ -94,7 +104,7 @@ class Lane:
             if self.fault is not None:
                 raise self.fault
             try:
-                await self._commit_or_explain(all_said)
+                return await self._commit_or_explain(all_said)
             except EngineError as error:
                 self.fault = error
                 raise
@@ -102,11 +112,11 @@ class Lane:
                 self.fault = EngineError(f"{self.id}: a commit was broken off")
                 raise
 
-    async def _commit_or_explain(self, all_said: Sequence[Said]) -> None:
+    async def _commit_or_explain(self, all_said: Sequence[Said]) -> Passed:
         limit_s = self._settings.transaction_timeout_ms / 1000
         try:
             async with asyncio.timeout(limit_s):
-                await self._commit(all_said)
+                return await self._commit(all_said)
         except TimeoutError:
             raise EngineError(
                 f"{place_of(all_said)} did not commit within {limit_s:.0f} s: "
@@ -118,7 +128,7 @@ class Lane:
             kind = FencedError if isinstance(error, ProducerFenced) else EngineError
             raise kind(f"{place_of(all_said)} failed: {explain(error)}") from error
 
-    async def _commit(self, all_said: Sequence[Said]) -> None:
+    async def _commit(self, all_said: Sequence[Said]) -> Passed:
         producer = self._producer
         assert producer is not None  # noqa: S101  only `stop` takes it away
         batches = await self._batches_of(producer, all_said)
@@ -132,6 +142,7 @@ class Lane:
         except (IllegalOperation, AssertionError) as error:
             # How the client words that its producer is dead; the records tell of what.
             raise _first_fault(sent) or error from error
+        return _passed(batches, all_said)
 
     async def numbers_of(self, topic: str, keys: Iterable[bytes]) -> dict[bytes, int]:
         """Return the partitions of a topic to which records with these keys will go.
@@ -164,6 +175,16 @@ class Lane:
     def _new_batches(self, producer: AIOKafkaProducer | None) -> RecordBatches:
         assert producer is not None  # noqa: S101  only `stop` takes it away
         return RecordBatches(producer, self._settings.topics.full, self.id, now_ms=wall_clock_ms())
+
+
+def _passed(batches: RecordBatches, all_said: Iterable[Said]) -> Passed:
+    handed: Counter[tuple[str, int]] = Counter()
+    for said in all_said:
+        handed.update({(topic, said.number): n for topic, n in said.topics_handed.items()})
+    found = {at: batches.spans_of(*at) for at in handed}
+    return {
+        at: spans for at, spans in found.items() if sum(s.end - s.begin for s in spans) == handed[at]
+    }
 
 
 def place_of(all_said: Sequence[Said]) -> str:

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 QUARANTINED = "crash"
 """Kind of the dead letters at which the code crashed."""
 
-Commit = Callable[[Sequence[Said]], Awaitable[None]]
+Commit = Callable[[Sequence[Said]], Awaitable[object]]
 
 
 class StagePartition:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError, UnknownTopicOrPartitionError
@@ -25,6 +26,13 @@ MAX_RECORD_BYTES = 32 * 1024 * 1024
 
 Sent = list[asyncio.Future[Any]]
 Append = Callable[..., object]
+
+
+class Span(NamedTuple):
+    """Offsets that follow each other; `end` is the first behind them."""
+
+    begin: int
+    end: int
 
 
 class RecordBatches:
@@ -45,6 +53,7 @@ class RecordBatches:
         self._now_ms = now_ms
         self._builders: dict[tuple[str, int], list[Any]] = {}
         self._appends: dict[tuple[str, int], Append] = {}
+        self._sent: defaultdict[tuple[str, int], Sent] = defaultdict(list)
 
     async def numbers_of(self, topic: str, keys: Iterable[bytes]) -> dict[bytes, int]:
         """Return the partitions of a topic that keys decide.
@@ -96,7 +105,17 @@ class RecordBatches:
                     self._builders[at][turn], self._full(topic), partition=partition
                 )
                 sent.append(future)
+                self._sent[at].append(future)
             turn += 1
+
+    def spans_of(self, topic: str, partition: int) -> list[Span]:
+        """Return which offsets the records for a partition got, once all are acknowledged."""
+        at = (topic, partition)
+        begins = [future.result().offset for future in self._sent[at]]
+        counts = [builder.record_count() for builder in self._builders.get(at, ())]
+        return [
+            Span(begin, begin + count) for begin, count in zip(begins, counts, strict=True)
+        ]
 
     def _append(
         self,

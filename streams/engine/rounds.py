@@ -32,6 +32,7 @@ class Rounds:
     Attributes:
         all_said: what is to be committed, in the order in which it was said.
         crashed: the partitions whose code crashed, each with the batch and the fault.
+        readers: as given.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Rounds:
     ) -> None:
         self.all_said: list[tuple[Seat, Said]] = []
         self.crashed: dict[Seat, tuple[Sequence[Record], CrashError]] = {}
-        self._readers = readers
+        self.readers = readers
         self._lane = lane
         self._now_ms = now_ms
         self._breathe = breathe
@@ -53,7 +54,7 @@ class Rounds:
 
     async def run(self, taken: Taken) -> None:
         """Process batches, and what is handed over; batches that this takes are added to them."""
-        reading = set(self._readers.values())
+        reading = set(self.readers.values())
         self._batches = {seat: batch for seat, batch in taken if seat in reading}
         for seat, batch in taken:
             if seat not in reading:
@@ -90,8 +91,8 @@ class Rounds:
         """Hand over what was said since the last time."""
         new = [said for _, said in self.all_said[self._handed_of :]]
         self._handed_of = len(self.all_said)
-        if self._readers and new:
-            await hand_over(new, self._readers, self._lane, first, others)
+        if self.readers and new:
+            await hand_over(new, self.readers, self._lane, first, others)
 
     async def _say(self, seat: Seat, batch: Sequence[Record], handed: Handed | None) -> None:
         """Process a batch and what is handed over, and add what the partition says."""

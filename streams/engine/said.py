@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final
 
 from leadstream.streams.engine.positions import Meta
 from leadstream.streams.engine.processor import BatchResult, Record, Stage
+
+_TOPIC: Final = attrgetter("topic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,11 @@ class Said:
     due_ms: int | None = None
     handed: Sequence[Record] = ()
     refused: Sequence[Record] = ()
+
+    @property
+    def topics_handed(self) -> Counter[str]:
+        """How many records were handed over and taken, by topic."""
+        return Counter(map(_TOPIC, self.handed)) - Counter(map(_TOPIC, self.refused))
 
     @property
     def where(self) -> str:

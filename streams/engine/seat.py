@@ -12,6 +12,7 @@ from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.inbox import Inbox
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.processor import Record
+from leadstream.streams.engine.producing import Span
 
 NEAR_BATCHES = 3
 """A partition that is further behind is to read what is older first; what it was handed is among
@@ -28,6 +29,7 @@ class Seat:
         hold: called for an input with True when enough of it is waiting, with False when there is
             room again.
         lag: tells how many offsets of an input are there and not read yet, as far as is known.
+        skip: reads on behind offsets of an input, where all before them was read; tells from where.
 
     Attributes:
         batches: what was taken out of the inbox, in order.
@@ -41,6 +43,7 @@ class Seat:
         settings: Settings,
         hold: Callable[[int, str, bool], None],
         lag: Callable[[int, str], float],
+        skip: Callable[[int, str, Sequence[Span]], int],
     ) -> None:
         self.partition = partition
         self.batches: deque[Sequence[Record]] = deque()
@@ -49,6 +52,7 @@ class Seat:
         self._settings = settings
         self._hold = partial(hold, partition.number)
         self._lag = partial(lag, partition.number)
+        self._skip = partial(skip, partition.number)
         self._inbox = Inbox(
             partition.inputs,
             settings.batch_max_records,
@@ -86,6 +90,12 @@ class Seat:
         self._inbox.add(left)
         self._hold_what_is_full()
         return bool(left)
+
+    def skip(self, topic: str, spans: Sequence[Span]) -> None:
+        """Do not read records that were handed over, as far as they are what comes next."""
+        at = self._skip(topic, spans)
+        if at >= spans[0].end:
+            self._passed[topic] = at
 
     def take(self) -> Sequence[Record]:
         """Return the next batch, which stays the first of `batches`; empty where there is none."""

@@ -249,7 +249,8 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
                 self._note_loss(number, error)
                 await self._shared.leave(opening.turns)
                 continue
-            opening.turns.add(opening.partition, self._inputs.hold, self._inputs.lag)
+            inputs = self._inputs
+            opening.turns.add(opening.partition, inputs.hold, inputs.lag, inputs.skip)
             self._active[number] = opening.turns
             log.info("%s: processing from %s", opening.partition.where, opening.partition.positions)
         if gone or dropped or restored:

@@ -20,8 +20,8 @@ from leadstream.streams.engine.faults import CrashError, FencedError
 from leadstream.streams.engine.lane import Lane
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.processor import Record
+from leadstream.streams.engine.producing import Span
 from leadstream.streams.engine.rounds import Rounds, Taken
-from leadstream.streams.engine.said import Said
 from leadstream.streams.engine.seat import Place, Seat, bytes_of
 
 LEAST_PAUSE_S = 0.0025
@@ -101,9 +101,10 @@ class Turns:
         partition: StagePartition,
         hold: Callable[[int, str, bool], None],
         lag: Callable[[int, str], float],
+        skip: Callable[[int, str, Sequence[Span]], int],
     ) -> None:
-        """Let a partition take part from the next turn on; `hold` and `lag` are those of Seat."""
-        seat = Seat(partition, self._settings, hold, lag)
+        """Let a partition take part from the next turn on; the callables are those of Seat."""
+        seat = Seat(partition, self._settings, hold, lag, skip)
         self._seats[seat.place] = seat
         self._order.append(seat.place)
         self._nudge()
@@ -192,7 +193,7 @@ class Turns:
                 finally:
                     await self._settle()
                 if taken:
-                    committing = self._commit(taken, rounds.all_said)
+                    committing = self._commit(taken, rounds)
                     self._committing = asyncio.ensure_future(committing)
                 for seat, (batch, crash) in rounds.crashed.items():
                     isolating = self._guard(self._isolate(seat, batch, now_ms, crash))
@@ -215,11 +216,13 @@ class Turns:
         if self._committing is not None:
             await asyncio.wait([self._committing])
 
-    async def _commit(self, taken: Taken, all_said: list[tuple[Seat, Said]]) -> None:
-        if all_said:
-            await self.lane.commit([said for _, said in all_said])
+    async def _commit(self, taken: Taken, rounds: Rounds) -> None:
+        all_said = rounds.all_said
+        passed = await self.lane.commit([said for _, said in all_said]) if all_said else {}
         for seat, said in all_said:
             seat.partition.accept(said)
+        for (topic, number), spans in passed.items():
+            rounds.readers[topic, number].skip(topic, spans)
         for seat, _ in taken:
             seat.in_hand -= 1
 

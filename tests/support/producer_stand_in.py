@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 
@@ -14,6 +16,12 @@ class SentRecord(NamedTuple):
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
     timestamp_ms: int
+
+
+class Acknowledged(NamedTuple):
+    """Where the first record of a batch is."""
+
+    offset: int
 
 
 class BatchStandIn:
@@ -37,6 +45,9 @@ class BatchStandIn:
         self.records.append(SentRecord(key, value, headers, timestamp))
         return self
 
+    def record_count(self) -> int:
+        return len(self.records)
+
     def size(self) -> int:
         return sum(len(r.key or b"") + len(r.value or b"") for r in self.records)
 
@@ -46,6 +57,10 @@ class ProducerStandIn:
 
     partitions = frozenset(range(4))
     max_bytes = 512 * 1024
+
+    @cached_property
+    def _ends(self) -> Counter[tuple[str, int]]:
+        return Counter()
 
     def sent(self, topic: str, partition: int, record: SentRecord) -> BaseException | None:
         raise NotImplementedError
@@ -58,12 +73,14 @@ class ProducerStandIn:
 
     async def send_batch(
         self, batch: BatchStandIn, topic: str, *, partition: int
-    ) -> asyncio.Future[None]:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    ) -> asyncio.Future[Acknowledged]:
+        future: asyncio.Future[Acknowledged] = asyncio.get_running_loop().create_future()
         faults = [self.sent(topic, partition, record) for record in batch.records]
         fault = next(filter(None, faults), None)
         if fault is None:
-            future.set_result(None)
+            place = topic, partition
+            future.set_result(Acknowledged(self._ends[place]))
+            self._ends[place] += len(batch.records)
         else:
             future.set_exception(fault)
         return future

@@ -10,6 +10,7 @@ from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.lane import Lane
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.processor import Record
+from leadstream.streams.engine.producing import Span
 from leadstream.streams.engine.turns import Turns
 
 WAIT_S = 10.0
@@ -21,6 +22,8 @@ class Desk:
     def __init__(self) -> None:
         self.holds: list[tuple[int, bool]] = []
         self.lags: dict[tuple[int, str], int] = {}
+        self.skips: list[tuple[int, str, list[Span]]] = []
+        self.may_skip = False
         self.faults: list[BaseException] = []
 
     def turns(self, lane: Lane, settings: Settings, now_ms: int = 1000) -> Turns:
@@ -33,13 +36,17 @@ class Desk:
         )
 
     def add(self, turns: Turns, partition: Any) -> None:
-        turns.add(partition, self._hold, self._lag)
+        turns.add(partition, self._hold, self._lag, self._skip)
 
     def _hold(self, number: int, topic: str, is_held: bool) -> None:
         self.holds.append((number, is_held))
 
     def _lag(self, number: int, topic: str) -> float:
         return self.lags.get((number, topic), 0)
+
+    def _skip(self, number: int, topic: str, spans: Sequence[Span]) -> int:
+        self.skips.append((number, topic, list(spans)))
+        return spans[-1].end if self.may_skip else 0
 
     async def guard(self, work: Awaitable[None]) -> None:
         try:

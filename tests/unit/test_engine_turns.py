@@ -10,6 +10,7 @@ from turns_on_paper import WAIT_S, Desk, until
 
 from leadstream.schemas.settings import Settings
 from leadstream.streams.engine.faults import CrashError, EngineError, FencedError
+from leadstream.streams.engine.lane import Passed
 from leadstream.streams.engine.partition import Commit
 from leadstream.streams.engine.positions import Meta
 from leadstream.streams.engine.processor import BatchResult, Record
@@ -81,11 +82,12 @@ class Lane:
         self.begun: list[dict[int, list[int]]] = []
         self.fault: EngineError | None = None
 
-    async def commit(self, all_said: Sequence[Said]) -> None:
+    async def commit(self, all_said: Sequence[Said]) -> Passed:
         self.begun.append({s.number: [record.offset for record in s.records] for s in all_said})
         await self.open.wait()
         if self.fault:
             raise self.fault
+        return {}
 
 
 def scene(partitions: Iterable[Partition], **settings: object) -> tuple[Desk, Lane, Turns]:
