@@ -15,7 +15,7 @@ MOST_TURNS: Final = 2000
 """So often the owner of a key may change."""
 
 
-def thinned(claims: Sequence[Place], beside: Sequence[Place] = ()) -> list[Place]:
+def thinned(claims: list[Place], beside: Sequence[Place] = ()) -> list[Place]:
     """Return claims, in their order, without older ones that say again what was said before.
 
     The first and the last of those that one claimant makes in a row stay, so a claim of another
@@ -25,7 +25,7 @@ def thinned(claims: Sequence[Place], beside: Sequence[Place] = ()) -> list[Place
         beside: other claims on the same key, in their order.
     """
     if len(claims) <= MOST_CLAIMS:
-        return list(claims)
+        return claims
     newer = claims[-MOST_CLAIMS // 2 :]
     older = sorted((*claims[: len(claims) - len(newer)], *(b for b in beside if b < newer[0])))
     rows = [older[0], *older, newer[0]]

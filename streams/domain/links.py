@@ -13,6 +13,7 @@ is said by the graph of them (merge_graph.py).
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Iterable
 from heapq import merge
 from typing import Final
 
@@ -54,14 +55,21 @@ class Links:
         self.rooted = rooted
         self.is_lead = is_lead
 
-    def with_claim(self, claimed: Claimed) -> Links:
-        """Return what is known with another claim."""
-        place = (claimed.at, claimed.event_id, claimed.owner)
-        if self.is_crowd or place in self.stated:
+    def with_claims(self, claimed: Iterable[Claimed]) -> Links:
+        """Return what is known with more claims."""
+        if self.is_crowd:
             return self
+        known = set(self.stated)
         stated = list(self.stated)
-        insort(stated, place)
-        return self._with(thinned(stated, self.aliased.claims), self.aliased)
+        for each in claimed:
+            place = (each.at, each.event_id, each.owner)
+            if place not in known:
+                known.add(place)
+                insort(stated, place)
+                stated = thinned(stated, self.aliased.claims)
+        if len(known) == len(self.stated):
+            return self
+        return self._with(stated, self.aliased)
 
     def with_aliases(self, aliased: Aliased) -> Links:
         """Return what is known with the claims by others of its rank, unless that is older."""

@@ -33,6 +33,8 @@ _NO_ID: Final = ("",)
 _TOUCHPOINT: Final = b"t"
 _CRM_EVENT: Final = b"c"
 TRANSITION: Final = Transition.__name__
+_CONTRIBUTIONS: Final = Transition.__struct_fields__.index("contributions")
+_RECENT_TOUCHPOINTS: Final = Transition.__struct_fields__.index("recent_touchpoints")
 # A decision whose last field, which came with a release, is not used is kept and compared as before
 # there was one: else each one that is folded again after an upgrade would be said anew.
 _ADDED: Final[dict[type[msgspec.Struct], str]] = {
@@ -99,9 +101,13 @@ def core_of(decision: Decision) -> bytes:
     predicted = decision.predicted
     if predicted is not None:
         predicted = _replace(predicted, contributions=[])
-    core = _replace(decision, contributions=[], recent_touchpoints=[], predicted=predicted)
-    values = _astuple(core)
-    return _encode(values[:-1] if predicted is None else values)
+    values = list(_astuple(decision))
+    values[_CONTRIBUTIONS] = values[_RECENT_TOUCHPOINTS] = []
+    if predicted is None:
+        values.pop()
+    else:
+        values[-1] = predicted
+    return _encode(values)
 
 
 def decision_of(said: Said) -> Decision:

@@ -7,11 +7,12 @@ far as they have more to come; what never comes is waited for a moment only.
 
 from __future__ import annotations
 
-import heapq
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from operator import itemgetter
 
 from leadstream.streams.engine.processor import Record
 
@@ -72,7 +73,8 @@ class Inbox:
             until = math.inf
         self._waits_since = None
         taken = [self._taken(topic, until) for topic in self._waiting]
-        return [record for _, record in heapq.merge(*taken, key=lambda entry: entry[0])]
+        # Each is in order already, which sorting makes use of.
+        return [record for _, record in sorted(chain.from_iterable(taken), key=itemgetter(0))]
 
     def _known_until(self, topic: str) -> float:
         """Return up to which instant all of a topic is here."""

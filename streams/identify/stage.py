@@ -150,4 +150,11 @@ class IdentifyPartition:
 
 
 def _control(key: bytes, header: tuple[str, bytes], said: Claimed | Merging) -> Output:
-    return Output(topics.LEAD_EVENTS, key, encode_link(said), (header,), comes_first=True)
+    return Output(
+        topics.LEAD_EVENTS,
+        key,
+        encode_link(said),
+        (header,),
+        comes_first=True,
+        content=said if header is CONTROL_LINK else None,
+    )

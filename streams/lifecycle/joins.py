@@ -210,10 +210,11 @@ class Joins:
 
 def _heard(links: Links, said: Iterable[Link], erased_at: EpochMs) -> Links:
     """Return what is known of an id with what is said of it now."""
+    claims = [link for link in said if isinstance(link, Claimed) and link.at > erased_at]
+    if claims:
+        links = links.with_claims(claims)
     for link in said:
-        if isinstance(link, Claimed) and link.at > erased_at:
-            links = links.with_claim(link)
-        elif isinstance(link, Aliased):
+        if isinstance(link, Aliased):
             links = links.with_aliases(link)
         elif isinstance(link, Rooted):
             links = links.with_root(link)
@@ -249,6 +250,9 @@ def _passed_on(entries: Iterable[TailEvent]) -> dict[str, TailEvent]:
 
 def link_of(record: Record) -> Link:
     """Return what a record says of an identity; raises DecodeError where it says nothing known."""
+    if record.content is not None:
+        link: Link = record.content
+        return link
     try:
         return decode_link(record.value or b"")
     except msgspec.DecodeError as error:
@@ -265,5 +269,12 @@ def merge_of(record: Record) -> Merging:
 
 def say_link(owner: str, link: Link, result: BatchResult) -> None:
     """Tell an id something of its identity."""
-    headers = (CONTROL_LINK,)
-    result.outputs.append(Output(topics.LEAD_EVENTS, owner.encode(), encode_link(link), headers))
+    result.outputs.append(
+        Output(
+            topics.LEAD_EVENTS,
+            owner.encode(),
+            encode_link(link),
+            (CONTROL_LINK,),
+            content=link,
+        )
+    )

@@ -29,7 +29,7 @@ def test_claims_in_their_order_are_answered_as_if_all_were_kept(change: float) -
     every = claims_of(random, 2000, change)
     links = Links([])
     for at, event_id, owner in every:
-        links = links.with_claim(Claimed(owner, at, event_id))
+        links = links.with_claims([Claimed(owner, at, event_id)])
     whole = Links(every)
     assert all(owner_at(links, KEY, at) == owner_at(whole, KEY, at) for at in range(-1, 10_001))
     if change < 0.1:
@@ -40,7 +40,7 @@ def test_a_claim_between_two_of_a_row_by_another_of_its_rank_keeps_both() -> Non
     aliased = Aliased(0, [(55, "x", "anon:other")])
     links = Links([], aliased=aliased)
     for number in range(500):
-        links = links.with_claim(Claimed("ada", 10 * number, f"e{number}"))
+        links = links.with_claims([Claimed("ada", 10 * number, f"e{number}")])
     assert owner_at(links, KEY, 57) == "anon:other"
     assert owner_at(links, KEY, 60) == "ada"
     assert owner_at(links, KEY, 54) == "ada"
@@ -57,11 +57,11 @@ def test_a_key_that_a_crowd_claims_is_nobodys_in_any_order() -> None:
         Random(seed).shuffle(every)
         links = Links([])
         for claimed in every[:-1]:
-            links = links.with_claim(claimed)
+            links = links.with_claims([claimed])
         assert owner_at(links, KEY, 50) != KEY
-        links = links.with_claim(every[-1])
+        links = links.with_claims([every[-1]])
         assert owner_at(links, KEY, 50) == KEY
-        assert links.with_claim(Claimed("ada", 5, "again")) is links
+        assert links.with_claims([Claimed("ada", 5, "again")]) is links
 
 
 def test_an_id_beside_a_crowd_of_its_rank_joins_none_of_them_in_any_order() -> None:
