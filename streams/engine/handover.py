@@ -25,30 +25,23 @@ class Handed:
 
     mark: tuple[str, bytes]
     records: list[Record] = field(default_factory=list)
-    _outputs: list[tuple[list[Output], int, Output]] = field(default_factory=list)
+    _outputs: list[Output] = field(default_factory=list)
 
-    def add(self, record: Record, outputs: list[Output], at: int) -> None:
+    def add(self, record: Record, output: Output) -> None:
         """Note a record, and mark its output as handed over."""
         self.records.append(record)
-        output = outputs[at]
-        self._outputs.append((outputs, at, output))
-        outputs[at] = Output(
-            output.topic,
-            output.key,
-            output.value,
-            (*output.headers, self.mark),
-            output.timestamp_ms,
-            record.partition,
-        )
+        self._outputs.append(output)
+        output.headers = (*output.headers, self.mark)
+        output.partition = record.partition
 
     def take_back(self, refused: Iterable[Record] | None = None) -> None:
         """Let the partition read these from the topic, or all of them."""
         taken_back = set(map(id, self.records if refused is None else refused))
         if not taken_back:
             return
-        for record, (outputs, at, unmarked) in zip(self.records, self._outputs, strict=True):
+        for record, output in zip(self.records, self._outputs, strict=True):
             if id(record) in taken_back:
-                outputs[at] = unmarked
+                output.headers = output.headers[:-1]
 
 
 async def hand_over(
@@ -68,17 +61,13 @@ async def hand_over(
     taking = {at: seat for at, seat in readers.items() if seat.takes(at[0])}
     topics = {topic for topic, _ in taking}
     keys: dict[str, list[bytes]] = defaultdict(list)
-    going: list[tuple[list[Output], int, Output]] = []
-    for said in all_said:
-        outputs = said.result.outputs
-        for at, output in enumerate(outputs):
-            if output.topic in topics:
-                going.append((outputs, at, output))
-                if output.partition is None and output.key is not None:
-                    keys[output.topic].append(output.key)
+    going = [o for said in all_said for o in said.result.outputs if o.topic in topics]
+    for output in going:
+        if output.partition is None and output.key is not None:
+            keys[output.topic].append(output.key)
     numbers = {topic: await lane.numbers_of(topic, of) for topic, of in keys.items()}
     now_ms = wall_clock_ms()
-    for outputs, at, output in going:
+    for output in going:
         number = output.partition
         if number is None and output.key is not None:
             number = numbers[output.topic][output.key]
@@ -97,4 +86,4 @@ async def hand_over(
         handed = first if output.comes_first else others
         if seat not in handed:
             handed[seat] = Handed(seat.mark)
-        handed[seat].add(record, outputs, at)
+        handed[seat].add(record, output)

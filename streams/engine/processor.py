@@ -39,8 +39,10 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     content: Any = None
 
 
-class Output(msgspec.Struct, frozen=True, gc=False):
+class Output(msgspec.Struct, gc=False):
     """One record to produce; without `partition`, the key decides as Java's default does.
+
+    Whoever hands it over marks it; nobody else changes it.
 
     Attributes:
         comes_first: where it is heard in the turn in which it is said, then before the others,
