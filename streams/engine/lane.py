@@ -183,7 +183,9 @@ def _passed(batches: RecordBatches, all_said: Iterable[Said]) -> Passed:
         handed.update({(topic, said.number): n for topic, n in said.topics_handed.items()})
     found = {at: batches.spans_of(*at) for at in handed}
     return {
-        at: spans for at, spans in found.items() if sum(s.end - s.begin for s in spans) == handed[at]
+        at: spans
+        for at, spans in found.items()
+        if sum(s.end - s.begin for s in spans) == handed[at]
     }
 
 

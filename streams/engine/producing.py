@@ -114,9 +114,7 @@ class RecordBatches:
         at = (topic, partition)
         begins = [future.result().offset for future in self._sent[at]]
         counts = [builder.record_count() for builder in self._builders.get(at, ())]
-        return [
-            Span(begin, begin + count) for begin, count in zip(begins, counts, strict=True)
-        ]
+        return [Span(begin, begin + count) for begin, count in zip(begins, counts, strict=True)]
 
     def _append(
         self,

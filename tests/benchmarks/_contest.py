@@ -137,7 +137,10 @@ PEERS_OF_OURS = (
 CONTENDERS = (
     LEADSTREAM_ITSELF,
     _worker(
-        "leadstream-known", "as shipped, the same events without merges among them", *BOTH, log=KNOWN
+        "leadstream-known",
+        "as shipped, the same events without merges among them",
+        *BOTH,
+        log=KNOWN,
     ),
     LIMIT,
     *PEERS_OF_OURS,

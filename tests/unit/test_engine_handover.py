@@ -13,6 +13,7 @@ from ledger import Ledger
 from two_stages import KEYS, PARTITIONS, Reader, Scene, marks, number_of, read_stores_of_scenes
 
 from leadstream.streams.engine.positions import META_KEY, decode_meta
+from leadstream.streams.engine.producing import Span
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +60,35 @@ def test_a_store_that_was_made_anew_has_nothing_of_what_was_handed_to_the_old_on
         assert after.ledger.values("out") == [b"k1"]
         await before.turns.stop()
         await after.turns.stop()
+
+    asyncio.run(run())
+
+
+def test_what_was_handed_over_need_not_be_read_to_be_passed() -> None:
+    async def run() -> None:
+        scene = Scene()
+        number = number_of(b"k1")
+        scene.desk.may_skip = True
+        await scene.send(b"k1", b"k1")
+        assert scene.desk.skips == [(number, "between", [Span(0, 2)])]
+        assert scene.ledger.meta("reader.store", number).positions == {}
+        await scene.send(b"k1")
+        assert scene.desk.skips[1:] == [(number, "between", [Span(2, 3)])]
+        assert scene.ledger.meta("reader.store", number).positions == {"between": 2}
+        await scene.turns.stop()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("reader", [{"crashes": Counter({b"k1": 99})}, {"refuses": {b"k1"}}])
+def test_what_is_to_be_read_is_not_skipped(reader: dict[str, Any]) -> None:
+    async def run() -> None:
+        scene = Scene(Reader(**reader))
+        number = number_of(b"k1")
+        beside = next(key for key in KEYS if key != b"k1" and number_of(key) == number)
+        await scene.send(beside, b"k1")
+        assert scene.desk.skips == []
+        await scene.turns.stop()
 
     asyncio.run(run())
 

@@ -95,9 +95,7 @@ for name in topics.INPUTS:
     found.to_topic(lead_events, key=lambda said: said[1])
 
 said = app.dataframe(lead_events).apply(lifecycle, stateful=True, expand=True, metadata=True)
-said.to_topic(
-    lambda value, key, timestamp, headers: written[value[0]], key=lambda value: value[1]
-)
+said.to_topic(lambda value, key, timestamp, headers: written[value[0]], key=lambda value: value[1])
 
 if __name__ == "__main__":
     app.run()
