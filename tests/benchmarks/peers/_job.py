@@ -43,7 +43,7 @@ from leadstream.streams.models import load_models
 Heard = LeadEvent | Link
 """What a record of `lead.events` holds."""
 Said = tuple[str, bytes, msgspec.Struct | bytes]
-"""A topic's bare name, the key, and what to write there: of identities, already as it is written."""
+"""A topic's bare name, the key, and what to write: of identities, already as it is written."""
 
 DECIDED = (topics.LEAD_TRANSITIONS, topics.LEAD_SLA, topics.LEAD_LEAKS)
 WRITTEN = (*DECIDED, topics.LEAD_MQL, topics.LEAD_SQL, topics.LEAD_STATE)
