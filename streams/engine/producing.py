@@ -21,7 +21,7 @@ from leadstream.streams.engine.processor import Headers, Output
 
 RECORD_BATCH_BYTES = 960 * 1024
 """Below the default of max.message.bytes, which counts record batches; larger records go alone. Of
-each partition one is on its way at a time, so a commit takes as many requests as its largest has."""
+each partition one is on its way at a time: the fewer there are, the sooner it is committed."""
 MAX_RECORD_BYTES = 32 * 1024 * 1024
 """The broker's max.message.bytes decides; the client only must not be stricter."""
 

@@ -1,7 +1,8 @@
 """The job that every contender does, apart from how it reads, keeps and writes.
 
-The domain's own fold decides, and its own joins, so that all give the same answers. Records are read and written with
-fastavro as its documentation shows: the library's own codec is part of what is compared.
+The domain's own fold decides, and its own joins, so that all give the same answers. Records are
+read and written with fastavro as its documentation shows: the library's own codec is part of what
+is compared.
 """
 
 from __future__ import annotations
