@@ -157,7 +157,7 @@ class Inputs:
         end = self._consumer.highwater(tp) if stable in (None, -1) else stable
         if end is None:
             return math.inf
-        return float(max(0, end - self._reached.get(tp, self._next[tp])))
+        return float(max(0, end - max(self._next[tp], self._reached.get(tp, 0))))
 
     def skip(self, number: int, topic: str, spans: Sequence[Span]) -> int:
         """Read on behind records that need not be read, if all before them was; return where.

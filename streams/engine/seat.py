@@ -140,10 +140,6 @@ def batches_of(
 
     Bytes are those of keys and values.
     """
-    if len(records) <= max_records and bytes_of(records) <= max_bytes:
-        if records:
-            yield records
-        return
     start = size = 0
     for at, record in enumerate(records):
         own = _size_of(record)
@@ -157,8 +153,7 @@ def batches_of(
 
 def bytes_of(records: Sequence[Record]) -> int:
     """Return how many bytes keys and values have."""
-    keys = sum([len(record.key) for record in records if record.key])
-    return keys + sum([len(record.value) for record in records if record.value])
+    return sum(map(_size_of, records))
 
 
 def _size_of(record: Record) -> int:

@@ -156,5 +156,5 @@ def _control(key: bytes, header: tuple[str, bytes], said: Claimed | Merging) -> 
         encode_link(said),
         (header,),
         comes_first=True,
-        content=said if header is CONTROL_LINK else None,
+        content=said,
     )

@@ -261,6 +261,9 @@ def link_of(record: Record) -> Link:
 
 def merge_of(record: Record) -> Merging:
     """Return the merge that a record tells; raises as `link_of`."""
+    if record.content is not None:
+        merge: Merging = record.content
+        return merge
     try:
         return decode_merge(record.value or b"")
     except msgspec.DecodeError as error:

@@ -203,11 +203,11 @@ class BulkProducer:
     def send(
         self, topic: str, key: bytes, value: bytes, partition: int, headers: Headers = ()
     ) -> None:
-        told = self._delivered
+        marks = list(headers)
         while True:
             try:
                 self._producer.produce(
-                    topic, value, key, partition, on_delivery=told, headers=list(headers)
+                    topic, value, key, partition, on_delivery=self._delivered, headers=marks
                 )
                 self._producer.poll(0)
                 return
