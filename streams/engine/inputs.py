@@ -20,6 +20,7 @@ from leadstream.streams.engine.header_names import accept_any_header_name
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.processor import Record, Stage
 from leadstream.streams.engine.producing import Span
+from leadstream.streams.engine.seat import Reader
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ SILENCE_TIMEOUT_S = 60.0
 """Without any answer to a fetch for this long, the worker stops."""
 
 
-class Inputs:
+class Inputs(Reader):
     """A consumer without a group; one caller at a time, and `follow` only between polls."""
 
     def __init__(self, settings: Settings, stage: Stage) -> None:
@@ -137,7 +138,6 @@ class Inputs:
                 self._consumer.pause(tp)
 
     def hold(self, number: int, topic: str, is_held: bool) -> None:
-        """Fetch no more of an input of a partition, or fetch it again."""
         if self._consumer is None or number not in self._partitions:
             return
         tp = TopicPartition(self._full[topic], number)
@@ -149,7 +149,6 @@ class Inputs:
             self._consumer.resume(tp)
 
     def lag(self, number: int, topic: str) -> float:
-        """Return how many offsets of an input can be read for now; endless before that is known."""
         if self._consumer is None or number not in self._partitions:
             return 0
         tp = TopicPartition(self._full[topic], number)
@@ -160,11 +159,6 @@ class Inputs:
         return float(max(0, end - max(self._next[tp], self._reached.get(tp, 0))))
 
     def skip(self, number: int, topic: str, spans: Sequence[Span]) -> int:
-        """Read on behind records that need not be read, if all before them was; return where.
-
-        Args:
-            spans: all that one transaction of the partition's own lane has written there.
-        """
         if self._consumer is None or number not in self._partitions:
             return 0
         tp = TopicPartition(self._full[topic], number)

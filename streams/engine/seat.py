@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from leadstream.schemas.headers import HANDED_OVER
 from leadstream.schemas.settings import Settings
@@ -22,14 +22,25 @@ Place = tuple[str, int]
 """A stage's name and a partition's number."""
 
 
+class Reader(Protocol):
+    """Who reads the inputs of partitions, each of them by the partition's number and its topic."""
+
+    def hold(self, number: int, topic: str, is_held: bool) -> None:
+        """Fetch no more of an input, of which enough is waiting; or fetch it again."""
+
+    def lag(self, number: int, topic: str) -> float:
+        """Return how many offsets are there and not read; endless before that is known."""
+
+    def skip(self, number: int, topic: str, spans: Sequence[Span]) -> int:
+        """Read on behind records that need not be read, if all before them was; return where.
+
+        Args:
+            spans: all that one transaction of the partition's own lane has written there.
+        """
+
+
 class Seat:
     """Records on their way to one partition.
-
-    Args:
-        hold: called for an input with True when enough of it is waiting, with False when there is
-            room again.
-        lag: tells how many offsets of an input are there and not read yet, as far as is known.
-        skip: reads on behind offsets of an input, where all before them was read; tells from where.
 
     Attributes:
         batches: what was taken out of the inbox, in order.
@@ -37,27 +48,18 @@ class Seat:
         isolation: the task that looks for a record at which the code crashes.
     """
 
-    def __init__(
-        self,
-        partition: StagePartition,
-        settings: Settings,
-        hold: Callable[[int, str, bool], None],
-        lag: Callable[[int, str], float],
-        skip: Callable[[int, str, Sequence[Span]], int],
-    ) -> None:
+    def __init__(self, partition: StagePartition, settings: Settings, reader: Reader) -> None:
         self.partition = partition
         self.batches: deque[Sequence[Record]] = deque()
         self.isolation: asyncio.Task[None] | None = None
         self.in_hand = 0
         self._settings = settings
-        self._hold = partial(hold, partition.number)
-        self._lag = partial(lag, partition.number)
-        self._skip = partial(skip, partition.number)
+        self._reader = reader
         self._inbox = Inbox(
             partition.inputs,
             settings.batch_max_records,
             settings.fetch_partition_max_bytes,
-            lambda topic: self._lag(topic) == 0,
+            lambda topic: reader.lag(partition.number, topic) == 0,
         )
         self._held: set[str] = set()
         self._passed: dict[str, int] = {}
@@ -93,7 +95,7 @@ class Seat:
 
     def skip(self, topic: str, spans: Sequence[Span]) -> None:
         """Do not read records that were handed over, as far as they are what comes next."""
-        at = self._skip(topic, spans)
+        at = self._reader.skip(self.partition.number, topic, spans)
         if at >= spans[0].end:
             self._passed[topic] = at
 
@@ -117,7 +119,8 @@ class Seat:
         """Say whether records may be handed over: there are not many older ones to be read."""
         if self.isolation is not None:
             return False
-        return self._lag(topic) <= NEAR_BATCHES * self._settings.batch_max_records
+        behind = self._reader.lag(self.partition.number, topic)
+        return behind <= NEAR_BATCHES * self._settings.batch_max_records
 
     def tell_what_is_passed(self) -> None:
         """Let the partition know how far it need not read, unless records before that wait."""
@@ -130,7 +133,7 @@ class Seat:
             is_full = self._inbox.is_full(topic)
             if is_full != (topic in self._held):
                 self._held ^= {topic}
-                self._hold(topic, is_full)
+                self._reader.hold(self.partition.number, topic, is_full)
 
 
 def batches_of(

@@ -249,8 +249,7 @@ class StageEngine(mode.Service):  # type: ignore[misc]  # mode is untyped
                 self._note_loss(number, error)
                 await self._shared.leave(opening.turns)
                 continue
-            inputs = self._inputs
-            opening.turns.add(opening.partition, inputs.hold, inputs.lag, inputs.skip)
+            opening.turns.add(opening.partition, self._inputs)
             self._active[number] = opening.turns
             log.info("%s: processing from %s", opening.partition.where, opening.partition.positions)
         if gone or dropped or restored:

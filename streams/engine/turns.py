@@ -20,9 +20,8 @@ from leadstream.streams.engine.faults import CrashError, FencedError
 from leadstream.streams.engine.lane import Lane
 from leadstream.streams.engine.partition import StagePartition
 from leadstream.streams.engine.processor import Record
-from leadstream.streams.engine.producing import Span
 from leadstream.streams.engine.rounds import Rounds, Taken
-from leadstream.streams.engine.seat import Place, Seat, bytes_of
+from leadstream.streams.engine.seat import Place, Reader, Seat, bytes_of
 
 LEAST_PAUSE_S = 0.0025
 """From a commit to the next turn, unless that is full: until then the broker writes the markers of
@@ -96,15 +95,9 @@ class Turns:
         """Return a partition that takes part."""
         return self._seats[place].partition
 
-    def add(
-        self,
-        partition: StagePartition,
-        hold: Callable[[int, str, bool], None],
-        lag: Callable[[int, str], float],
-        skip: Callable[[int, str, Sequence[Span]], int],
-    ) -> None:
-        """Let a partition take part from the next turn on; the callables are those of Seat."""
-        seat = Seat(partition, self._settings, hold, lag, skip)
+    def add(self, partition: StagePartition, reader: Reader) -> None:
+        """Let a partition take part from the next turn on."""
+        seat = Seat(partition, self._settings, reader)
         self._seats[seat.place] = seat
         self._order.append(seat.place)
         self._nudge()

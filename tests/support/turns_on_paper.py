@@ -17,7 +17,7 @@ WAIT_S = 10.0
 
 
 class Desk:
-    """The engine around turns: notes holds and faults."""
+    """The engine around turns, its reader too: notes holds, skips and faults."""
 
     def __init__(self) -> None:
         self.holds: list[tuple[int, bool]] = []
@@ -36,15 +36,15 @@ class Desk:
         )
 
     def add(self, turns: Turns, partition: Any) -> None:
-        turns.add(partition, self._hold, self._lag, self._skip)
+        turns.add(partition, self)
 
-    def _hold(self, number: int, topic: str, is_held: bool) -> None:
+    def hold(self, number: int, topic: str, is_held: bool) -> None:
         self.holds.append((number, is_held))
 
-    def _lag(self, number: int, topic: str) -> float:
+    def lag(self, number: int, topic: str) -> float:
         return self.lags.get((number, topic), 0)
 
-    def _skip(self, number: int, topic: str, spans: Sequence[Span]) -> int:
+    def skip(self, number: int, topic: str, spans: Sequence[Span]) -> int:
         self.skips.append((number, topic, list(spans)))
         return spans[-1].end if self.may_skip else 0
 
