@@ -61,13 +61,23 @@ export LEADSTREAM_REQUIRE_NATIVE=1
 pip_install() { "$bin/python" -m pip install -q --disable-pip-version-check "$@"; }
 bin=$PWD/$venv/bin
 pip_install -e '.[dev]'
+bench=$PWD/build/bench/bin/python
+# Apart from the tests' own, whose Kafka client is newer than the benchmark's peers allow.
+install_bench() {
+  local wheel
+  wheel=$(echo build/dist/*.whl)
+  [ -x "$bench" ] || "$python" -m venv build/bench
+  "$bench" -m pip install -q --disable-pip-version-check "$wheel[bench]" &&
+    "$bench" -m pip install -q --disable-pip-version-check --no-deps --force-reinstall "$wheel"
+}
 # What users get is tested: a wheel, in which the heart of the streams is compiled. That takes two
 # minutes of one core, beside the checks that need no wheel.
 rm -rf build/shipped build/dist
 mkdir -p build
 {
   "$bin/python" -m build --outdir build/dist . &&
-    pip_install --no-deps --target build/shipped build/dist/*.whl
+    pip_install --no-deps --target build/shipped build/dist/*.whl &&
+    install_bench
 } >build/wheel.log 2>&1 &
 wheel=$!
 
@@ -94,8 +104,8 @@ sys.exit("check.sh: an editable installation must not be compiled" if IS_COMPILE
 [ $# -gt 0 ] || LEADSTREAM_TEST_EXAMPLES=0.25 tests -q tests/unit/test_domain_*.py tests/unit/test_stored.py tests/golden \
   tests/property/test_lead_*.py tests/property/test_crossings.py \
   tests/property/test_domain_calendar.py
-wait "$wheel" || { tail -50 build/wheel.log >&2; fail "no wheel could be built"; }
+wait "$wheel" || { tail -50 build/wheel.log >&2; fail "no wheel could be built, or not be installed"; }
 export PYTHONPATH=$PWD/build/shipped LEADSTREAM_TEST_SHIPPED=$PWD/build/shipped
 LEADSTREAM_TEST_WHEEL=$(echo "$PWD"/build/dist/*.whl)
-export LEADSTREAM_TEST_WHEEL
+export LEADSTREAM_TEST_WHEEL LEADSTREAM_TEST_BENCH=$bench
 tests "$@"

@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pytest
+from bench_environment import PEERS, bench_python
 
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "throughput.py"
-PEERS = ("bytewax", "quixstreams")
 
 
-def measured(*options: str) -> dict[str, Any]:
+def measured(*options: str, python: str = sys.executable) -> dict[str, Any]:
     given = ["--rounds", "1", "--events", "200", "--partitions", "2", "--json", *options]
     done = subprocess.run(
-        [sys.executable, str(BENCHMARK), *given], capture_output=True, text=True, check=False
+        [python, str(BENCHMARK), *given], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     figures: dict[str, Any] = json.loads(done.stdout)
@@ -37,7 +35,6 @@ def test_leadstream_its_limit_and_the_fold_are_measured(java: None) -> None:
         assert figures["ratios"][ratio]["events_per_s"]["median"] > 0
 
 
-@pytest.mark.skipif(not all(map(find_spec, PEERS)), reason="extra `bench` is not installed")
 def test_the_peers_give_the_same_answer(java: None) -> None:
-    figures = measured("--only", "faust", *PEERS)
+    figures = measured("--only", "faust", *PEERS, python=bench_python())
     assert set(figures["contenders"]) == {"faust", *PEERS}

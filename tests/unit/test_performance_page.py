@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 from _fit import line, spread
 from _million import on_paper
 from _tables import put, tables
+from bench_environment import bench_python
 
+PLOTS = Path(__file__).parents[1] / "benchmarks/plots.py"
 PAGE = Path(__file__).parents[2] / "infra/docs/performance.md"
 PAGE_TEXT = PAGE.read_text("utf-8")
 ORIGIN = {"date": "2026-01-31", "machine": "a machine", "cores": 2}
@@ -119,15 +122,24 @@ def test_the_million_follows_from_the_figures() -> None:
     assert "| **sinks**, and inserting threads of ClickHouse | **8** |" in told
 
 
-def test_pictures_are_small_and_have_a_ground_of_their_own(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="pip install -e '.[bench]'")
-    from _pictures import draw
-
-    files = draw(RESULTS, tmp_path)
+def test_the_command_draws_small_pictures_with_a_ground_of_their_own(tmp_path: Path) -> None:
+    results = []
+    for name, figures in RESULTS.items():
+        results.append(tmp_path / f"{name}.json")
+        results[-1].write_text(json.dumps(figures | {"benchmark": name}), "utf-8")
+    page = tmp_path / "page.md"
+    page.write_text(PAGE_TEXT, "utf-8")
+    drawn = tmp_path / "drawn"
+    subprocess.run(
+        [bench_python(), PLOTS, *results, "--output", drawn, "--pages", page],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    files = list(drawn.iterdir())
     assert {file.stem for file in files} == set(re.findall(r"performance/([\w-]+)\.svg", PAGE_TEXT))
     for file in files:
         assert file.stat().st_size < 60_000
         assert "fill: #ffffff" in file.read_text("utf-8")
+    assert "| leadstream | 30,000 (30,000 to 30,000) |" in page.read_text("utf-8")
 
 
 def test_a_line_tells_how_far_its_worst_point_lies_off() -> None:
