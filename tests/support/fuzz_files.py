@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
+import shutil
 import tempfile
 from collections.abc import Iterable
 from functools import cache
@@ -28,7 +30,9 @@ from leadstream.streams.models import default_model_path, parse_model
 
 @cache
 def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="leadstream-fuzz-"))
+    made = tempfile.mkdtemp(prefix="leadstream-fuzz-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
 
 
 MAPPING = """\
