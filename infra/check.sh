@@ -58,17 +58,17 @@ headers=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("inc
 [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 export LEADSTREAM_REQUIRE_NATIVE=1
 
-pip_install() { "$bin/python" -m pip install -q --disable-pip-version-check "$@"; }
+pip_install() { "$1" -m pip install -q --disable-pip-version-check "${@:2}"; }
 bin=$PWD/$venv/bin
-pip_install -e '.[dev]'
+pip_install "$bin/python" -e '.[dev]'
 bench=$PWD/build/bench/bin/python
 # Apart from the tests' own, whose Kafka client is newer than the benchmark's peers allow.
 install_bench() {
   local wheel
   wheel=$(echo build/dist/*.whl)
   [ -x "$bench" ] || "$python" -m venv build/bench
-  "$bench" -m pip install -q --disable-pip-version-check "$wheel[bench]" &&
-    "$bench" -m pip install -q --disable-pip-version-check --no-deps --force-reinstall "$wheel"
+  pip_install "$bench" "$wheel[bench]" &&
+    pip_install "$bench" --no-deps --force-reinstall "$wheel"
 }
 # What users get is tested: a wheel, in which the heart of the streams is compiled. That takes two
 # minutes of one core, beside the checks that need no wheel.
@@ -76,7 +76,7 @@ rm -rf build/shipped build/dist
 mkdir -p build
 {
   "$bin/python" -m build --outdir build/dist . &&
-    pip_install --no-deps --target build/shipped build/dist/*.whl &&
+    pip_install "$bin/python" --no-deps --target build/shipped build/dist/*.whl &&
     install_bench
 } >build/wheel.log 2>&1 &
 wheel=$!
