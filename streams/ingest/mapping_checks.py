@@ -185,7 +185,7 @@ def columns_named(spec: RowMapping) -> Iterator[tuple[Place, str]]:
         yield from _condition_columns((*place, "when"), event.when)
         yield from _condition_columns((*place, "skip_when"), event.skip_when)
         if isinstance(event.id, str):
-            yield from (((*place, "id"), column) for column in template_columns(event.id))
+            yield from (((*place, "id"), column) for column in _template_names(event.id))
         else:
             yield from (((*place, "id", j), column) for j, column in enumerate(event.id or ()))
         for group in ("fields", "properties", "attributes"):
@@ -196,8 +196,16 @@ def columns_named(spec: RowMapping) -> Iterator[tuple[Place, str]]:
 def _field_columns(place: Place, mapped: FieldMapping) -> Iterator[tuple[Place, str]]:
     if mapped.column is not None:
         yield (*place, "column"), mapped.column
-    for column in template_columns(mapped.template or ""):
+    for column in _template_names(mapped.template or ""):
         yield (*place, "template"), column
+
+
+def _template_names(template: str) -> list[str]:
+    """Return its columns; none where it has a lone brace, which is a fault of its own."""
+    try:
+        return template_columns(template)
+    except ValueError:
+        return []
 
 
 def _condition_columns(

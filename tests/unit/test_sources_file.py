@@ -105,6 +105,8 @@ def test_check_tells_what_is_read(tmp_path: Path) -> None:
         ("format: changes\n", "", ":2:1 a file has no gaps: gap is for format: changes"),
         ("format: changes\n", "", "a file tells no changes: changed is for format: changes"),
         ("lead_id: $id", "lead_id: $idd", 'a change has no "$idd"; did you mean "$id"?'),
+        ("lead_id: $id", "lead_id: {template: 'a}'}", "lone } in template: write {column}"),
+        ("gap: $id", "gap: {template: '{a'}", "lone { in template: write {column}"),
         ("gap: $id", "gap: {colum: $id}", 'unknown key "colum"; did you mean "column"?'),
         ("gap: $id", "csv: {}", "csv is for files, not for format: changes"),
         ("type: {const: lead_accepted}", "type: {column: t, scale: 2}", '"type" is no amount'),
