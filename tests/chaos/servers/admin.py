@@ -126,7 +126,10 @@ class Admin:
         return found["value"] if "TOPIC" in str(found["config_source"]).upper() else None
 
     def set_topic(self, topic: str, settings: Mapping[str, str | None]) -> None:
-        """Set a topic's settings; None takes its own value away."""
+        """Set a topic's settings; None takes its own value away.
+
+        A broker applies a moment later what the controller acknowledged.
+        """
         operations = {
             key: ("DELETE", None) if value is None else ("SET", value)
             for key, value in settings.items()

@@ -181,7 +181,10 @@ class Cluster:
         self._resize_disk(number, self.disk_bytes or 0)
 
     def refuse_produce(self, topic: str) -> None:
-        """Let the brokers refuse every record of a topic as too large, which no client retries."""
+        """Let the brokers refuse every record of a topic as too large, which no client retries.
+
+        As all settings of topics, it is applied a moment after this returned.
+        """
         self._set_for_a_while(topic, "max.message.bytes", _ROOM_FOR_MARKERS_ONLY)
 
     def demand_all_copies(self, topic: str) -> None:

@@ -106,17 +106,20 @@ def test_a_broker_that_is_cut_off_falls_out_of_sync_and_returns(
 
 def test_records_are_refused_while_told_so(cluster: Cluster, topic: str) -> None:
     """For good as too large, or for a while because a copy is missing; then taken again."""
+
+    def refused_for_good() -> bool:
+        fault = produced(cluster, topic)
+        return fault is not None and fault.code() == KafkaError.MSG_SIZE_TOO_LARGE
+
     cluster.refuse_produce(topic)
-    refused = produced(cluster, topic)
-    assert refused is not None
-    assert refused.code() == KafkaError.MSG_SIZE_TOO_LARGE
+    until(refused_for_good)
     cluster.accept_produce(topic)
-    assert produced(cluster, topic) is None
+    until(lambda: produced(cluster, topic) is None)
 
     away = next(number for number in cluster.numbers if number != cluster.leader_of(topic, 0))
     cluster.demand_all_copies(topic)
     cluster.stop(away)
-    assert produced(cluster, topic, limit_s=3) is not None
+    until(lambda: produced(cluster, topic, limit_s=3) is not None)
     cluster.accept_produce(topic)
     assert produced(cluster, topic) is None
     cluster.start(away)
