@@ -1,8 +1,9 @@
 """Runs one contender on the log and measures it from outside, the same way for all.
 
-The time begins when a process is ready: its partitions are its own (leadstream, the limit), or its
-first record has reached the job (the peers, which so get their first fetch for nothing). It ends
-when the last record of the output topics was there: committed where there are transactions. What
+The time begins when a process is ready: it may read the first partition of the log (leadstream,
+the limit), or its first record has reached the job (the peers, which so get their first fetch for
+nothing). It ends when the last record of the output topics was there: committed where there are
+transactions; that is taken to be in the middle between the looks before and after it. What
 lies before (start, imports, restoring) and after (checkpoints that follow the last output, for
 which no output waits) is in no figure.
 """
@@ -39,6 +40,9 @@ from leadstream.schemas.settings import Settings
 FULL, SLOW, KNOWN, SECOND = "full", "slow", "known", "second"
 """Logs: the whole one, the slow peers', the one without merges, and what the second stage reads."""
 PEERS = Path(__file__).with_name("peers")
+Costs = tuple[float, float, float]
+"""The time, the CPU time of the contender, and that of the broker, seconds."""
+
 SAMPLE_INTERVAL_S = 0.04
 READY_INTERVAL_S = 0.005
 START_TIMEOUT_S = 120.0
@@ -103,7 +107,7 @@ ALONE = "-alone"
 
 
 def _worker(name: str, about: str, *stages: str, **options: Any) -> Contender:
-    ready = "partition [0-9]+: processing from"
+    ready = f"stage {stages[0]} partition [0-9]+: processing from"
     return Contender(name, about, stages, ready=ready, **options)
 
 
@@ -221,14 +225,16 @@ class Contest:
         watched = [topic for stage in contender.stages for topic in written[stage]]
         is_first = "identify" in contender.stages
         wanted = log.lead_event_count if is_first else 0
-        ended, ends = began, ends_of(self._admin, settings, watched)
+        looked = ended = began
+        ends = ends_of(self._admin, settings, watched)
         judged: dict[str, int] = {}
         fault: WrongAnswerError | None = None
         while True:
             time.sleep(SAMPLE_INTERVAL_S)
             now, found = self._costs(child), ends_of(self._admin, settings, watched)
             if found != ends:
-                ended, ends = now, found
+                ended, ends = _between(looked, now), found
+            looked = now
             quiet_s = now[0] - ended[0]
             is_complete = ends.get(topics.LEAD_EVENTS, 0) >= wanted and any(ends.values())
             if is_complete and quiet_s > contender.quiet_s and ends != judged:
@@ -254,7 +260,7 @@ class Contest:
         events = len(log.events) if is_first else log.lead_event_count
         return Run(events, took_s, cpu_s, broker_cpu_s, child.memory_mb()[1])
 
-    def _costs(self, child: Child) -> tuple[float, float, float]:
+    def _costs(self, child: Child) -> Costs:
         """Return the time, and the CPU time of the contender and of the broker so far, seconds."""
         broker = self._lab.kafka.pid
         if broker is None:
@@ -302,6 +308,11 @@ def fold_alone(log: Log, events: int, settings: Settings) -> Run:
     if found["digest"] != log.alone.digest():
         raise WrongAnswerError("the fold alone gives another answer than the oracle")
     return Run(found["events"], found["took_s"], found["cpu_s"], 0.0, 0.0)
+
+
+def _between(before: Costs, after: Costs) -> Costs:
+    time_s, cpu_s, broker_cpu_s = (sum(pair) / 2 for pair in zip(before, after, strict=True))
+    return time_s, cpu_s, broker_cpu_s
 
 
 def _cpu_s(pid: int) -> float:
