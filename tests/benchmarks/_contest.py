@@ -261,7 +261,7 @@ class Contest:
         return Run(events, took_s, cpu_s, broker_cpu_s, child.memory_mb()[1])
 
     def _costs(self, child: Child) -> Costs:
-        """Return the time, and the CPU time of the contender and of the broker so far, seconds."""
+        """Return what it has come to so far."""
         broker = self._lab.kafka.pid
         if broker is None:
             raise SystemExit("the broker has ended")

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -21,6 +20,7 @@ from clickhouse_connect.driver.exceptions import Error
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 from kafka.admin import NewTopic
+from process_trees import wait_until
 
 from leadstream.infra.cli import cli
 from leadstream.infra.kafka.hanging import open_transactions
@@ -50,13 +50,6 @@ def topic(cluster: Cluster, topic_prefix: str) -> str:
     cluster.admin.ask(lambda admin: admin.create_topics([NewTopic(name, 1, COPIES)]))
     cluster.await_ready()
     return name
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.1)
 
 
 def produced(cluster: Cluster, topic: str, limit_s: float = LIMIT_S) -> KafkaError | None:
@@ -89,7 +82,7 @@ def test_a_broker_that_is_cut_off_falls_out_of_sync_and_returns(
     cut = cluster.leader_of(topic, 0)
     cluster.cut_off(cut, from_clients=from_clients)
     assert cluster.leader_of(topic, 0) != cut
-    until(lambda: cluster.in_sync(topic, 0) == {1, 2, 3} - {cut})
+    wait_until(lambda: cluster.in_sync(topic, 0) == {1, 2, 3} - {cut}, "it is out of sync")
     if cluster.isolation == NAMESPACES:
         host, port = cluster.bootstrap.split(",")[cut - 1].split(":")
         with socket.socket() as client:
@@ -112,14 +105,14 @@ def test_records_are_refused_while_told_so(cluster: Cluster, topic: str) -> None
         return fault is not None and fault.code() == KafkaError.MSG_SIZE_TOO_LARGE
 
     cluster.refuse_produce(topic)
-    until(refused_for_good)
+    wait_until(refused_for_good, "a record is refused as too large")
     cluster.accept_produce(topic)
-    until(lambda: produced(cluster, topic) is None)
+    wait_until(lambda: produced(cluster, topic) is None, "a record is taken again")
 
     away = next(number for number in cluster.numbers if number != cluster.leader_of(topic, 0))
     cluster.demand_all_copies(topic)
     cluster.stop(away)
-    until(lambda: produced(cluster, topic, limit_s=3) is not None)
+    wait_until(lambda: produced(cluster, topic, limit_s=3) is not None, "a copy is missed")
     cluster.accept_produce(topic)
     assert produced(cluster, topic) is None
     cluster.start(away)
@@ -137,7 +130,7 @@ def test_a_broker_with_a_full_disk_ends_and_the_others_go_on(cluster: Cluster, t
         assert produced(cluster, topic) is None
         return not cluster.runs(full)
 
-    until(ended)
+    wait_until(ended, "the broker has ended")
     cluster.free_disk(full)
     cluster.start(full)
     cluster.await_ready()
@@ -194,7 +187,7 @@ async def leave_open(cluster: Cluster, topic: str, decisions: dict[str, str]) ->
                 await producer.send_and_wait(topic, f"{name} decided".encode(), partition=0)
                 await getattr(producer, f"{decision}_transaction")()
         # A decision is acknowledged before its marker is there, which would end the next too.
-        until(lambda: not cluster.admin.ask(open_transactions))
+        wait_until(lambda: not cluster.admin.ask(open_transactions), "no transaction is open")
         for name, producer in producers.items():
             await producer.begin_transaction()
             manager = producer._txn_manager
@@ -269,7 +262,7 @@ def test_clickhouse_dies_in_mid_insert_and_keeps_what_it_acknowledged(tmp_path: 
         server.kill_in_mid_insert("after")
         with pytest.raises(Error):
             client.insert("d.t", [[n] for n in range(1000, 1500)], ["n"])
-        until(lambda: server.pid is None)
+        wait_until(lambda: server.pid is None, "ClickHouse has ended")
         server.start()
         assert connected(server).command("SELECT count() FROM d.t") == 1500
 
